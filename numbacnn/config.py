@@ -1,0 +1,49 @@
+"""TOML in and out: model files, and the settings that ``train`` leaves beside its network."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from numbacnn.errors import ModelError
+from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as plain values.
+
+    Raises:
+        ModelError: there is no such file, it cannot be read, or it is not TOML; the message gives the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}. Give the path of a .toml model file") from None
+    except UnicodeDecodeError:
+        raise ModelError(f"{path}: expected a TOML text in UTF-8, got other bytes") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ModelError(f"{path}: not a model file: its tables are nested too deeply") from None
+
+
+def write_toml(values: dict[str, Any]) -> str:
+    """Plain values as TOML text; keys whose value is None are left out, as TOML has no null."""
+    return tomli_w.dumps({key: value for key, value in values.items() if value is not None})
+
+
+def read_model_file(path: Path) -> Graph:
+    """The graph of a ``.toml`` model file.
+
+    Raises:
+        ModelError, ShapeError: naming the file, the layer, what was expected and what came.
+    """
+    data = read_toml(path)
+    data.setdefault("name", path.stem)
+    return graph_from_dict(data, source=str(path))
+
+
+def write_model_file(graph: Graph) -> str:
+    """The text of a model file that ``read_model_file`` turns into an equal graph."""
+    return write_toml(graph_to_dict(graph))

@@ -1,0 +1,37 @@
+"""The layers, by name. Adding one: a file here, a line below."""
+
+from numbacnn.layers.activation import Activation
+from numbacnn.layers.base import Context, Forward, Layer, ParameterSpec
+from numbacnn.layers.batch_norm import BatchNorm
+from numbacnn.layers.conv2d import Conv2D
+from numbacnn.layers.dense import Dense
+from numbacnn.layers.dropout import Dropout
+from numbacnn.layers.flatten import Flatten
+from numbacnn.layers.merge import Add, Concatenate
+from numbacnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+
+LAYERS: dict[str, type[Layer]] = {
+    layer.__name__: layer
+    for layer in (
+        Conv2D, MaxPool2D, AvgPool2D, GlobalAvgPool2D, Flatten, Dense, Dropout, BatchNorm, Activation, Add, Concatenate,
+    )
+}  # fmt: skip
+
+__all__ = [
+    "LAYERS",
+    "Activation",
+    "Add",
+    "AvgPool2D",
+    "BatchNorm",
+    "Concatenate",
+    "Context",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Forward",
+    "GlobalAvgPool2D",
+    "Layer",
+    "MaxPool2D",
+    "ParameterSpec",
+]

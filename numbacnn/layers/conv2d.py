@@ -1,0 +1,90 @@
+"""Convolution: a bank of filters slides over an image, and each makes a feature map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from numbacnn.errors import ShapeError
+from numbacnn.layers.activation import activate, activate_backward, check_activation
+from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_choice, check_flag, check_positive
+from numbacnn.layers.initialization import INITIALIZERS
+from numbacnn.ops import Array, Ops
+from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, window2d
+
+
+@dataclass(frozen=True)
+class Conv2D(Layer):
+    """A convolutional layer: (h, w, c) to (oh, ow, filters).
+
+    Args:
+        filters: how many filters, which is how many feature maps come out.
+        kernel_size: height and width of a filter, in cells; one number for a square.
+        strides: step down and across, in cells.
+        padding: ``"valid"`` (none), ``"same"`` (TensorFlow's rule) or ``((top, bottom), (left, right))`` zeros.
+        activation: None, ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"``.
+        use_bias: add one number per filter.
+        kernel_initializer: how the filters start; see ``INITIALIZERS``.
+
+    Source: the lecture's slides "Convolutional Layer", "Padding", "Stride".
+    """
+
+    label = "conv"
+
+    filters: int
+    kernel_size: int | Pair
+    strides: int | Pair = 1
+    padding: Padding2D = "valid"
+    activation: str | None = None
+    use_bias: bool = True
+    kernel_initializer: str = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        check_positive("filters", self.filters)
+        object.__setattr__(self, "kernel_size", pair(self.kernel_size, "kernel_size"))
+        object.__setattr__(self, "strides", pair(self.strides, "strides"))
+        object.__setattr__(self, "padding", padding2d(self.padding))
+        check_activation(self.activation)
+        check_flag("use_bias", self.use_bias)
+        check_choice("kernel_initializer", self.kernel_initializer, tuple(INITIALIZERS))
+
+    def window(self, *inputs: Shape) -> Window2D:
+        height, width, _ = check_image(inputs[0])
+        return window2d((height, width), pair(self.kernel_size, "kernel_size"), pair(self.strides, "strides"), self.padding)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return *self.window(*inputs).out, self.filters
+
+    def parameters(self, *inputs: Shape) -> dict[str, ParameterSpec]:
+        kh, kw = pair(self.kernel_size, "kernel_size")
+        channels = inputs[0][2]
+        fan_in, fan_out = kh * kw * channels, kh * kw * self.filters
+        kernel = ParameterSpec((kh, kw, channels, self.filters), self.kernel_initializer, fan_in, fan_out)
+        return {"kernel": kernel} | ({"bias": ParameterSpec((self.filters,), "zeros")} if self.use_bias else {})
+
+    def macs(self, *inputs: Shape) -> int:
+        window = self.window(*inputs)
+        kernel = window.rows.kernel * window.columns.kernel * inputs[0][2] * self.filters
+        return window.rows.out * window.columns.out * kernel
+
+    def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
+        (x,) = inputs
+        z = ops.conv2d(x, parameters["kernel"], parameters.get("bias"), self.window(x.shape[1:]))
+        y = activate(ops, self.activation, z)
+        return Forward(y, cache=(x, y))
+
+    def backward(
+        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
+    ) -> tuple[list[Array | None], Parameters]:
+        x, y = cache
+        dz = activate_backward(ops, self.activation, y, dy)
+        dx, dkernel, dbias = ops.conv2d_backward(x, parameters["kernel"], dz, self.window(x.shape[1:]), needs_dx=needs_dx)
+        return [dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {})
+
+
+def check_image(shape: Shape) -> tuple[int, int, int]:
+    """The height, width and channels of an image, or a ShapeError."""
+    if len(shape) != 3:
+        raise ShapeError(
+            f"takes images (height, width, channels), got {shape}. "
+            "Put this layer before Flatten and Dense, or give input_shape a channel axis, as in [28, 28, 1]"
+        )
+    return shape[0], shape[1], shape[2]

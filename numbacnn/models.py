@@ -1,0 +1,160 @@
+"""The presets: networks of the lecture and a few more, each with the training settings it is known to work with."""
+
+import difflib
+from dataclasses import dataclass, field
+
+from numbacnn.errors import ModelError
+from numbacnn.graph import Graph, build_graph, sequential
+from numbacnn.layers import (
+    Activation,
+    Add,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    MaxPool2D,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: what ``train`` uses where the command line is silent."""
+
+    optimizer: str = "adam"
+    learning_rate: float = 0.001
+    lr_decay: float = 0.6
+    epochs: int = 3
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network by name."""
+
+    summary: str
+    graph: Graph
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+MNIST_SHAPE = (28, 28, 1)
+
+
+def _dense_stack(name: str, activation: str) -> Graph:
+    """Five layers, 200-100-60-30-10. Source: the lecture's slide "Deeper Network"; Gorner's codelab, mnist_2.0."""
+    hidden = [Dense(units, activation=activation, kernel_initializer="he_normal") for units in (200, 100, 60, 30)]
+    return sequential(Flatten(), *hidden, Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name=name)
+
+
+def _cnn() -> Graph:
+    """Source: the lecture's slides "CNN in TensorFlow"."""
+    return sequential(
+        Conv2D(filters=32, kernel_size=5, padding="same", activation="relu"),
+        MaxPool2D(pool_size=2, strides=2),
+        Conv2D(filters=64, kernel_size=5, padding="same", activation="relu"),
+        MaxPool2D(pool_size=2, strides=2),
+        Flatten(),
+        Dense(1024, activation="relu"),
+        Dense(10, activation="softmax"),
+        input_shape=MNIST_SHAPE,
+        name="cnn",
+    )
+
+
+def _small() -> Graph:
+    return sequential(
+        Conv2D(filters=16, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal"),
+        MaxPool2D(pool_size=2),
+        Conv2D(filters=32, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal"),
+        MaxPool2D(pool_size=2),
+        Flatten(),
+        Dense(128, activation="relu", kernel_initializer="he_normal"),
+        Dense(10, activation="softmax"),
+        input_shape=MNIST_SHAPE,
+        name="small",
+    )
+
+
+def _dense128() -> Graph:
+    """Source: the lecture's slide "Putting It All Together"."""
+    return sequential(
+        Flatten(),
+        Dense(128, activation="relu", kernel_initializer="he_normal"),
+        Dropout(0.2),
+        Dense(10, activation="softmax"),
+        input_shape=MNIST_SHAPE,
+        name="dense128",
+    )
+
+
+def _xo() -> Graph:
+    """Three 3x3 filters on 9x9 pictures, two poolings, a vote. Source: the lecture's X-and-O example, after Rohrer."""
+    return sequential(
+        Conv2D(filters=3, kernel_size=3, activation="relu"),
+        MaxPool2D(pool_size=2, padding="same"),
+        MaxPool2D(pool_size=2, padding="same"),
+        Flatten(),
+        Dense(2, activation="softmax"),
+        input_shape=(9, 9, 1),
+        name="xo",
+    )
+
+
+def _cs231n() -> Graph:
+    """[7, 7, 3] to [3, 3, 2] by two 3x3 filters with stride 2. Source: the lecture, after CS231n's convolution demo."""
+    return sequential(Conv2D(filters=2, kernel_size=3, strides=2), input_shape=(7, 7, 3), name="cs231n")
+
+
+def _residual() -> Graph:
+    """Two residual blocks with batch normalisation. Source: He et al. 2015 (arXiv:1512.03385), figure 2."""
+    entries: list[tuple[str | None, Layer, list[str] | None]] = [
+        ("stem", Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"), None),
+        (None, BatchNorm(momentum=0.9), None),
+        ("stem_relu", Activation("relu"), None),
+        ("shrink1", MaxPool2D(pool_size=2), None),
+    ]
+    for block, before in (("a", "shrink1"), ("b", "shrink2")):
+        entries += [
+            (f"{block}1", Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"), [before]),
+            (f"{block}1_norm", BatchNorm(momentum=0.9), None),
+            (f"{block}1_relu", Activation("relu"), None),
+            (f"{block}2", Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"), None),
+            (f"{block}2_norm", BatchNorm(momentum=0.9), None),
+            (f"{block}_sum", Add(), [f"{block}2_norm", before]),
+            (f"{block}_relu", Activation("relu"), None),
+        ]
+        if block == "a":
+            entries.append(("shrink2", MaxPool2D(pool_size=2), None))
+    entries += [("mean", GlobalAvgPool2D(), None), ("head", Dense(10, activation="softmax"), None)]
+    return build_graph("residual", MNIST_SHAPE, entries)
+
+
+PRESETS: dict[str, Preset] = {
+    "cnn": Preset("the lecture's CNN: two convolutions with pooling, dense 1024", _cnn()),
+    "softmax": Preset(
+        "one layer of ten neurons, the lecture's first network",
+        sequential(Flatten(), Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name="softmax"),
+        Recipe("sgd", 0.01, lr_decay=1.0, epochs=10),
+    ),
+    "sigmoid5": Preset("five dense layers with sigmoid", _dense_stack("sigmoid5", "sigmoid"), Recipe("adam", 0.003, lr_decay=0.8, epochs=10)),
+    "relu5": Preset("the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)),
+    "dense128": Preset("784-128-10 with He, ReLU and dropout, Adam with decay", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
+    "small": Preset("a CNN of a tenth of the work of cnn, for a first try", _small(), Recipe("adam", 0.002, lr_decay=0.5, epochs=2)),
+    "residual": Preset("two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.003, lr_decay=0.6, epochs=3)),
+    "xo": Preset("the X-and-O toy network: 9x9 pictures, three filters", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
+    "cs231n": Preset("one convolution, [7, 7, 3] to [3, 3, 2], as in the CS231n demo", _cs231n()),
+}
+
+
+def preset(name: str) -> Preset:
+    """A preset by name.
+
+    Raises:
+        ModelError: there is none of that name; says which there are.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    close = difflib.get_close_matches(name, PRESETS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ModelError(f"no model {name!r}.{hint} Presets: {', '.join(PRESETS)}; or give a .toml model file or a .safetensors network")

@@ -1,0 +1,251 @@
+"""The contract between layers and devices: what a device can compute.
+
+One call per layer and direction. Layers see nothing else of a device, so a network computes the same on each of them.
+Arrays are the device's own (NumPy arrays on the CPU); they enter by ``asarray`` and leave by ``to_host``, and nowhere else.
+
+Images are NHWC: ``n`` images, ``h`` rows, ``w`` columns, ``c`` channels. Kernels are HWIO: ``kh``, ``kw``, input channels ``c``, filters
+``f``. Every float array of a call has one dtype, float32 or float64, and so has the result. Arguments are never changed, but
+for the updates at the end, which work in place.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from numbacnn.shapes import Window2D
+
+Array = Any
+"""An array of the device: ``shape``, ``dtype`` and ``reshape`` are all that layers use of it."""
+
+
+class DropoutKey(NamedTuple):
+    """What a dropout mask depends on, and nothing else: so it is the same on any device, for any thread count, after a resume."""
+
+    seed: int
+    step: int
+    layer: int
+
+
+class Ops(ABC):
+    """One device's arithmetic."""
+
+    name: str
+    """The device's name, as in ``--device``."""
+
+    # --- transfers -------------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def asarray(self, host: Any) -> Array:
+        """Bring a NumPy array to the device, C-contiguous. May be the very same array on the CPU."""
+
+    @abstractmethod
+    def to_host(self, x: Array) -> Any:
+        """The NumPy array that holds ``x``. May be the very same array on the CPU."""
+
+    @abstractmethod
+    def zeros_like(self, x: Array) -> Array:
+        """Zeros of ``x``'s shape and dtype."""
+
+    @abstractmethod
+    def gather_images(self, images: Array, indices: Array, scale: float) -> Array:
+        """Pick images and turn their pixels into numbers: ``y[n] = images[indices[n]] * scale``.
+
+        Args:
+            images: pixels, uint8 (count, h, w, c).
+            indices: which ones, int64 (n,).
+            scale: a factor, 1/255 to bring pixels to 0...1.
+
+        Returns:
+            float32 (n, h, w, c).
+        """
+
+    # --- convolution -----------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
+        """Slide a bank of filters over a batch of images (a cross-correlation: the filter is not turned).
+
+        y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f]      (outside x reads 0)
+
+        Args:
+            x: images (n, h, w, c).
+            kernel: filters (kh, kw, c, f).
+            bias: (f,), or None for no bias.
+            window: geometry of both axes, from ``shapes.window2d``.
+
+        Returns:
+            y: (n, oh, ow, f).
+
+        Source: Dumoulin & Visin 2016 (arXiv:1603.07285), chapter 2; the lecture's slides "Convolutional Layer".
+        """
+
+    @abstractmethod
+    def conv2d_backward(
+        self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        """The gradients of ``conv2d``.
+
+        dx[n,r,q,c]      = sum over the cells (i,u), (j,v) with i*s-p+u = r, j*s-p+v = q, and f, of dy[n,i,j,f] * kernel[u,v,c,f]
+        dkernel[u,v,c,f] = sum_{n,i,j} x[n, i*s-p+u, j*s-p+v, c] * dy[n,i,j,f]
+        dbias[f]         = sum_{n,i,j} dy[n,i,j,f]
+
+        Returns:
+            dx (None unless ``needs_dx``), dkernel, dbias: shaped as x, kernel and (f,).
+
+        Source: the lecture's slides "Training CNN"; Goodfellow et al. 2016, Deep Learning, section 9.5.
+        """
+
+    # --- pooling ---------------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def max_pool2d(self, x: Array, window: Window2D) -> tuple[Array, Array]:
+        """The largest value under each window; padding never wins, NaN does.
+
+        Returns:
+            y (n, oh, ow, c), and for the gradient which cell won: int32 (n, oh, ow, c), u*kw + v, the first one of equals.
+
+        Source: the lecture's slides "Pooling Layer".
+        """
+
+    @abstractmethod
+    def max_pool2d_backward(self, dy: Array, winners: Array, window: Window2D) -> Array:
+        """Send each gradient to the cell that won: dx (n, h, w, c)."""
+
+    @abstractmethod
+    def avg_pool2d(self, x: Array, window: Window2D) -> Array:
+        """The mean under each window, over the cells that lie inside the image: y (n, oh, ow, c)."""
+
+    @abstractmethod
+    def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
+        """Share each gradient equally among the cells that were averaged: dx (n, h, w, c)."""
+
+    # --- dense and merging -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def dense(self, x: Array, kernel: Array, bias: Array | None) -> Array:
+        """``y = x @ kernel + bias``: x (n, k), kernel (k, f), bias (f,) or None, y (n, f)."""
+
+    @abstractmethod
+    def dense_backward(self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True) -> tuple[Array | None, Array, Array]:
+        """``dx = dy @ kernel.T``, ``dkernel = x.T @ dy``, ``dbias = dy.sum(0)``; dx is None unless ``needs_dx``."""
+
+    @abstractmethod
+    def add(self, a: Array, b: Array) -> Array:
+        """``a + b``, of one shape."""
+
+    @abstractmethod
+    def concatenate(self, parts: Sequence[Array]) -> Array:
+        """Join along the last axis."""
+
+    @abstractmethod
+    def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
+        """Undo ``concatenate``: contiguous pieces of the last axis."""
+
+    # --- activations: each gradient is a function of the output y ---------------------------------------------------------------
+
+    @abstractmethod
+    def relu(self, x: Array) -> Array:
+        """max(0, x); NaN stays NaN."""
+
+    @abstractmethod
+    def relu_backward(self, y: Array, dy: Array) -> Array:
+        """dy where y > 0, else 0."""
+
+    @abstractmethod
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + exp(-x)), without overflow."""
+
+    @abstractmethod
+    def sigmoid_backward(self, y: Array, dy: Array) -> Array:
+        """dy * y * (1 - y)."""
+
+    @abstractmethod
+    def tanh(self, x: Array) -> Array:
+        """tanh(x)."""
+
+    @abstractmethod
+    def tanh_backward(self, y: Array, dy: Array) -> Array:
+        """dy * (1 - y * y)."""
+
+    @abstractmethod
+    def softmax(self, x: Array) -> Array:
+        """exp(x - max) / sum exp(x - max) along the last axis."""
+
+    @abstractmethod
+    def softmax_backward(self, y: Array, dy: Array) -> Array:
+        """y * (dy - sum(dy * y)) along the last axis."""
+
+    # --- regularisation --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def dropout(self, x: Array, rate: float, key: DropoutKey) -> Array:
+        """Zero a share ``rate`` of the values, scale the others by 1 / (1 - rate). Its own gradient: call it on dy with the same key.
+
+        The value at flat index i is dropped if a hash of (seed, step, layer, i), as a fraction in [0, 1), is below ``rate``.
+
+        Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Dropout".
+        """
+
+    @abstractmethod
+    def batch_norm(self, x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
+        """Normalise each channel (last axis) over the batch, then scale and shift.
+
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the batch's own mean and (population) variance.
+
+        Returns:
+            y as x, mean (c,), variance (c,).
+
+        Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), algorithm 1.
+        """
+
+    @abstractmethod
+    def batch_norm_inference(self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float) -> Array:
+        """The same with a mean and variance collected before."""
+
+    @abstractmethod
+    def batch_norm_backward(
+        self, x: Array, gamma: Array, mean: Array, variance: Array, epsilon: float, dy: Array
+    ) -> tuple[Array, Array, Array]:
+        """dx, dgamma, dbeta of ``batch_norm``; the mean and variance depend on x too."""
+
+    @abstractmethod
+    def moving_average(self, average: Array, value: Array, momentum: float) -> Array:
+        """``average * momentum + value * (1 - momentum)``, a new array."""
+
+    # --- loss ------------------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
+        """Softmax and cross-entropy in one stable step.
+
+        loss[n] = log(sum_k exp(z[n,k] - max)) - (z[n,label] - max)
+
+        Args:
+            logits: z (n, classes).
+            labels: int64 (n,), each in 0...classes-1 (checked by the caller).
+
+        Returns:
+            loss of each image (n,), whether the largest logit is the label's, bool (n,) (the first of equals counts), and the
+            gradient of the mean loss, (softmax(z) - onehot) / n, as logits.
+
+        Source: the lecture's slides "Cross-Entropy"; Goodfellow et al. 2016, section 6.2.2.3.
+        """
+
+    # --- updates, in place -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def sgd_update(self, parameter: Array, gradient: Array, learning_rate: float) -> None:
+        """``w -= lr * g``. Source: the lecture's slide "Gradient Descent"."""
+
+    @abstractmethod
+    def momentum_update(self, parameter: Array, velocity: Array, gradient: Array, learning_rate: float, momentum: float) -> None:
+        """``v = momentum * v - lr * g; w += v``. Source: Keras's SGD(momentum); Polyak 1964."""
+
+    @abstractmethod
+    def adam_update(
+        self, parameter: Array, m: Array, v: Array, gradient: Array, step_size: float, beta1: float, beta2: float, epsilon: float
+    ) -> None:
+        """``m += (1-b1) * (g - m); v += (1-b2) * (g*g - v); w -= step_size * m / (sqrt(v) + epsilon)``.
+
+        ``step_size`` carries the bias correction, as Keras has it. Source: Kingma & Ba 2015 (arXiv:1412.6980), end of section 2.
+        """

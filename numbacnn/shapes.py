@@ -1,0 +1,133 @@
+"""The geometry of a sliding window: the one place where convolution arithmetic is done.
+
+Layers ask ``window2d`` and hand its answer to the kernels, so what ``shapes`` prints is what ``train`` computes.
+Pure Python: neither numpy nor numba.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from numbacnn.errors import ShapeError
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+Padding = str | tuple[int, int]
+Padding2D = str | tuple[Pair, Pair]
+
+
+class Window(NamedTuple):
+    """One axis of a sliding window, in cells.
+
+    Output cell ``i`` reads the input cells ``i*stride - pad_before ... i*stride - pad_before + kernel - 1``.
+    """
+
+    size: int
+    kernel: int
+    stride: int
+    out: int
+    pad_before: int
+    pad_after: int
+
+
+class Window2D(NamedTuple):
+    """Both axes: rows (height) and columns (width)."""
+
+    rows: Window
+    columns: Window
+
+    @property
+    def out(self) -> Pair:
+        """Height and width of the output."""
+        return self.rows.out, self.columns.out
+
+
+def window(size: int, kernel: int, stride: int, padding: Padding) -> Window:
+    """The window of one axis.
+
+        valid     out = floor((size - kernel) / stride) + 1                  no padding
+        same      out = ceil(size / stride)                                  the odd cell goes after (TensorFlow's rule)
+        (p, q)    out = floor((size + p + q - kernel) / stride) + 1          explicit zeros before and after
+
+    Args:
+        size: length of the input axis, cells.
+        kernel: length of the window, cells.
+        stride: step between windows, cells.
+        padding: ``"valid"``, ``"same"`` or ``(before, after)``.
+
+    Raises:
+        ShapeError: a number is not a positive integer, or the window does not fit.
+
+    Source: Dumoulin & Visin 2016 (arXiv:1603.07285), chapter 2; the lecture's slides "Padding" and "Stride".
+    """
+    for what, value in (("input size", size), ("kernel size", kernel), ("stride", stride)):
+        _check_positive(what, value)
+    if padding == "same":
+        out = -(-size // stride)
+        total = max((out - 1) * stride + kernel - size, 0)
+        return Window(size, kernel, stride, out, total // 2, total - total // 2)
+    before, after = (0, 0) if padding == "valid" else _explicit_padding(padding)
+    out = (size + before + after - kernel) // stride + 1
+    if out < 1:
+        raise ShapeError(_does_not_fit(size, kernel, stride, before, after))
+    return Window(size, kernel, stride, out, before, after)
+
+
+def window2d(size: Pair, kernel: Pair, strides: Pair, padding: Padding2D) -> Window2D:
+    """The windows of both axes; see ``window``. ``padding`` may be ``((top, bottom), (left, right))``."""
+    row_padding: Padding
+    column_padding: Padding
+    if isinstance(padding, str):
+        row_padding = column_padding = padding
+    else:
+        row_padding, column_padding = padding
+    return Window2D(
+        window(size[0], kernel[0], strides[0], row_padding),
+        window(size[1], kernel[1], strides[1], column_padding),
+    )
+
+
+def pair(value: int | Sequence[int], what: str) -> Pair:
+    """``3`` and ``(3, 3)`` mean the same: normalised here, once."""
+    both = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else (value,)
+    if len(both) != 2 or isinstance(value, (str, bytes)):
+        raise ShapeError(f"{what} must be a whole number or a pair of them, got {value!r}")
+    for side in both:
+        _check_positive(what, side)
+    return both[0], both[1]
+
+
+def padding2d(value: object) -> Padding2D:
+    """Check a padding and bring it to one form: ``"valid"``, ``"same"`` or ``((top, bottom), (left, right))``."""
+    if value in ("valid", "same"):
+        return str(value)
+    match value:
+        case [[int(), int()] as rows, [int(), int()] as columns]:
+            return _explicit_padding(tuple(rows)), _explicit_padding(tuple(columns))
+    raise ShapeError(f"padding must be 'valid', 'same' or ((top, bottom), (left, right)), got {value!r}")
+
+
+def cells(shape: Sequence[int]) -> int:
+    """How many values an array of this shape holds."""
+    product = 1
+    for side in shape:
+        product *= side
+    return product
+
+
+def _check_positive(what: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ShapeError(f"{what} must be a whole number of at least 1, got {value!r}")
+
+
+def _explicit_padding(padding: object) -> Pair:
+    match padding:
+        case (int(before), int(after)) if before >= 0 and after >= 0:
+            return before, after
+    raise ShapeError(f"padding must be 'valid', 'same' or whole numbers of at least 0 (before, after), got {padding!r}")
+
+
+def _does_not_fit(size: int, kernel: int, stride: int, before: int, after: int) -> str:
+    padded = size + before + after
+    terms = f"{size} + {before} + {after}" if before or after else f"{size}"
+    formula = f"floor(({terms} - {kernel}) / {stride}) + 1 = {(padded - kernel) // stride + 1}"
+    return f"a window of {kernel} does not fit {padded} cells: {formula}. Use padding='same', or a window of at most {padded}"
