@@ -1,0 +1,49 @@
+"""Devices. ``get_ops`` is the one place where a device is chosen, and this folder the only one that imports Numba."""
+
+import os
+
+from numbacnn.backends import threads as _threads
+from numbacnn.errors import DeviceError
+from numbacnn.ops import Ops
+
+DEVICES = ("cpu", "cuda", "auto")
+MOST_THREADS = 1024
+
+
+def get_ops(device: str = "cpu", threads: int | None = None) -> Ops:
+    """The ops of a device.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"`` (the fastest one that works).
+        threads: CPU threads; None for as many as the machine grants. Does not change any result.
+
+    Raises:
+        DeviceError: the device cannot be used; never another one silently in its place.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if device == "cuda":
+        raise DeviceError(f"--device cuda: {why_not_cuda()} Use --device cpu, or --device auto.")
+    _start_threads(_threads.available() if threads is None else threads)
+    from numbacnn.backends.cpu.ops import CpuOps  # after the number of threads is settled: Numba reads it once, when imported
+
+    return CpuOps()
+
+
+def why_not_cuda() -> str:
+    """Why ``--device cuda`` cannot be used here, as a sentence."""
+    return "this version of numbacnn computes on the CPU only; it has no CUDA kernels."
+
+
+def _start_threads(threads: int) -> None:
+    if not 1 <= threads <= MOST_THREADS:
+        raise DeviceError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(max(threads, _threads.available())))
+    import numba
+
+    if threads > numba.config.NUMBA_NUM_THREADS:
+        raise DeviceError(
+            f"{threads} threads: Numba was started in this process with at most {numba.config.NUMBA_NUM_THREADS}. "
+            f"Ask for fewer, or start with NUMBA_NUM_THREADS={threads}"
+        )
+    numba.set_num_threads(threads)

@@ -1,0 +1,111 @@
+"""How every CPU kernel is compiled, and where the compiled code is kept.
+
+Numba's own cache looks at the file of the kernel alone: edit a helper in another file and the old machine code is served. So the
+cache folder carries a digest of all kernel sources: any edit leads to another folder, and a stale kernel cannot be found.
+"""
+
+import functools
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import event
+from platformdirs import user_cache_path
+
+# No `nnan` and no `ninf`: a diverged loss must still read as NaN.
+FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
+KEEP_UNUSED_DAYS = 30
+
+
+def source_digest() -> str:
+    """Twelve hex digits that change when any CPU kernel source changes."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The folder for compiled kernels, made if need be, or None where no folder can be written.
+
+    ``NUMBA_CACHE_DIR`` moves it; by default it lies in the user's cache folder.
+    """
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    kernels = (Path(given) if given else user_cache_path("numbacnn")) / "kernels"
+    folder = kernels / source_digest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError:
+        return None
+    _forget_old_folders(kernels, keep=folder)
+    return folder
+
+
+def _forget_old_folders(kernels: Path, keep: Path) -> None:
+    oldest = time.time() - KEEP_UNUSED_DAYS * 86400
+    for other in kernels.iterdir():
+        if other != keep and other.is_dir() and other.stat().st_mtime < oldest:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def kernel(*, parallel: bool = False, fast_math: bool = True, inline: bool = False) -> Callable[[Callable], Any]:
+    """Decorate a kernel: ``@kernel(parallel=True)``.
+
+    Args:
+        parallel: run its ``prange`` loops on all threads. Each iteration owns the outputs it writes, so the result does not
+            depend on the number of threads.
+        fast_math: let sums be reordered and multiply-adds be fused (see ``FAST_MATH``); False gives the same bits on any machine.
+        inline: a small function that only other kernels call: compiled into its callers, never cached on its own.
+    """
+    options: dict[str, Any] = {"parallel": parallel, "fastmath": FAST_MATH if fast_math else False, "error_model": "numpy"}
+
+    def decorate(function: Callable) -> Any:
+        folder = None if inline else cache_folder()
+        if folder is None:
+            return numba.njit(**options)(function)
+        # Numba reads the folder when it decorates; set it for that moment only, other users of Numba in this process keep theirs.
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        try:
+            return numba.njit(cache=True, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate
+
+
+class CompilationListener(event.Listener):
+    """Counts compilations (loads from the cache are none) and calls ``on_first`` when the first one starts."""
+
+    def __init__(self, on_first: Callable[[], None] = lambda: None):
+        self.count = 0
+        self.seconds = 0.0
+        self._depth = 0
+        self._on_first = on_first
+
+    def on_start(self, event: Any) -> None:
+        if self.count == 0:
+            self._on_first()
+        self.count += 1
+        if self._depth == 0:
+            self._started = time.perf_counter()
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.perf_counter() - self._started
+
+
+def listen(listener: CompilationListener) -> Any:
+    """A context manager: ``listener`` hears of every compilation inside it."""
+    return event.install_listener("numba:compile", listener)

@@ -1,0 +1,88 @@
+"""Batch normalisation on the CPU. Sums over the batch are taken in fixed groups of rows, then group by group."""
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.cpu._jit import kernel
+
+ROW_GROUPS = 16
+
+
+def batch_norm(x, gamma, beta, epsilon):
+    """See ``Ops.batch_norm``."""
+    rows = x.reshape(-1, x.shape[-1])
+    mean, variance = _moments(rows)
+    return _normalise(rows, gamma, beta, mean, variance, epsilon).reshape(x.shape), mean, variance
+
+
+def batch_norm_inference(x, gamma, beta, mean, variance, epsilon):
+    """See ``Ops.batch_norm_inference``."""
+    return _normalise(x.reshape(-1, x.shape[-1]), gamma, beta, mean, variance, epsilon).reshape(x.shape)
+
+
+def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
+    """See ``Ops.batch_norm_backward``."""
+    dx, dgamma, dbeta = _backward(x.reshape(-1, x.shape[-1]), gamma, mean, variance, epsilon, dy.reshape(-1, x.shape[-1]))
+    return dx.reshape(x.shape), dgamma, dbeta
+
+
+@kernel(inline=True, fast_math=False)
+def _group(group, groups, count):
+    return group * count // groups, (group + 1) * count // groups
+
+
+@kernel(parallel=True, fast_math=False)
+def _moments(x):
+    """Mean, then variance around that mean: two passes, as one pass cancels."""
+    count, channels = x.shape
+    groups = max(min(ROW_GROUPS, count), 1)
+    sums = np.zeros((groups, channels), np.float64)
+    for group in prange(groups):
+        first, stop = _group(group, groups, count)
+        for n in range(first, stop):
+            for c in range(channels):
+                sums[group, c] += x[n, c]
+    mean = sums.sum(0) / max(count, 1)
+    squares = np.zeros((groups, channels), np.float64)
+    for group in prange(groups):
+        first, stop = _group(group, groups, count)
+        for n in range(first, stop):
+            for c in range(channels):
+                squares[group, c] += (x[n, c] - mean[c]) ** 2
+    return mean.astype(x.dtype), (squares.sum(0) / max(count, 1)).astype(x.dtype)
+
+
+@kernel(parallel=True, fast_math=False)
+def _normalise(x, gamma, beta, mean, variance, epsilon):
+    scale = (gamma / np.sqrt(variance + epsilon)).astype(x.dtype)
+    y = np.empty_like(x)
+    for n in prange(x.shape[0]):
+        for c in range(x.shape[1]):
+            y[n, c] = (x[n, c] - mean[c]) * scale[c] + beta[c]
+    return y
+
+
+@kernel(parallel=True, fast_math=False)
+def _backward(x, gamma, mean, variance, epsilon, dy):
+    """With h = (x - mean) / sd: dx = gamma / sd * (dy - mean(dy) - h * mean(dy * h)).
+
+    Source: Ioffe & Szegedy 2015, section 3, its three chain-rule terms collected.
+    """
+    count, channels = x.shape
+    groups = max(min(ROW_GROUPS, count), 1)
+    inverse = 1.0 / np.sqrt(variance.astype(np.float64) + epsilon)
+    dy_sums = np.zeros((groups, channels), np.float64)
+    dyh_sums = np.zeros((groups, channels), np.float64)
+    for group in prange(groups):
+        first, stop = _group(group, groups, count)
+        for n in range(first, stop):
+            for c in range(channels):
+                dy_sums[group, c] += dy[n, c]
+                dyh_sums[group, c] += dy[n, c] * ((x[n, c] - mean[c]) * inverse[c])
+    dbeta, dgamma = dy_sums.sum(0), dyh_sums.sum(0)
+    dx = np.empty_like(x)
+    for n in prange(count):
+        for c in range(channels):
+            h = (x[n, c] - mean[c]) * inverse[c]
+            dx[n, c] = gamma[c] * inverse[c] * (dy[n, c] - dbeta[c] / count - h * dgamma[c] / count)
+    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)

@@ -1,0 +1,82 @@
+"""Dense layers on the CPU: each is one product of rows with rows; what changes is which operand has to be turned first."""
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.conv2d import sum_pixels
+from numbacnn.backends.cpu.matmul import add_dot_rows, fill_transposed, padded_length, transpose_batch
+
+COLUMNS = 32
+"""Output columns of one task."""
+DEPTH = 512
+"""Terms of a sum taken at a time, so that the operands of a task stay in the second-level cache."""
+
+
+def dense(x, weights, bias):
+    """See ``Ops.dense``."""
+    if bias is None:
+        bias = np.zeros(weights.shape[1], x.dtype)
+    return _dense(x, weights, bias)
+
+
+def dense_backward(x, weights, dy, needs_dx):
+    """See ``Ops.dense_backward``."""
+    dweights = _weight_gradient(transpose_batch(x[np.newaxis])[0], transpose_batch(dy[np.newaxis])[0])
+    return (_input_gradient(dy, weights) if needs_dx else None), dweights, sum_pixels(dy)
+
+
+@kernel(parallel=True)
+def _dense(x, weights, bias):
+    """y[n, f] = bias[f] + sum_k x[n, k] * weights[k, f]; a task owns COLUMNS columns of y."""
+    count, terms = x.shape
+    units = weights.shape[1]
+    y = np.empty((count, units), x.dtype)
+    for task in prange((units + COLUMNS - 1) // COLUMNS):
+        first = task * COLUMNS
+        stop = min(first + COLUMNS, units)
+        block = np.empty((count, stop - first), x.dtype)
+        for n in range(count):
+            for f in range(first, stop):
+                block[n, f - first] = bias[f]
+        for k in range(0, terms, DEPTH):
+            k_stop = min(k + DEPTH, terms)
+            length = padded_length(k_stop - k)
+            turned = np.empty((stop - first, length), x.dtype)
+            fill_transposed(weights[k:k_stop, first:stop], turned)
+            rows = np.zeros((count, length), x.dtype)
+            rows[:, : k_stop - k] = x[:, k:k_stop]
+            add_dot_rows(rows, turned, block)
+        y[:, first:stop] = block
+    return y
+
+
+@kernel(parallel=True)
+def _input_gradient(dy, weights):
+    """dx[n, k] = sum_f dy[n, f] * weights[k, f]: both run along f already; a task owns COLUMNS columns of dx."""
+    count, units = dy.shape
+    terms = weights.shape[0]
+    dx = np.empty((count, terms), dy.dtype)
+    for task in prange((terms + COLUMNS - 1) // COLUMNS):
+        first = task * COLUMNS
+        stop = min(first + COLUMNS, terms)
+        block = np.zeros((count, stop - first), dy.dtype)
+        for f in range(0, units, DEPTH):
+            f_stop = min(f + DEPTH, units)
+            add_dot_rows(dy[:, f:f_stop], weights[first:stop, f:f_stop], block)
+        dx[:, first:stop] = block
+    return dx
+
+
+@kernel(parallel=True)
+def _weight_gradient(x_turned, dy_turned):
+    """dweights[k, f] = sum_n x[n, k] * dy[n, f], both turned to run along n; a task owns COLUMNS rows of dweights."""
+    terms, units = x_turned.shape[0], dy_turned.shape[0]
+    dweights = np.empty((terms, units), x_turned.dtype)
+    for task in prange((terms + COLUMNS - 1) // COLUMNS):
+        first = task * COLUMNS
+        stop = min(first + COLUMNS, terms)
+        rows = dweights[first:stop]
+        rows[:] = 0
+        add_dot_rows(x_turned[first:stop], dy_turned, rows)
+    return dweights

@@ -1,0 +1,31 @@
+"""Dropout on the CPU: no generator and no stored mask, but a hash of the cell's position."""
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.cpu._jit import kernel
+
+
+@kernel(inline=True, fast_math=False)
+def mix(h):
+    """Scatter 32 bits over 32 bits: a bijection in which every input bit reaches every output bit.
+
+    Source: Wellons 2018, "Prospecting for Hash Functions" (the lowbias32 constants).
+    """
+    h = np.uint32(h ^ (h >> np.uint32(16)))
+    h = np.uint32(h * np.uint32(0x7FEB352D))
+    h = np.uint32(h ^ (h >> np.uint32(15)))
+    h = np.uint32(h * np.uint32(0x846CA68B))
+    return np.uint32(h ^ (h >> np.uint32(16)))
+
+
+@kernel(parallel=True, fast_math=False)
+def dropout(x, rate, seed, step, layer):
+    """See ``Ops.dropout``; the key's three numbers are taken modulo 2^32."""
+    key = mix(np.uint32(mix(np.uint32(mix(np.uint32(seed)) ^ np.uint32(step))) ^ np.uint32(layer)))
+    threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
+    flat, y = x.ravel(), np.empty(x.size, x.dtype)
+    zero, scale = x.dtype.type(0), x.dtype.type(1.0 / (1.0 - rate))
+    for i in prange(x.size):
+        y[i] = zero if mix(np.uint32(mix(np.uint32(i)) ^ key)) < threshold else flat[i] * scale
+    return y.reshape(x.shape)

@@ -1,0 +1,132 @@
+"""The CPU device: NumPy arrays and the kernels of this folder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from numbacnn.backends.cpu import activations, batch_norm, conv2d, dense, dropout, elementwise, pool2d, updates
+from numbacnn.backends.cpu import softmax_cross_entropy as loss
+from numbacnn.ops import Array, DropoutKey, Ops
+from numbacnn.shapes import Window2D
+
+
+class CpuOps(Ops):
+    """Every op on the CPU, on as many threads as Numba was given."""
+
+    name = "cpu"
+
+    def asarray(self, host: Any) -> Array:
+        return np.ascontiguousarray(host)
+
+    def to_host(self, x: Array) -> Any:
+        return x
+
+    def zeros_like(self, x: Array) -> Array:
+        return np.zeros_like(x)
+
+    def gather_images(self, images: Array, indices: Array, scale: float) -> Array:
+        return elementwise.gather_images(images, indices, scale)
+
+    def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
+        return conv2d.conv2d(x, kernel, bias, window)
+
+    def conv2d_backward(
+        self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        return conv2d.conv2d_backward(x, kernel, dy, window, needs_dx)
+
+    def max_pool2d(self, x: Array, window: Window2D) -> tuple[Array, Array]:
+        return pool2d.max_pool2d(x, *window)
+
+    def max_pool2d_backward(self, dy: Array, winners: Array, window: Window2D) -> Array:
+        return pool2d.max_pool2d_backward(dy, winners, *window)
+
+    def avg_pool2d(self, x: Array, window: Window2D) -> Array:
+        return pool2d.avg_pool2d(x, *window)
+
+    def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
+        return pool2d.avg_pool2d_backward(dy, *window)
+
+    def dense(self, x: Array, kernel: Array, bias: Array | None) -> Array:
+        return dense.dense(x, kernel, bias)
+
+    def dense_backward(self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True) -> tuple[Array | None, Array, Array]:
+        return dense.dense_backward(x, kernel, dy, needs_dx)
+
+    def add(self, a: Array, b: Array) -> Array:
+        return elementwise.add(a, b)
+
+    def concatenate(self, parts: Sequence[Array]) -> Array:
+        sizes = [part.shape[-1] for part in parts]
+        y = np.empty((*parts[0].shape[:-1], sum(sizes)), parts[0].dtype)
+        first = 0
+        for part, size in zip(parts, sizes, strict=True):
+            elementwise.copy_channels(part.reshape(-1, size), 0, y.reshape(-1, sum(sizes)), first, size)
+            first += size
+        return y
+
+    def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
+        parts, first = [], 0
+        for size in sizes:
+            part = np.empty((*x.shape[:-1], size), x.dtype)
+            elementwise.copy_channels(x.reshape(-1, x.shape[-1]), first, part.reshape(-1, size), 0, size)
+            parts.append(part)
+            first += size
+        return parts
+
+    def relu(self, x: Array) -> Array:
+        return activations.relu(x)
+
+    def relu_backward(self, y: Array, dy: Array) -> Array:
+        return activations.relu_backward(y, dy)
+
+    def sigmoid(self, x: Array) -> Array:
+        return activations.sigmoid(x)
+
+    def sigmoid_backward(self, y: Array, dy: Array) -> Array:
+        return activations.sigmoid_backward(y, dy)
+
+    def tanh(self, x: Array) -> Array:
+        return activations.tanh(x)
+
+    def tanh_backward(self, y: Array, dy: Array) -> Array:
+        return activations.tanh_backward(y, dy)
+
+    def softmax(self, x: Array) -> Array:
+        return activations.softmax(x)
+
+    def softmax_backward(self, y: Array, dy: Array) -> Array:
+        return activations.softmax_backward(y, dy)
+
+    def dropout(self, x: Array, rate: float, key: DropoutKey) -> Array:
+        return dropout.dropout(x, float(rate), *key)
+
+    def batch_norm(self, x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
+        return batch_norm.batch_norm(x, gamma, beta, epsilon)
+
+    def batch_norm_inference(self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float) -> Array:
+        return batch_norm.batch_norm_inference(x, gamma, beta, mean, variance, epsilon)
+
+    def batch_norm_backward(
+        self, x: Array, gamma: Array, mean: Array, variance: Array, epsilon: float, dy: Array
+    ) -> tuple[Array, Array, Array]:
+        return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy)
+
+    def moving_average(self, average: Array, value: Array, momentum: float) -> Array:
+        return elementwise.moving_average(average, value, momentum)
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
+        return loss.softmax_cross_entropy(logits, labels)
+
+    def sgd_update(self, parameter: Array, gradient: Array, learning_rate: float) -> None:
+        updates.sgd_update(parameter.reshape(-1), gradient.reshape(-1), learning_rate)
+
+    def momentum_update(self, parameter: Array, velocity: Array, gradient: Array, learning_rate: float, momentum: float) -> None:
+        updates.momentum_update(parameter.reshape(-1), velocity.reshape(-1), gradient.reshape(-1), learning_rate, momentum)
+
+    def adam_update(
+        self, parameter: Array, m: Array, v: Array, gradient: Array, step_size: float, beta1: float, beta2: float, epsilon: float
+    ) -> None:
+        flat = (array.reshape(-1) for array in (parameter, m, v, gradient))
+        updates.adam_update(*flat, step_size, beta1, beta2, epsilon)

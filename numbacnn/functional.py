@@ -1,0 +1,302 @@
+"""The arithmetic of the layers on plain NumPy arrays, for experiments, worksheets and checks.
+
+>>> import numpy as np, numbacnn.functional as F
+>>> F.conv2d(np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1))).ravel()
+array([4., 4., 4., 4.])
+
+Images are NHWC, filters HWIO, all float32 or all float64; the result has the type of the input, and no argument is changed.
+``padding`` is ``"valid"``, ``"same"`` (TensorFlow's rule: the odd cell goes after) or ``((top, bottom), (left, right))``; ``strides``
+and ``pool_size`` are a number or a pair (down, across). ``device`` says where to compute.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from numbacnn.backends import get_ops
+from numbacnn.errors import DataError, ModelError, ShapeError
+from numbacnn.layers.base import check_fraction
+from numbacnn.ops import DropoutKey, Ops
+from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, window2d
+
+Floats = NDArray[Any]
+Size = int | Sequence[int]
+
+
+def conv2d(
+    x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, *, strides: Size = 1, padding: Padding2D = "valid", device: str = "cpu"
+) -> Floats:
+    """Slide filters over images: y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f].
+
+    A cross-correlation, as everywhere in deep learning: the filter is not turned.
+
+    Args:
+        x: images (n, h, w, c).
+        kernel: filters (kh, kw, c, f).
+        bias: (f,), or None.
+
+    Returns:
+        y (n, oh, ow, f).
+
+    Raises:
+        ShapeError: the shapes do not fit. DataError: the types are not all float32 or all float64.
+
+    Source: Dumoulin & Visin 2016 (arXiv:1603.07285); the lecture's slides "Convolutional Layer".
+    """
+    (images, filters), window = _convolution(x, kernel, strides, padding)
+    shift = None if bias is None else _like(images, bias=bias)["bias"]
+    if shift is not None:
+        _check_shape("bias", shift, (filters.shape[3],))
+    ops = get_ops(device)
+    return _run(ops, lambda *a: ops.conv2d(*a, window), images, filters, shift)
+
+
+def conv2d_backward(
+    x: ArrayLike, kernel: ArrayLike, dy: ArrayLike, *, strides: Size = 1, padding: Padding2D = "valid", device: str = "cpu"
+) -> tuple[Floats, Floats, Floats]:
+    """The gradients of ``conv2d`` with respect to x, kernel and bias, given dy (n, oh, ow, f).
+
+    Returns:
+        dx (n, h, w, c), dkernel (kh, kw, c, f), dbias (f,).
+
+    Source: the lecture's slides "Training CNN": dkernel is x correlated with dy, dx the full convolution of dy with the kernel.
+    """
+    (images, filters), window = _convolution(x, kernel, strides, padding)
+    gradient = _like(images, dy=dy)["dy"]
+    _check_shape("dy", gradient, (images.shape[0], *window.out, filters.shape[3]))
+    ops = get_ops(device)
+    return _run(ops, lambda *a: ops.conv2d_backward(*a, window), images, filters, gradient)
+
+
+def max_pool2d(
+    x: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+) -> Floats:
+    """The largest value under each window: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
+
+    Source: the lecture's slides "Pooling Layer".
+    """
+    images, window = _pooling(x, pool_size, strides, padding)
+    ops = get_ops(device)
+    return _run(ops, lambda a: ops.max_pool2d(a, window)[0], images)
+
+
+def max_pool2d_backward(
+    x: ArrayLike, dy: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+) -> Floats:
+    """dx (n, h, w, c): each gradient goes to the cell that was largest, the first one (row by row) of equals."""
+    images, window = _pooling(x, pool_size, strides, padding)
+    gradient = _like(images, dy=dy)["dy"]
+    _check_shape("dy", gradient, (images.shape[0], *window.out, images.shape[3]))
+    ops = get_ops(device)
+    return _run(ops, lambda a, g: ops.max_pool2d_backward(g, ops.max_pool2d(a, window)[1], window), images, gradient)
+
+
+def avg_pool2d(
+    x: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+) -> Floats:
+    """The mean under each window, padding not counted: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
+
+    Source: the lecture's slides "Pooling Layer".
+    """
+    images, window = _pooling(x, pool_size, strides, padding)
+    ops = get_ops(device)
+    return _run(ops, lambda a: ops.avg_pool2d(a, window), images)
+
+
+def avg_pool2d_backward(
+    x: ArrayLike, dy: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+) -> Floats:
+    """dx (n, h, w, c): each gradient is shared equally by the cells that were averaged."""
+    images, window = _pooling(x, pool_size, strides, padding)
+    gradient = _like(images, dy=dy)["dy"]
+    _check_shape("dy", gradient, (images.shape[0], *window.out, images.shape[3]))
+    ops = get_ops(device)
+    return _run(ops, lambda g: ops.avg_pool2d_backward(g, window), gradient)
+
+
+def dense(x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, *, device: str = "cpu") -> Floats:
+    """x @ kernel + bias: x (n, k), kernel (k, f), bias (f,) or None, result (n, f).
+
+    Source: the lecture's slides "One-Layer Network": L = X W + b.
+    """
+    rows, weights = _product(x, kernel)
+    shift = None if bias is None else _like(rows, bias=bias)["bias"]
+    if shift is not None:
+        _check_shape("bias", shift, (weights.shape[1],))
+    ops = get_ops(device)
+    return _run(ops, ops.dense, rows, weights, shift)
+
+
+def dense_backward(x: ArrayLike, kernel: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> tuple[Floats, Floats, Floats]:
+    """dx = dy @ kernel.T, dkernel = x.T @ dy, dbias = dy summed over the batch, given dy (n, f)."""
+    rows, weights = _product(x, kernel)
+    gradient = _like(rows, dy=dy)["dy"]
+    _check_shape("dy", gradient, (rows.shape[0], weights.shape[1]))
+    ops = get_ops(device)
+    return _run(ops, ops.dense_backward, rows, weights, gradient)
+
+
+def relu(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """max(0, x), any shape; NaN stays NaN."""
+    return _activate("relu", x, device)
+
+
+def relu_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy where x > 0, else 0 (0 at x = 0 too)."""
+    return _activate_backward("relu", x, dy, device)
+
+
+def sigmoid(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """1 / (1 + exp(-x)), any shape, without overflow."""
+    return _activate("sigmoid", x, device)
+
+
+def sigmoid_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy * s * (1 - s), where s = sigmoid(x)."""
+    return _activate_backward("sigmoid", x, dy, device)
+
+
+def tanh(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """tanh(x), any shape."""
+    return _activate("tanh", x, device)
+
+
+def tanh_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy * (1 - tanh(x)^2)."""
+    return _activate_backward("tanh", x, dy, device)
+
+
+def softmax(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """exp(x) / sum exp(x) along the last axis, without overflow. Source: the lecture's slides "One-Layer Network"."""
+    return _activate("softmax", x, device)
+
+
+def softmax_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = y * (dy - sum(dy * y)) along the last axis, where y = softmax(x)."""
+    return _activate_backward("softmax", x, dy, device)
+
+
+def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, *, device: str = "cpu") -> tuple[float, Floats]:
+    """The mean of -log softmax(logits)[label] over a batch, and its gradient.
+
+    Args:
+        logits: (n, classes).
+        labels: whole numbers (n,), each in 0...classes-1.
+
+    Returns:
+        the mean loss, and dlogits = (softmax - onehot) / n, as logits.
+
+    Raises:
+        ShapeError, DataError: the shapes differ, there is no image, or a label is no class.
+
+    Source: the lecture's slides "Cross-Entropy".
+    """
+    rows = _floats("logits", logits, axes=2)
+    classes = np.asarray(labels)
+    _check_shape("labels", classes, (rows.shape[0],))
+    if rows.shape[0] == 0:
+        raise ShapeError("logits: the mean loss of no images is undefined. Give at least one row")
+    if classes.dtype.kind not in "iu":
+        raise DataError(f"labels must be whole numbers, got {classes.dtype}. Convert them with .astype(int)")
+    if classes.min() < 0 or classes.max() >= rows.shape[1]:
+        raise DataError(f"labels must lie in 0...{rows.shape[1] - 1}, one for each column of logits, got {classes.min()}...{classes.max()}")
+    ops = get_ops(device)
+    losses, _, gradient = ops.softmax_cross_entropy(ops.asarray(rows), ops.asarray(classes.astype(np.int64)))
+    return float(np.mean(ops.to_host(losses), dtype=np.float64)), ops.to_host(gradient)
+
+
+def dropout(x: ArrayLike, rate: float, seed: int, step: int, *, device: str = "cpu") -> Floats:
+    """Zero a share ``rate`` of the values and scale the others by 1 / (1 - rate).
+
+    Args:
+        x: any shape.
+        rate: the share, in [0, 1).
+        seed, step: whole numbers of at least 0; the same pair drops the same cells, on any machine.
+
+    Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Dropout".
+    """
+    values = _floats("x", x)
+    check_fraction("rate", rate)
+    for name, number in (("seed", seed), ("step", step)):
+        if not isinstance(number, (int, np.integer)) or number < 0:
+            raise ModelError(f"{name} must be a whole number of at least 0, got {number!r}")
+    ops = get_ops(device)
+    return _run(ops, lambda a: ops.dropout(a, rate, DropoutKey(int(seed), int(step), 0)), values)
+
+
+def _activate(name: str, x: ArrayLike, device: str) -> Floats:
+    values = _activation_input(name, x)
+    ops = get_ops(device)
+    return _run(ops, getattr(ops, name), values)
+
+
+def _activate_backward(name: str, x: ArrayLike, dy: ArrayLike, device: str) -> Floats:
+    values = _activation_input(name, x)
+    gradient = _like(values, dy=dy)["dy"]
+    _check_shape("dy", gradient, values.shape)
+    ops = get_ops(device)
+    return _run(ops, lambda a, g: getattr(ops, f"{name}_backward")(getattr(ops, name)(a), g), values, gradient)
+
+
+def _activation_input(name: str, x: ArrayLike) -> Floats:
+    values = _floats("x", x)
+    if name == "softmax" and (values.ndim == 0 or values.shape[-1] == 0):
+        raise ShapeError(f"x: softmax needs a last axis with at least one value, got shape {values.shape}")
+    return values
+
+
+def _run(ops: Ops, function: Any, *arrays: Floats | None) -> Any:
+    """Call an op on host arrays: bring them to the device, and the results back."""
+    result = function(*(None if array is None else ops.asarray(array) for array in arrays))
+    return tuple(map(ops.to_host, result)) if isinstance(result, tuple) else ops.to_host(result)
+
+
+def _floats(name: str, value: ArrayLike, axes: int | None = None) -> Floats:
+    array = np.asarray(value)
+    if array.dtype not in (np.float32, np.float64):
+        raise DataError(f"{name} must be float32 or float64, got {array.dtype}. Convert it with .astype('float32')")
+    if axes is not None and array.ndim != axes:
+        wanted = {2: "(rows, columns)", 4: "four axes, as (n, height, width, channels)"}[axes]
+        raise ShapeError(f"{name} must have {wanted}, got shape {array.shape}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _like(reference: Floats, **named: ArrayLike) -> dict[str, Floats]:
+    arrays = {name: _floats(name, value) for name, value in named.items()}
+    for name, array in arrays.items():
+        if array.dtype != reference.dtype:
+            raise DataError(f"{name} is {array.dtype}, but the first argument is {reference.dtype}. Give all of one type")
+    return arrays
+
+
+def _check_shape(name: str, array: NDArray[Any], expected: tuple[int, ...]) -> None:
+    if array.shape != expected:
+        raise ShapeError(f"{name} must have shape {expected} here, got {array.shape}")
+
+
+def _convolution(x: ArrayLike, kernel: ArrayLike, strides: Size, padding: Padding2D) -> tuple[tuple[Floats, Floats], Window2D]:
+    images, filters = _floats("x", x, axes=4), _floats("kernel", kernel, axes=4)
+    _like(images, kernel=filters)
+    if images.shape[3] != filters.shape[2]:
+        raise ShapeError(
+            f"channels of x (={images.shape[3]}) must equal those of kernel (={filters.shape[2]}). Images are NHWC, filters HWIO"
+        )
+    size, reach = (images.shape[1], images.shape[2]), (filters.shape[0], filters.shape[1])
+    return (images, filters), window2d(size, reach, pair(strides, "strides"), padding2d(padding))
+
+
+def _pooling(x: ArrayLike, pool_size: Size, strides: Size | None, padding: Padding2D) -> tuple[Floats, Window2D]:
+    images = _floats("x", x, axes=4)
+    pool = pair(pool_size, "pool_size")
+    steps = pool if strides is None else pair(strides, "strides")
+    return images, window2d((images.shape[1], images.shape[2]), pool, steps, padding2d(padding))
+
+
+def _product(x: ArrayLike, kernel: ArrayLike) -> tuple[Floats, Floats]:
+    rows, weights = _floats("x", x, axes=2), _floats("kernel", kernel, axes=2)
+    _like(rows, kernel=weights)
+    if rows.shape[1] != weights.shape[0]:
+        raise ShapeError(f"columns of x (={rows.shape[1]}) must equal rows of kernel (={weights.shape[0]})")
+    return rows, weights
