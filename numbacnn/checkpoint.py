@@ -1,0 +1,168 @@
+"""Trained networks and checkpoints as files: safetensors, with one JSON text beside the arrays. No pickle anywhere.
+
+A trained network holds its parameters as ``<layer>/<parameter>`` and says what it is: graph, class names, how pixels become
+numbers. A checkpoint holds the same and all that training needs to go on as if it had never stopped.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from numbacnn.errors import CheckpointError, ModelError, ShapeError
+from numbacnn.files import write_atomically
+from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
+from numbacnn.network import PIXEL_SCALE
+from numbacnn.version import __version__
+
+FORMAT_VERSION = 1
+METADATA_KEY = "numbacnn"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network that can predict.
+
+    Args:
+        graph: with its softmax.
+        parameters: by ``<layer>/<parameter>``, in graph order.
+        class_names: one for each output.
+        summary: what training reported: data set, epochs, loss, accuracy and so on; plain values.
+    """
+
+    graph: Graph
+    parameters: Arrays
+    class_names: tuple[str, ...]
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Training, stopped: arrays by name, and plain values. What they mean is the training loop's business."""
+
+    arrays: Arrays
+    state: Mapping[str, Any]
+
+
+def weights_sha256(graph: Graph, parameters: Mapping[str, NDArray[Any]]) -> str:
+    """The sha256 of all parameters' bytes (little-endian, row-major), in graph order: equal for equal networks only."""
+    digest = hashlib.sha256()
+    for name in graph.parameters:
+        digest.update(_little_endian(parameters[name]).tobytes())
+    return digest.hexdigest()
+
+
+def save_network(path: Path, network: TrainedNetwork) -> None:
+    """Write a trained network; see ``write_atomically``."""
+    about = {
+        "kind": "network",
+        "graph": graph_to_dict(network.graph),
+        "class_names": list(network.class_names),
+        "normalisation": {"scale": PIXEL_SCALE, "offset": 0.0},
+        "training": dict(network.summary),
+    }
+    _write(path, {name: network.parameters[name] for name in network.graph.parameters}, about)
+
+
+def load_network(path: Path) -> TrainedNetwork:
+    """Read a trained network.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged or no network, or its arrays are not those of its graph.
+    """
+    arrays, about = _read(path, kind="network", remedy="Give a model.safetensors that 'numbacnn train' has written")
+    try:
+        graph = graph_from_dict(about["graph"], source="graph")
+        class_names = tuple(map(str, about["class_names"]))
+        summary = dict(about["training"])
+    except (KeyError, TypeError, ValueError, ModelError, ShapeError) as error:
+        raise CheckpointError(f"{path}: its description cannot be read: {_reason(error)}. Train it again") from None
+    _check_arrays(path, graph, arrays)
+    if graph.output_shape != (len(class_names),):
+        raise CheckpointError(f"{path}: has {len(class_names)} class names for outputs of shape {graph.output_shape}. Train it again")
+    return TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; see ``write_atomically``."""
+    _write(path, checkpoint.arrays, {"kind": "checkpoint", "state": dict(checkpoint.state)})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: there is no such file, or it is damaged or no checkpoint.
+    """
+    arrays, about = _read(path, kind="checkpoint", remedy="Start without --resume")
+    if not isinstance(about.get("state"), dict):
+        raise CheckpointError(f"{path}: holds no training state. Start without --resume")
+    return Checkpoint(arrays, about["state"])
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
+    # safetensors 0.8.0 writes arrays that are not C-contiguous wrongly, and says nothing: make them so first.
+    contiguous = {name: np.ascontiguousarray(_little_endian(array)) for name, array in arrays.items()}
+    # One metadata key: several would be written in random order, and equal networks would make different files.
+    text = json.dumps({"format": FORMAT_VERSION, "version": __version__, **about}, sort_keys=True, allow_nan=True)
+    write_atomically(path, save(contiguous, {METADATA_KEY: text}))
+
+
+def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
+    try:
+        with open(path, "rb"):  # the system's own words for what is missing or forbidden
+            pass
+        with safe_open(str(path), "numpy") as file:
+            about = json.loads((file.metadata() or {})[METADATA_KEY])
+            _check_format(path, about, kind, remedy)
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118  not a dict
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}. {remedy}") from None
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"{path}: not a {kind} of numbacnn, or damaged: {_reason(error)}. {remedy}") from None
+
+
+def _check_format(path: Path, about: Any, kind: str, remedy: str) -> None:
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path}: its description is not an object. {remedy}")
+    if about.get("format") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: has format {about.get('format')!r}, this version ({__version__}) reads format {FORMAT_VERSION}. "
+            f"It was written by numbacnn {about.get('version')!r}: use that one, or train again"
+        )
+    if about.get("kind") != kind:
+        raise CheckpointError(f"{path}: expected a {kind}, got a {about.get('kind')!r}. {remedy}")
+
+
+def _check_arrays(path: Path, graph: Graph, arrays: Arrays) -> None:
+    specs = graph.parameters
+    for name in [*specs, *arrays]:
+        if name not in arrays or name not in specs:
+            where = "is missing from the file" if name in specs else "belongs to no layer of its graph"
+            raise CheckpointError(f"{path}: {name!r} {where}. The file is damaged or of another network; train it again")
+    for name, spec in specs.items():
+        if arrays[name].shape != spec.shape or arrays[name].dtype != np.float32:
+            raise CheckpointError(
+                f"{path}: {name} must be float32 {spec.shape}, got {arrays[name].dtype} {arrays[name].shape}. Train it again"
+            )
+        if not np.isfinite(arrays[name]).all():
+            raise CheckpointError(f"{path}: {name} holds values that are not finite. Train it again")
+
+
+def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,54 @@
+"""Writing files so that a crash, a full disk or a lost machine leaves either the old file or the new one, never half of one."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from numbacnn.errors import CheckpointError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, flush to the disk, then rename.
+
+    Raises:
+        CheckpointError: it cannot be written; what was there before still is.
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise CheckpointError(
+            f"{path}: cannot be written: {error.strerror or error}. What was there before is untouched. "
+            "Make room or give another folder with --output"
+        ) from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and be sure that files can be made in it.
+
+    Raises:
+        CheckpointError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written to: {error.strerror or error}. Give another folder with --output") from None
+
+
+def _umask() -> int:
+    """The process's file mode mask; the system tells it only while setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,62 @@
+"""Drawing initial values. The host draws them, so every device starts from the same bits."""
+
+import math
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from numbacnn.graph import Graph
+from numbacnn.layers.initialization import INITIALIZERS, Constant, VarianceScaling
+from numbacnn.shapes import Shape
+
+TRUNCATED_SD = 0.87962566103423978
+"""Standard deviation of a standard normal cut off at +-2."""
+
+
+def initial_parameters(graph: Graph, seed: int, dtype: DTypeLike = np.float32) -> dict[str, NDArray]:
+    """Every parameter of a graph as ``<layer>/<parameter>``, in graph order.
+
+    Each has a random stream of its own, from the seed and its place: changing one layer leaves the others' start as it was.
+    """
+    return {
+        name: initial_values(spec.initializer, spec.shape, spec.fan_in, spec.fan_out, _stream(seed, place), dtype)
+        for place, (name, spec) in enumerate(graph.parameters.items())
+    }
+
+
+def initial_values(
+    name: str, shape: Shape, fan_in: int, fan_out: int, generator: np.random.Generator, dtype: DTypeLike = np.float32
+) -> NDArray:
+    """Values of one parameter.
+
+    Args:
+        name: a key of ``INITIALIZERS``.
+        shape: of the parameter.
+        fan_in, fan_out: how many inputs each output sees, and the reverse.
+
+    Source: Glorot & Bengio 2010; He et al. 2015 (arXiv:1502.01852); truncated and rescaled as in Keras's VarianceScaling.
+    """
+    how = INITIALIZERS[name]
+    if isinstance(how, Constant):
+        return np.full(shape, how.value, dtype)
+    sd = math.sqrt(how.scale / _fan(how, fan_in, fan_out))
+    if how.distribution == "uniform":
+        limit = sd * math.sqrt(3)
+        return generator.uniform(-limit, limit, shape).astype(dtype)
+    return (_truncated_normal(shape, generator) * (sd / TRUNCATED_SD)).astype(dtype)
+
+
+def _fan(how: VarianceScaling, fan_in: int, fan_out: int) -> float:
+    return fan_in if how.fan == "in" else (fan_in + fan_out) / 2
+
+
+def _truncated_normal(shape: Shape, generator: np.random.Generator) -> NDArray:
+    """Standard normal values, those beyond +-2 drawn again."""
+    values = generator.standard_normal(shape)
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = generator.standard_normal(int(outside.sum()))
+    return values
+
+
+def _stream(seed: int, place: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(place,)))

@@ -1,0 +1,60 @@
+"""How good a network is: loss, accuracy, and which class it takes for which."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.network import Prediction
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """One class: shares in [0, 1]; nan where there is nothing to divide by."""
+
+    name: str
+    images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of looking at labelled images.
+
+    ``confusion[true, predicted]`` counts images.
+    """
+
+    loss: float
+    accuracy: float
+    confusion: NDArray[np.int64]
+
+    def per_class(self, class_names: tuple[str, ...]) -> list[ClassReport]:
+        """Precision, recall and F1 of each class."""
+        hits = np.diag(self.confusion)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = hits / self.confusion.sum(axis=0)
+            recall = hits / self.confusion.sum(axis=1)
+            f1 = 2 * hits / (self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
+        images = self.confusion.sum(axis=1)
+        rows = zip(class_names, images, precision, recall, f1, strict=True)
+        return [ClassReport(name, int(n), float(p), float(r), float(f)) for name, n, p, r, f in rows]
+
+
+def evaluate(prediction: Prediction, labels: NDArray) -> Evaluation:
+    """Compare logits with labels; the mean loss and all counts are exact in float64, whatever the batches were.
+
+    Args:
+        prediction: of n images.
+        labels: whole numbers (n,).
+    """
+    logits = prediction.logits.astype(np.float64)
+    truth = labels.astype(np.int64)
+    with np.errstate(invalid="ignore", over="ignore"):  # a network gone wrong has a loss of nan, and that is what is reported
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(truth)), truth]
+    predicted = logits.argmax(axis=1)
+    classes = logits.shape[1]
+    confusion = np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    return Evaluation(float(losses.mean()), float((predicted == truth).mean()), confusion)

@@ -1,0 +1,201 @@
+"""The training loop: for each epoch, for each batch: forward, loss, backward, update."""
+
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.datasets import Dataset
+from numbacnn.errors import ModelError, ShapeError, TrainingError
+from numbacnn.graph import Graph, without_softmax
+from numbacnn.metrics import Evaluation, evaluate
+from numbacnn.network import PIXEL_SCALE, backward, batches, forward, predict
+from numbacnn.ops import Array, Ops
+from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.schedules import schedule
+from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
+from numbacnn.training.settings import Settings
+from numbacnn.training.state import State
+
+SHUFFLE_STREAM, VALIDATION_STREAM = 1, 2
+
+
+def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
+    """Train a network, one event at a time; ``state`` is always ready to be saved when an event comes.
+
+    The result depends on the settings, the data and the device, and on nothing else: not on the number of threads, nor on how
+    often the loop was stopped and taken up again.
+
+    Args:
+        state: from ``new_state``, or one that was saved; it is changed as training goes on.
+        dataset: images and labels.
+        ops: the device.
+
+    Raises:
+        ModelError, ShapeError: the network does not fit the data.
+        TrainingError: there is nothing to train on, or the loss is not finite; the update it would lead to is not applied.
+    """
+    check_fit(state.graph, dataset)
+    logits_graph = without_softmax(state.graph)
+    settings = state.settings
+    fit, held_out = _split(len(dataset.train_images), settings)
+    images, labels = ops.asarray(dataset.train_images), dataset.train_labels.astype(np.int64)
+    rate = schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
+    clock = _Clock()
+    while state.epoch < settings.epochs:
+        order = fit[_permutation(len(fit), settings.seed, state.epoch)]
+        slices = list(batches(len(order), settings.batch_size))
+        for batch in slices[state.batch :]:
+            indices = order[batch]
+            learning_rate = rate(state.epoch + state.batch / len(slices))
+            x = ops.gather_images(images, ops.asarray(indices), PIXEL_SCALE)
+            _update(state, logits_graph, ops, x, labels[indices], learning_rate)
+            clock.add(state, len(indices))
+            yield StepDone(
+                epoch=state.epoch + 1,
+                epochs=settings.epochs,
+                images=batch.stop,
+                images_in_epoch=len(order),
+                loss=state.loss_sum / batch.stop,
+                accuracy=state.correct / batch.stop,
+                images_per_second=clock.images_per_second,
+            )
+        yield EvaluationStarted(state.epoch + 1)
+        yield _finish_epoch(state, logits_graph, ops, dataset, held_out, len(order), rate(state.epoch), clock)
+        if settings.early_stop and state.epoch - state.best_epoch >= settings.early_stop:
+            yield StoppedEarly(state.epoch, settings.early_stop, state.best_epoch)
+            return
+
+
+def check_fit(graph: Graph, dataset: Dataset) -> None:
+    """Raise unless the network takes the data set's images and tells its classes apart."""
+    shape = dataset.train_images.shape[1:]
+    if graph.input_shape != shape:
+        raise ShapeError(
+            f"{graph.name}: takes images of shape {graph.input_shape}, but those of {dataset.name} are {shape}. "
+            "Choose another model, or another data set"
+        )
+    if graph.output_shape != (len(dataset.class_names),):
+        raise ModelError(
+            f"{graph.name}: its output has shape {graph.output_shape}, but {dataset.name} has {len(dataset.class_names)} classes. "
+            f"End it with Dense({len(dataset.class_names)}, activation='softmax')"
+        )
+
+
+def _update(state: State, graph: Graph, ops: Ops, x: Array, labels: NDArray[np.int64], learning_rate: float) -> None:
+    """One step. Everything that could go wrong goes wrong before the first parameter changes."""
+    passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
+    losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, ops.asarray(labels))
+    loss = float(np.sum(ops.to_host(losses), dtype=np.float64))
+    if not math.isfinite(loss):
+        raise TrainingError(_diverged(state, loss, learning_rate))
+    gradients = backward(graph, ops, state.parameters, passed, dlogits)
+    optimizer = OPTIMIZERS[state.settings.optimizer]
+    state.step += 1
+    for name, gradient in gradients.items():
+        slots = {slot: state.slots[f"{name}/{slot}"] for slot in optimizer.slots}
+        optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step)
+    state.parameters |= passed.updates
+    state.batch += 1
+    state.loss_sum += loss
+    state.correct += int(np.sum(ops.to_host(correct)))
+
+
+def _diverged(state: State, loss: float, learning_rate: float) -> str:
+    return (
+        f"epoch {state.epoch + 1}, step {state.step + 1}: the loss is {loss}, not a finite number (learning rate {learning_rate:g}). "
+        f"Training stopped before the update; files of earlier epochs are as they were. "
+        f"Try --learning-rate {state.settings.learning_rate / 10:g}, or he_normal weights for a deep network"
+    )
+
+
+def _finish_epoch(
+    state: State, graph: Graph, ops: Ops, dataset: Dataset, held_out: NDArray[np.int64], trained_on: int, learning_rate: float, clock: "_Clock"
+) -> EpochDone:
+    """Look at the test and validation images, write the record, and turn to the next epoch."""
+    test = _evaluate(state, graph, ops, dataset.test_images, dataset.test_labels)
+    validation = None
+    if len(held_out):
+        validation = _evaluate(state, graph, ops, dataset.train_images[held_out], dataset.train_labels[held_out])
+    clock.add(state, 0)
+    record = EpochRecord(
+        epoch=state.epoch + 1,
+        learning_rate=learning_rate,
+        loss=state.loss_sum / trained_on,
+        accuracy=state.correct / trained_on,
+        test_loss=test.loss,
+        test_accuracy=test.accuracy,
+        seconds=round(state.seconds, 3),
+        images_per_second=round(clock.images_per_second, 1),
+        validation_loss=validation.loss if validation else None,
+        validation_accuracy=validation.accuracy if validation else None,
+    )
+    state.history.append(record)
+    state.epoch, state.batch, state.loss_sum, state.correct, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
+    return EpochDone(record, best=_keep_best(state, ops, validation))
+
+
+def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
+    if validation is None:
+        return True
+    if validation.loss < state.best_loss:
+        state.best_loss, state.best_epoch = validation.loss, state.epoch
+        state.best = {name: ops.to_host(array).copy() for name, array in state.parameters.items()}
+        return True
+    return False
+
+
+def _evaluate(state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Evaluation:
+    return evaluate(predict(graph, ops, state.parameters, images), labels)
+
+
+def _split(count: int, settings: Settings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices to train on and indices held out, in a random division that depends on the seed alone."""
+    held_out = round(count * settings.validation)
+    if count - held_out < 1 or (settings.validation and not held_out):
+        raise TrainingError(
+            f"{count} training images cannot be divided with validation {settings.validation:g}: "
+            f"{count - held_out} to train on, {held_out} held out. Use more images, or another share"
+        )
+    if not held_out:
+        return np.arange(count), np.arange(0)
+    order = _generator(settings.seed, VALIDATION_STREAM, 0).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of images in an epoch: a function of seed and epoch, so there is no generator whose state a checkpoint could lose."""
+    return _generator(seed, SHUFFLE_STREAM, epoch).permutation(count)
+
+
+def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
+    return np.random.default_rng([seed, stream, number])
+
+
+class _Clock:
+    """Time and speed. The first step, which may compile kernels, does not count for the speed."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._seconds = 0.0
+        self._images = 0
+        self._warm = False
+
+    def add(self, state: State, images: int) -> None:
+        """Add the time since the last call to the state, and ``images`` trained on in it (0: none, so none of the speed's business)."""
+        now = time.perf_counter()
+        elapsed, self._last = now - self._last, now
+        state.seconds += elapsed
+        if images and self._warm:
+            self._seconds += elapsed
+            self._images += images
+        elif images and not self._images:
+            self._first = images / max(elapsed, 1e-9)
+        self._warm = True
+
+    @property
+    def images_per_second(self) -> float:
+        """Of the steps since this process began to train."""
+        return self._images / self._seconds if self._seconds else self._first
