@@ -1,6 +1,9 @@
 """Devices. ``get_ops`` is the one place where a device is chosen, and this folder the only one that imports Numba."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from numbacnn.backends import threads as _threads
 from numbacnn.errors import DeviceError
@@ -47,3 +50,17 @@ def _start_threads(threads: int) -> None:
             f"Ask for fewer, or start with NUMBA_NUM_THREADS={threads}"
         )
     numba.set_num_threads(threads)
+
+
+@contextmanager
+def compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
+    """Listen to the kernels being compiled: yields an object with ``count`` and ``seconds``.
+
+    Args:
+        on_first: called when the first compilation starts; loading a kernel from the cache is none.
+    """
+    from numbacnn.backends.cpu import _jit
+
+    listener = _jit.CompilationListener(on_first)
+    with _jit.listen(listener):
+        yield listener

@@ -1,0 +1,49 @@
+"""``numbacnn doctor``: what a bug report should contain."""
+
+from typing import Any
+
+import click
+
+from numbacnn_cli import options
+from numbacnn_cli.console import print_json, stdout
+from numbacnn_cli.tables import size
+
+
+@click.command()
+@options.reporting
+def doctor(output_format: str) -> None:
+    """Report on this machine: versions, processor, threads, kernel cache, CUDA.
+
+    Example: numbacnn doctor
+    """
+    from numbacnn.backends.diagnostics import report
+
+    facts = report()
+    if output_format == "json":
+        print_json(facts)
+        return
+    console = stdout()
+    for name, value in _lines(facts):
+        console.print(f"{name:<14}{value}", soft_wrap=True)
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    cpu, threads, cache = facts["cpu"], facts["threads"], facts["kernel_cache"]
+    lines = [
+        ("numbacnn", f"{facts['numbacnn']} on Python {facts['python']}, {facts['platform']}"),
+        ("packages", ", ".join(f"{name} {version}" for name, version in facts["packages"].items())),
+        ("processor", f"{cpu['name']}, {cpu['processors']} processor(s), vectors: {', '.join(cpu['features']) or 'none'}"),
+    ]
+    if "error" in threads:
+        lines.append(("threads", threads["error"]))
+    else:
+        quota = "no container limit" if threads["cgroup_quota"] is None else f"container limit {threads['cgroup_quota']:g}"
+        lines.append(("threads", f"{threads['used']} of {threads['available']} available ({quota}), layer {threads['layer']}"))
+    if threads.get("hint"):
+        lines.append(("", threads["hint"]))
+    if cache["writable"]:
+        lines.append(("kernel cache", f"{cache['folder']}: {cache['kernels']} kernels, {size(cache['bytes'])}, writable"))
+    else:
+        lines.append(("kernel cache", cache["hint"]))
+    lines.append(("cuda", facts["cuda"]["why_not"]))
+    return lines

@@ -1,0 +1,60 @@
+"""``numbacnn evaluate``: how good a trained network is, and what it confuses."""
+
+from pathlib import Path
+
+import click
+
+from numbacnn.backends import compilations, get_ops
+from numbacnn.checkpoint import load_network
+from numbacnn.datasets import load_dataset
+from numbacnn.errors import ShapeError
+from numbacnn.graph import without_softmax
+from numbacnn.metrics import evaluate as evaluate_prediction
+from numbacnn.network import predict, to_device
+from numbacnn_cli import options
+from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.model_source import trained_model
+from numbacnn_cli.progress import DownloadView
+from numbacnn_cli.tables import class_table, confusion_table, percent
+
+
+@click.command()
+@options.trained_model
+@options.labelled_images
+@options.test_limit
+@options.computing
+@options.reporting
+def evaluate(
+    model: Path | None, dataset: str, data_dir: Path, test_limit: int | None, device: str, threads: int | None, output_format: str
+) -> None:
+    """Measure a trained network on the test images: accuracy, each class, and the confusion matrix.
+
+    \b
+    Example: numbacnn evaluate --dataset digits
+             numbacnn evaluate --model runs/cnn-digits/model.safetensors --dataset mnist
+    """
+    path = trained_model(model)
+    network = load_network(path)
+    ops = get_ops(device, threads)
+    with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
+        data = load_dataset(dataset, data_dir, train_limit=0, test_limit=test_limit, progress=DownloadView(), notice=notice)
+        if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
+            raise ShapeError(
+                f"{path}: tells {len(network.class_names)} classes apart in images of shape {network.graph.input_shape}, but {dataset} has "
+                f"{len(data.class_names)} classes and images of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
+            )
+        logits = predict(without_softmax(network.graph), ops, to_device(ops, network.parameters), data.test_images)
+    result = evaluate_prediction(logits, data.test_labels)
+    if output_format == "json":
+        print_json({
+            "model": str(path), "dataset": dataset, "images": len(data.test_images), "loss": result.loss, "accuracy": result.accuracy,
+            "confusion": result.confusion.tolist(),
+        })  # fmt: skip
+        return
+    console = stdout()
+    console.print(class_table(result.per_class(data.class_names)))
+    console.print()
+    console.print(confusion_table(result, data.class_names))
+    console.print()
+    console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
+    console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")

@@ -1,0 +1,106 @@
+"""The entry point: a group of commands that are imported when they are called, and one place where errors become exit codes.
+
+    0 done    1 an expected failure    2 usage    130 after Ctrl-C    143 after SIGTERM
+"""
+
+import time
+
+# CPU time is all the time there was until now, so this is when the process began.
+PROCESS_START = time.perf_counter() - time.process_time()
+
+import contextlib  # noqa: E402
+import importlib  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+import traceback  # noqa: E402
+
+import click  # noqa: E402
+
+from numbacnn.errors import NumbaCNNError  # noqa: E402
+from numbacnn.version import __version__  # noqa: E402
+
+COMMANDS = {
+    "train": "Train a network.",
+    "evaluate": "Measure a trained network on a test set.",
+    "predict": "Read digits from pictures.",
+    "shapes": "Trace shapes, parameters and cost through a network.",
+    "models": "List the networks that are built in.",
+    "download": "Fetch a data set.",
+    "samples": "Draw sample pictures to predict.",
+    "doctor": "Report on this machine: versions, threads, kernel cache.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and help line; imports one when it is called, so that --help needs none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"numbacnn_cli.{cmd_name}"), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "NUMBACNN"},
+    epilog="Example: numbacnn train --model small --dataset digits",
+)
+@click.version_option(__version__, prog_name="numbacnn", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def app(debug: bool) -> None:
+    """Convolutional networks you can read, run fast on the machine you have, and trust."""
+
+
+def run() -> None:
+    """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a stream put in place by somebody else may have no such method
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    code = _guarded()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+    sys.exit(code)
+
+
+def _guarded() -> int:
+    debug = "--debug" in sys.argv
+    try:
+        result = app.main(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `numbacnn models | head -1`
+        _silence_stdout()
+        return 0
+    except (NumbaCNNError, OSError, MemoryError) as error:
+        return _failed(error, debug)
+
+
+def _failed(error: BaseException, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    text = str(error) if isinstance(error, NumbaCNNError) else f"{type(error).__name__}: {error}"
+    click.echo(f"Error: {printable(text)}", err=True)
+    return 1
+
+
+def printable(text: str) -> str:
+    """File names and file contents may carry control characters; a terminal must not obey them."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def _silence_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

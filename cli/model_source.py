@@ -1,0 +1,72 @@
+"""What MODEL on the command line may be: a preset, a model file, or a trained network."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from numbacnn.config import read_model_file
+from numbacnn.errors import CheckpointError
+from numbacnn.graph import Graph
+from numbacnn.models import PRESETS, Recipe, preset
+
+LAST_RUN = Path("runs") / "last"
+
+
+class Source:
+    """A network by name or file: its graph, how to train it, and trained weights where there are some."""
+
+    def __init__(self, graph: Graph, recipe: Recipe, parameters: dict[str, Any] | None = None):
+        self.graph = graph
+        self.recipe = recipe
+        self.parameters = parameters
+
+
+def read_model(text: str) -> Source:
+    """The network that MODEL names.
+
+    Raises:
+        ModelError, ShapeError, CheckpointError: there is none, or it cannot be read.
+    """
+    if text in PRESETS:
+        found = preset(text)
+        return Source(found.graph, found.recipe)
+    path = Path(text)
+    if path.suffix == ".toml":
+        return Source(read_model_file(path), Recipe())
+    if path.suffix == ".safetensors":
+        from numbacnn.checkpoint import load_network  # needs numpy, which `shapes` of a preset does without
+
+        network = load_network(path)
+        return Source(network.graph, Recipe(), network.parameters)
+    preset(text)  # raises, and says which there are
+    raise AssertionError
+
+
+def remember_run(folder: Path) -> None:
+    """Note which network was trained last, for ``evaluate`` and ``predict``; not worth an error where it cannot be noted."""
+    from numbacnn.errors import NumbaCNNError
+    from numbacnn.files import write_atomically
+
+    try:
+        LAST_RUN.parent.mkdir(exist_ok=True)
+        write_atomically(LAST_RUN, str(folder.absolute()).encode())
+    except (OSError, NumbaCNNError):
+        click.echo(f"{LAST_RUN} cannot be written: give --model to evaluate and predict.", err=True)
+
+
+def trained_model(given: Path | None) -> Path:
+    """The file of a trained network: the one given, or that of the run last finished from this folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if given is not None:
+        return given
+    try:
+        return Path(LAST_RUN.read_text(encoding="utf-8").strip()) / "model.safetensors"
+    except (OSError, UnicodeDecodeError):
+        raise CheckpointError(
+            "no network has been trained from this folder yet. Train one, as in 'numbacnn train --model small --dataset digits', "
+            "or give --model FILE"
+        ) from None

@@ -1,0 +1,47 @@
+"""``numbacnn models``: the presets."""
+
+import click
+
+from numbacnn.models import PRESETS
+from numbacnn.summary import summarise
+from numbacnn_cli import options
+
+
+@click.command()
+@click.option("--toml", "as_toml", type=click.Choice(list(PRESETS)), metavar="NAME", help="Print a preset as a model file, to start from.")
+@options.reporting
+def models(as_toml: str | None, output_format: str) -> None:
+    """List the networks that are built in, with the settings that train uses for them.
+
+    \b
+    Example: numbacnn models
+             numbacnn models --toml small > my-net.toml
+    """
+    if as_toml:
+        from numbacnn.config import write_model_file
+
+        click.echo(write_model_file(PRESETS[as_toml].graph), nl=False)
+        return
+    from dataclasses import asdict
+
+    rows = [
+        {"name": name, "summary": preset.summary, "input_shape": preset.graph.input_shape, "output_shape": preset.graph.output_shape,
+         "parameters": summarise(preset.graph).parameters, "macs": summarise(preset.graph).macs, "recipe": asdict(preset.recipe)}
+        for name, preset in PRESETS.items()
+    ]  # fmt: skip
+    if output_format == "json":
+        from numbacnn_cli.console import print_json
+
+        print_json(rows)
+        return
+    from numbacnn_cli.console import stdout
+    from numbacnn_cli.tables import table
+
+    listing = table("model", "what it is", "parameters", "MACs", "optimizer", "rate", "decay", "epochs", left=2)
+    for row in rows:
+        recipe = row["recipe"]
+        listing.add_row(
+            row["name"], row["summary"], f"{row['parameters']:,}", f"{row['macs']:,}", recipe["optimizer"], f"{recipe['learning_rate']:g}",
+            f"{recipe['lr_decay']:g}", str(recipe["epochs"]),
+        )  # fmt: skip
+    stdout().print(listing)

@@ -1,0 +1,76 @@
+"""Options that several commands share, each defined once."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class PositiveNumber(click.ParamType):
+    """A finite number greater than 0."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not math.isfinite(number) or number <= 0:
+            self.fail(f"{value} is not a finite number greater than 0.", param, ctx)
+        return number
+
+
+COUNT = click.IntRange(min=1)
+
+debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+
+output_format = click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="What to print on stdout.",
+)  # fmt: skip
+
+dataset = click.option(
+    "--dataset", type=click.Choice(["mnist", "digits"]), default="mnist", show_default=True,
+    help="mnist: read from --data-dir, or downloaded to it. digits: drawn by the program, no download.",
+)  # fmt: skip
+
+data_dir = click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",
+    show_envvar=True, help="Folder of the MNIST files.",
+)  # fmt: skip
+
+test_limit = click.option("--test-limit", type=COUNT, metavar="N", help="Use the first N test images only.")
+
+device = click.option(
+    "--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Where to compute."
+)
+
+threads = click.option(
+    "--threads", type=click.IntRange(1, 1024), metavar="N",
+    help="CPU threads; as many as the machine grants by default. Changes no result.",
+)  # fmt: skip
+
+trained_model = click.option(
+    "--model", type=click.Path(path_type=Path), metavar="FILE", help="A trained .safetensors network; the one trained last by default."
+)
+
+
+def combine(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator, in the order in which --help lists them."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+computing = combine(device, threads)
+reporting = combine(output_format, debug)
+labelled_images = combine(dataset, data_dir)

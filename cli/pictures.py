@@ -1,0 +1,42 @@
+"""Small pictures in the terminal: two pixels to a character, one above the other."""
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.color import Color
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+SHADES = " ░▒▓█"
+ASCII_SHADES = " .:*#"
+INDENT = "  "
+
+
+def draw_picture(pixels: NDArray[np.uint8], console: Console) -> Text:
+    """Ink as light: half blocks in grey where the terminal has colours, shaded blocks elsewhere.
+
+    Args:
+        pixels: uint8 (height, width).
+    """
+    if pixels.shape[0] % 2:
+        pixels = np.vstack([pixels, np.zeros_like(pixels[:1])])
+    pairs = zip(pixels[0::2], pixels[1::2], strict=True)
+    draw = _half_blocks if console.is_terminal and console.color_system in ("256", "truecolor") else _shaded(console)
+    return Text("\n").join(Text(INDENT) + draw(upper, lower) for upper, lower in pairs)
+
+
+def _half_blocks(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
+    line = Text()
+    for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
+        line.append("▀", Style(color=Color.from_rgb(top, top, top), bgcolor=Color.from_rgb(bottom, bottom, bottom)))
+    return line
+
+
+def _shaded(console: Console):  # type: ignore[no-untyped-def]
+    shades = SHADES if "utf" in console.encoding.lower() else ASCII_SHADES
+
+    def draw(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
+        mean = (upper.astype(int) + lower) / 2
+        return Text("".join(shades[round(value / 255 * (len(shades) - 1))] for value in mean))
+
+    return draw

@@ -1,0 +1,128 @@
+"""``numbacnn predict``: what a trained network reads in people's pictures."""
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from numbacnn.backends import compilations, get_ops
+from numbacnn.checkpoint import TrainedNetwork, load_network
+from numbacnn.datasets.images import Picture, read_picture
+from numbacnn.errors import DataError, ModelError, NumbaCNNError
+from numbacnn.graph import without_softmax
+from numbacnn.network import predict as predict_images, to_device
+from numbacnn.ops import Ops
+from numbacnn_cli import options
+from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.main import printable
+from numbacnn_cli.model_source import trained_model
+from numbacnn_cli.pictures import draw_picture
+
+STDIN = "-"
+MOST_STDIN_BYTES = 100_000_000
+UNSURE = 0.5
+PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="PNG...")
+@options.trained_model
+@click.option("--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="How many classes to list for each picture.")
+@click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
+              help="Whether the ink is dark on light; auto looks at the border.")  # fmt: skip
+@options.computing
+@options.reporting
+def predict(
+    files: tuple[str, ...], model: Path | None, top: int, invert: Any, device: str, threads: int | None, output_format: str
+) -> int:
+    """Read digits from pictures: files, folders, or - for stdin.
+
+    Any size, mode and colour; each picture is brought into the form of the training images, and what was done is shown.
+
+    \b
+    Example: numbacnn predict data/samples
+             numbacnn predict photo.png --top 5 --format json
+    """
+    path = trained_model(model)
+    network = load_network(path)
+    height, width, channels = network.graph.input_shape
+    if channels != 1:
+        raise ModelError(f"{path}: takes images of {channels} channels; pictures are read as grey. Choose another --model")
+    ops = get_ops(device, threads)
+    results = [_read(name, source, invert, (height, width)) for name, source in _sources(files)]
+    pictures = [result for result in results if isinstance(result, Picture)]
+    with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
+        probabilities = iter(_probabilities(network, ops, pictures))
+    rows = [_row(result, next(probabilities) if isinstance(result, Picture) else None, network.class_names) for result in results]
+    if output_format == "json":
+        print_json([{key: value for key, value in row.items() if key != "picture"} for row in rows])
+    else:
+        _print(rows, network.class_names, top)
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO]]:
+    """The pictures that the arguments name; a folder stands for the pictures in it, by name."""
+    for name in files:
+        path = Path(name)
+        if name == STDIN:
+            yield name, io.BytesIO(sys.stdin.buffer.read(MOST_STDIN_BYTES + 1))
+        elif path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+            if not inside:
+                raise DataError(f"{name}: there is no picture in this folder. Expected files that end in {', '.join(sorted(PICTURE_ENDINGS))}")
+            yield from ((str(p), p) for p in inside)
+        else:
+            yield name, path
+
+
+def _read(name: str, source: Path | io.BytesIO, invert: Any, size: tuple[int, int]) -> Picture | tuple[str, str]:
+    """A picture, or its name and what is wrong with it: one bad file does not stop the others."""
+    try:
+        return read_picture(source, name=name, invert=invert, size=size)
+    except NumbaCNNError as error:
+        return name, str(error)
+
+
+def _probabilities(network: TrainedNetwork, ops: Ops, pictures: list[Picture]) -> Any:
+    images = np.array([picture.pixels for picture in pictures], np.uint8).reshape(-1, *network.graph.input_shape)
+    return predict_images(without_softmax(network.graph), ops, to_device(ops, network.parameters), images).probabilities
+
+
+def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(result, Picture):
+        name, error = result
+        return {"file": name, "error": error}
+    best = int(np.argmax(probabilities))
+    return {
+        "file": result.name,
+        "label": _label(class_names[best]),
+        "probability": float(probabilities[best]),
+        "probabilities": [float(p) for p in probabilities],
+        "preprocessing": list(result.steps),
+        "picture": result.pixels,
+    }
+
+
+def _label(name: str) -> int | str:
+    """Digits as numbers, other classes by name."""
+    return int(name) if name.isdecimal() else name
+
+
+def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int) -> None:
+    console = stdout()
+    for row in rows:
+        if "error" in row:
+            notice(f"Error: {printable(row['error'])}")
+            continue
+        order = np.argsort(row["probabilities"])[::-1][:top]
+        shares = ", ".join(f"{class_names[k]} {row['probabilities'][k]:.2%}" for k in order)
+        unsure = "  (unsure)" if row["probability"] < UNSURE else ""
+        console.print(f"{printable(row['file'])}: {row['label']}{unsure}", soft_wrap=True)
+        console.print(f"  {shares}", soft_wrap=True)
+        console.print(f"  {'; '.join(row['preprocessing']) or 'taken as it is'}", soft_wrap=True)
+        console.print(draw_picture(row["picture"], console), soft_wrap=True)

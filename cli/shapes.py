@@ -1,0 +1,53 @@
+"""``numbacnn shapes``: what happens to an image on its way through a network. Needs neither numpy nor numba."""
+
+from dataclasses import asdict
+
+import click
+
+from numbacnn.graph import Graph
+from numbacnn.summary import summarise
+from numbacnn_cli import options
+from numbacnn_cli.model_source import read_model
+
+
+class InputShape(click.ParamType):
+    """``28,28,1``"""
+
+    name = "H,W,C"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        parts = str(value).replace("x", ",").split(",")
+        if len(parts) == 2:
+            parts.append("1")
+        if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is not HEIGHT,WIDTH,CHANNELS, such as 28,28,1.", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+@click.command()
+@click.argument("model", default="cnn")
+@click.option("--input", "input_shape", type=InputShape(), help="Trace images of this size instead of the model's own.")
+@click.option("--batch-size", type=options.COUNT, default=1, show_default=True, metavar="N", help="Images in a batch, for the memory column.")
+@options.reporting
+def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, output_format: str) -> None:
+    """Trace the shapes, parameters and cost of a network.
+
+    MODEL is the name of a preset, a .toml model file, or a trained .safetensors file.
+
+    Example: numbacnn shapes cnn --batch-size 100
+    """
+    graph = read_model(model).graph
+    if input_shape is not None:
+        graph = Graph(graph.name, input_shape, graph.nodes)
+    summary = summarise(graph, batch_size)
+    if output_format == "json":
+        from numbacnn_cli.console import print_json
+
+        print_json(asdict(summary) | {"parameters": summary.parameters, "macs": summary.macs})
+        return
+    from numbacnn_cli.console import stdout
+    from numbacnn_cli.tables import shapes_remark, shapes_table
+
+    console = stdout()
+    console.print(shapes_table(summary))
+    console.print(shapes_remark(summary))

@@ -1,0 +1,282 @@
+"""``numbacnn train``: from a network's description and a data set to files that predict."""
+
+import hashlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from numbacnn.backends import compilations, get_ops
+from numbacnn.checkpoint import TrainedNetwork, weights_sha256
+from numbacnn.config import write_toml
+from numbacnn.datasets import Dataset, load_dataset
+from numbacnn.errors import CheckpointError
+from numbacnn.graph import graph_to_dict
+from numbacnn.network import to_device
+from numbacnn.ops import Ops
+from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.schedules import SCHEDULES
+from numbacnn.training import EpochDone, Settings, State, StepDone, check_fit, new_state, train as train_events
+from numbacnn.training.run_folder import PREVIOUS, RunFolder
+from numbacnn_cli import options
+from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.main import PROCESS_START
+from numbacnn_cli.model_source import Source, read_model, remember_run
+from numbacnn_cli.progress import DownloadView, TrainingView
+from numbacnn_cli.tables import percent, table
+
+EARLY_STOP_VALIDATION = 0.1
+SETTINGS_OPTIONS = ("batch_size", "optimizer", "learning_rate", "schedule", "lr_decay", "seed", "validation", "early_stop")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of the command, resolved."""
+
+    state: State
+    dataset: Dataset
+    ops: Ops
+    folder: RunFolder
+    about: dict[str, Any]
+    device: str
+    threads: int
+
+
+@click.command()
+@click.option("--model", default="cnn", show_default=True, help="A preset, a .toml model file, or a .safetensors network to start from.")
+@options.labelled_images
+@click.option("--epochs", type=options.COUNT, metavar="N", help="How often each image is seen; the preset's number by default.")
+@click.option("--batch-size", type=options.COUNT, default=100, show_default=True, metavar="N", help="Images per update.")
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="By default the preset's.")
+@click.option("--learning-rate", type=options.PositiveNumber(), help="Of the first epoch; by default the preset's.")
+@click.option("--lr-decay", type=options.PositiveNumber(), help="Factor per epoch; by default the preset's, 1 for none.")
+@click.option("--schedule", type=click.Choice(list(SCHEDULES)), default="exponential", show_default=True, help="How the rate changes.")
+@click.option("--validation", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",
+              help="Share of the training images held out; the epoch that does best on them is kept.")  # fmt: skip
+@click.option("--early-stop", type=options.COUNT, metavar="N",
+              help=f"Stop after N epochs without a better validation loss (holds out {EARLY_STOP_VALIDATION} unless told otherwise).")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
+              help="Same seed, same bits.")  # fmt: skip
+@options.computing
+@click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
+@options.test_limit
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; runs/<model>-<dataset> by default.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --output, to the bit as if it had never stopped.")
+@click.option("--progress", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto", show_default=True, help="What to show on stderr.")
+@options.reporting
+@click.pass_context
+def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -> int:
+    """Train a network and write it, its history and a checkpoint to a folder.
+
+    \b
+    Example: numbacnn train --model small --dataset digits
+             numbacnn train --model dense128 --epochs 5 --learning-rate 0.005
+             numbacnn train --resume --output runs/cnn-mnist --epochs 10
+    """
+    explicit = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    source = read_model(given["model"])
+    folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")
+    ops = get_ops(given["device"], given["threads"])
+    if given["device"] == "auto":
+        notice(f"--device auto: using {ops.name}.")
+    with compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
+        if given["resume"]:
+            run = _resume(folder, ops, given, explicit)
+        else:
+            run = _start(folder, ops, given, source)
+        return _train(run, progress, output_format, compiled)
+
+
+def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -> Run:
+    """A run from the beginning. What is cheap to check is checked before the data are loaded."""
+    recipe = source.recipe
+    validation = given["validation"] or (EARLY_STOP_VALIDATION if given["early_stop"] else 0.0)
+    settings = Settings(
+        epochs=given["epochs"] or recipe.epochs,
+        batch_size=given["batch_size"],
+        optimizer=given["optimizer"] or recipe.optimizer,
+        learning_rate=given["learning_rate"] or recipe.learning_rate,
+        schedule=given["schedule"],
+        lr_decay=given["lr_decay"] or recipe.lr_decay,
+        seed=given["seed"],
+        validation=validation,
+        early_stop=given["early_stop"],
+    )
+    folder.prepare()
+    about = {name: given[name] for name in ("model", "dataset", "train_limit", "test_limit")}
+    dataset = _load(about, given["data_dir"])
+    check_fit(source.graph, dataset)
+    state = new_state(source.graph, settings, ops)
+    if source.parameters is not None:
+        state.parameters = to_device(ops, source.parameters)
+        notice(f"starting from the weights of {given['model']}")
+    if folder.model.exists():
+        notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.path / PREVIOUS}")
+    return Run(state, dataset, ops, folder, about | {"data_sha256": _fingerprint(dataset)}, ops.name, _thread_count(given["threads"]))
+
+
+def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[str]) -> Run:
+    """A run taken up again: its own settings count, and what the command line asks for must agree with them."""
+    state, about = folder.resume(ops)
+    folder.prepare()
+    started_with = {**about, **state.settings.to_dict()}
+    for name in sorted(explicit & {"model", "dataset", "train_limit", "test_limit", *SETTINGS_OPTIONS}):
+        if given[name] != started_with[name]:
+            flag = "--" + name.replace("_", "-")
+            raise CheckpointError(
+                f"{folder.path}: the run was started with {flag} {started_with[name]}, got {given[name]}. "
+                f"Leave {flag} out, or start a new run in another --output"
+            )
+    if given["epochs"]:
+        state.settings = Settings.from_dict(state.settings.to_dict() | {"epochs": given["epochs"]})
+    dataset = _load(about, given["data_dir"])
+    if _fingerprint(dataset) != about["data_sha256"]:
+        raise CheckpointError(f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with")
+    notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
+    return Run(state, dataset, ops, folder, about, ops.name, _thread_count(given["threads"]))
+
+
+def _load(about: dict[str, Any], data_dir: Path) -> Dataset:
+    return load_dataset(
+        about["dataset"], data_dir, train_limit=about["train_limit"], test_limit=about["test_limit"], progress=DownloadView(), notice=notice
+    )
+
+
+def _train(run: Run, progress: str, output_format: str, compiled: Any) -> int:
+    """Consume the events: show them, and save after each epoch or when told to stop."""
+    state, started, first_step = run.state, time.perf_counter(), None
+    if progress != "none":
+        notice(_heading(run))
+    with TrainingView(state.settings.epochs, progress) as view, _signals() as stopped_by:
+        for event in train_events(state, run.dataset, run.ops):
+            first_step = first_step or time.perf_counter() - PROCESS_START
+            view.show(event)
+            if isinstance(event, EpochDone):
+                network = _network(run) if event.best else None
+                run.folder.save_epoch(state, run.ops, network, _config(run), run.about)
+            if (number := stopped_by()) and isinstance(event, (StepDone, EpochDone)):
+                run.folder.save_checkpoint(state, run.ops, run.about)
+                view.say(f"stopped at epoch {state.epoch + 1}, step {state.step}; nothing is lost. Go on with:")
+                view.say(f"  numbacnn train --resume --output {run.folder.path}{_model_and_dataset(run)}")
+                return 128 + number
+    remember_run(run.folder.path)
+    extra = {"kernels_compiled": compiled.count, "first_step_seconds": round(first_step, 3) if first_step else None}
+    report = _report(run, time.perf_counter() - started) | extra
+    if output_format == "json":
+        print_json(report)
+    else:
+        _print_report(report, run)
+    return 0
+
+
+def _heading(run: Run) -> str:
+    settings, data = run.state.settings, run.dataset
+    images = f"{len(data.train_images):,} training and {len(data.test_images):,} test images"
+    rate = f"{settings.optimizer} {settings.learning_rate:g}"
+    return (
+        f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {rate}, batch {settings.batch_size}, "
+        f"{run.device} with {run.threads} thread(s), seed {settings.seed}"
+    )
+
+
+def _network(run: Run) -> TrainedNetwork:
+    summary = _report(run, sum(record.seconds for record in run.state.history))
+    # Times and places are not part of what was learned: the same training makes the same file.
+    for name in ("seconds", "images_per_second", "output", "threads"):
+        del summary[name]
+    return TrainedNetwork(run.state.graph, run.state.parameters_to_keep(run.ops), run.dataset.class_names, summary)
+
+
+def _report(run: Run, seconds: float) -> dict[str, Any]:
+    """The object of ``--format json``: the figures of the epoch whose network is kept."""
+    state = run.state
+    record = state.history[(state.best_epoch or len(state.history)) - 1]
+    return {
+        "model": state.graph.name,
+        "dataset": run.dataset.name,
+        "device": run.device,
+        "threads": run.threads,
+        "seed": state.settings.seed,
+        "epochs": state.epoch,
+        "kept_epoch": record.epoch,
+        "train_images": len(run.dataset.train_images),
+        "test_images": len(run.dataset.test_images),
+        "loss": record.loss,
+        "accuracy": record.accuracy,
+        "test_loss": record.test_loss,
+        "test_accuracy": record.test_accuracy,
+        "seconds": round(seconds, 3),
+        "images_per_second": record.images_per_second,
+        "weights_sha256": weights_sha256(state.graph, state.parameters_to_keep(run.ops)),
+        "output": str(run.folder.path),
+    }
+
+
+def _print_report(report: dict[str, Any], run: Run) -> None:
+    rows = table("", "loss", "accuracy")
+    rows.add_row(f"{report['train_images']:,} training images", f"{report['loss']:.4f}", percent(report["accuracy"]))
+    rows.add_row(f"{report['test_images']:,} test images", f"{report['test_loss']:.4f}", percent(report["test_accuracy"]))
+    console = stdout()
+    console.print(rows)
+    console.print(f"test accuracy {percent(report['test_accuracy'])} after {report['kept_epoch']} epoch(s), {report['seconds']:.1f} s")
+    console.print(f"weights sha256 {report['weights_sha256']}", soft_wrap=True)
+    console.print(f"wrote {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
+    samples = Path("data") / "samples"
+    console.print(f"next: numbacnn predict {samples}" if samples.is_dir() else "next: numbacnn samples samples && numbacnn predict samples")
+
+
+def _config(run: Run) -> str:
+    """The resolved settings: enough to do the same again."""
+    command = {
+        "model": run.about["model"],
+        "dataset": run.dataset.name,
+        "train_limit": run.about["train_limit"],
+        "test_limit": run.about["test_limit"],
+        "device": run.device,
+        "threads": run.threads,
+    }
+    settings = {name: value for name, value in run.state.settings.to_dict().items() if value is not None}
+    return write_toml({**command, "training": settings, "network": graph_to_dict(run.state.graph)})
+
+
+def _model_and_dataset(run: Run) -> str:
+    """Options that the command needs to find its folder by itself are not needed: --output names it."""
+    limits = "" if run.about["model"] == "cnn" else f" --model {run.about['model']}"
+    return limits + ("" if run.about["dataset"] == "mnist" else f" --dataset {run.about['dataset']}")
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    digest = hashlib.sha256()
+    for array in (dataset.train_images[:: max(len(dataset.train_images) // 1000, 1)], dataset.train_labels, dataset.test_labels):
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _thread_count(given: int | None) -> int:
+    from numbacnn.backends import threads
+
+    return given or threads.available()
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], int | None]]:
+    """SIGINT and SIGTERM are noted, and training stops after the step under way; a second one stops at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

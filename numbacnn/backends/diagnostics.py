@@ -1,0 +1,81 @@
+"""What ``numbacnn doctor`` reports of the machine, as plain values."""
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+from numbacnn.backends import get_ops, threads, why_not_cuda
+from numbacnn.errors import DeviceError
+from numbacnn.version import __version__
+
+PACKAGES = ("numba", "llvmlite", "numpy", "click", "rich", "pillow", "pooch", "platformdirs", "safetensors", "numba-cuda", "torch")
+VECTOR_FEATURES = ("sse4.2", "avx", "fma", "avx2", "avx512f", "avx512bw", "neon", "sve")
+
+
+def report() -> dict[str, Any]:
+    """Versions, processor, threads, kernel cache and CUDA."""
+    return {
+        "numbacnn": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES if _version(name)},
+        "cpu": _cpu(),
+        "threads": _threads(),
+        "kernel_cache": _kernel_cache(),
+        "cuda": {"usable": False, "why_not": why_not_cuda()},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> dict[str, Any]:
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    return {
+        "name": os.environ.get("NUMBA_CPU_NAME") or binding.get_host_cpu_name(),
+        "features": [feature for feature in VECTOR_FEATURES if features.get(feature)],
+        "processors": os.cpu_count(),
+    }
+
+
+def _threads() -> dict[str, Any]:
+    """The threading layer is known once a parallel kernel has run."""
+    import numpy as np
+
+    try:
+        ops = get_ops("cpu")
+        ops.relu(np.zeros(1, np.float32))
+    except DeviceError as error:
+        return {"error": str(error)}
+    import numba
+
+    layer = numba.threading_layer()
+    hint = None
+    if layer == "workqueue":
+        hint = "workqueue is slow for small networks: install the OpenMP runtime (libgomp1 on Debian and Ubuntu)"
+    return {
+        "used": numba.get_num_threads(),
+        "available": threads.available(),
+        "cgroup_quota": threads.cgroup_quota(),
+        "layer": layer,
+        "hint": hint,
+    }
+
+
+def _kernel_cache() -> dict[str, Any]:
+    from numbacnn.backends.cpu import _jit
+
+    folder = _jit.cache_folder()
+    if folder is None:
+        hint = "kernels are compiled anew in every run: set NUMBA_CACHE_DIR to a folder that can be written to"
+        return {"folder": None, "writable": False, "kernels": 0, "bytes": 0, "hint": hint}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    kernels = sum(path.suffix == ".nbc" for path in files)
+    return {"folder": str(folder), "writable": True, "kernels": kernels, "bytes": sum(path.stat().st_size for path in files), "hint": None}
