@@ -29,7 +29,9 @@ def is_live() -> bool:
 
 def _console(is_terminal: bool, stderr: bool) -> Console:
     width = None if is_terminal or os.environ.get("COLUMNS") else WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, highlight=False, width=width, force_interactive=is_terminal, soft_wrap=False, markup=False, emoji=False)
+    return Console(
+        stderr=stderr, highlight=False, width=width, force_interactive=is_terminal, soft_wrap=False, markup=False, emoji=False
+    )
 
 
 def notice(text: str) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-
 from numbacnn_cli import options
 from numbacnn_cli.console import print_json, stdout
 from numbacnn_cli.tables import size

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-
 from numbacnn_cli import options
 from numbacnn_cli.console import notice, print_json
 
@@ -17,8 +16,9 @@ def download(dataset: str, data_dir: Path, output_format: str) -> None:
 
     Example: numbacnn download mnist --data-dir data
     """
-    from numbacnn.datasets import mnist
     from numbacnn_cli.progress import DownloadView
+
+    from numbacnn.datasets import mnist
 
     folder = mnist.download(data_dir, progress=DownloadView(), notice=notice)
     if output_format == "json":

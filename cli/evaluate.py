@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import click
+from numbacnn_cli import options
+from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.model_source import trained_model
+from numbacnn_cli.progress import DownloadView
+from numbacnn_cli.tables import class_table, confusion_table, percent
 
 from numbacnn.backends import compilations, get_ops
 from numbacnn.checkpoint import load_network
@@ -11,11 +16,6 @@ from numbacnn.errors import ShapeError
 from numbacnn.graph import without_softmax
 from numbacnn.metrics import evaluate as evaluate_prediction
 from numbacnn.network import predict, to_device
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.model_source import trained_model
-from numbacnn_cli.progress import DownloadView
-from numbacnn_cli.tables import class_table, confusion_table, percent
 
 
 @click.command()

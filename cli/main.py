@@ -1,6 +1,6 @@
 """The entry point: a group of commands that are imported when they are called, and one place where errors become exit codes.
 
-    0 done    1 an expected failure    2 usage    130 after Ctrl-C    143 after SIGTERM
+0 done    1 an expected failure    2 usage    130 after Ctrl-C    143 after SIGTERM
 """
 
 import time

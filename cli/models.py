@@ -1,14 +1,19 @@
 """``numbacnn models``: the presets."""
 
+from dataclasses import asdict
+from typing import Any
+
 import click
+from numbacnn_cli import options
 
 from numbacnn.models import PRESETS
 from numbacnn.summary import summarise
-from numbacnn_cli import options
 
 
 @click.command()
-@click.option("--toml", "as_toml", type=click.Choice(list(PRESETS)), metavar="NAME", help="Print a preset as a model file, to start from.")
+@click.option(
+    "--toml", "as_toml", type=click.Choice(list(PRESETS)), metavar="NAME", help="Print a preset as a model file, to start from."
+)
 @options.reporting
 def models(as_toml: str | None, output_format: str) -> None:
     """List the networks that are built in, with the settings that train uses for them.
@@ -22,8 +27,6 @@ def models(as_toml: str | None, output_format: str) -> None:
 
         click.echo(write_model_file(PRESETS[as_toml].graph), nl=False)
         return
-    from dataclasses import asdict
-
     rows = [
         {"name": name, "summary": preset.summary, "input_shape": preset.graph.input_shape, "output_shape": preset.graph.output_shape,
          "parameters": summarise(preset.graph).parameters, "macs": summarise(preset.graph).macs, "recipe": asdict(preset.recipe)}
@@ -37,11 +40,12 @@ def models(as_toml: str | None, output_format: str) -> None:
     from numbacnn_cli.console import stdout
     from numbacnn_cli.tables import table
 
-    listing = table("model", "what it is", "parameters", "MACs", "optimizer", "rate", "decay", "epochs", left=2)
+    listing = table("model", "what it is", "parameters", "MACs", "trained by default with", left=2)
     for row in rows:
-        recipe = row["recipe"]
-        listing.add_row(
-            row["name"], row["summary"], f"{row['parameters']:,}", f"{row['macs']:,}", recipe["optimizer"], f"{recipe['learning_rate']:g}",
-            f"{recipe['lr_decay']:g}", str(recipe["epochs"]),
-        )  # fmt: skip
+        listing.add_row(row["name"], row["summary"], f"{row['parameters']:,}", f"{row['macs']:,}", _recipe(row["recipe"]))
     stdout().print(listing)
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    decay = "" if recipe["lr_decay"] == 1 else f" x {recipe['lr_decay']:g}^epoch"
+    return f"{recipe['optimizer']} {recipe['learning_rate']:g}{decay}, {recipe['epochs']} epochs"

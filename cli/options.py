@@ -56,7 +56,10 @@ threads = click.option(
 )  # fmt: skip
 
 trained_model = click.option(
-    "--model", type=click.Path(path_type=Path), metavar="FILE", help="A trained .safetensors network; the one trained last by default."
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A trained .safetensors network; the one trained last by default.",
 )
 
 

@@ -8,19 +8,20 @@ from typing import Any
 
 import click
 import numpy as np
+from numbacnn_cli import options
+from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.main import printable
+from numbacnn_cli.model_source import trained_model
+from numbacnn_cli.pictures import draw_picture
 
 from numbacnn.backends import compilations, get_ops
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets.images import Picture, read_picture
 from numbacnn.errors import DataError, ModelError, NumbaCNNError
 from numbacnn.graph import without_softmax
-from numbacnn.network import predict as predict_images, to_device
+from numbacnn.network import predict as predict_images
+from numbacnn.network import to_device
 from numbacnn.ops import Ops
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.main import printable
-from numbacnn_cli.model_source import trained_model
-from numbacnn_cli.pictures import draw_picture
 
 STDIN = "-"
 MOST_STDIN_BYTES = 100_000_000
@@ -31,7 +32,9 @@ PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".w
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="PNG...")
 @options.trained_model
-@click.option("--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="How many classes to list for each picture.")
+@click.option(
+    "--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="How many classes to list for each picture."
+)
 @click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
               help="Whether the ink is dark on light; auto looks at the border.")  # fmt: skip
 @options.computing
@@ -74,7 +77,9 @@ def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO]]:
         elif path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
             if not inside:
-                raise DataError(f"{name}: there is no picture in this folder. Expected files that end in {', '.join(sorted(PICTURE_ENDINGS))}")
+                raise DataError(
+                    f"{name}: there is no picture in this folder. Expected files that end in {', '.join(sorted(PICTURE_ENDINGS))}"
+                )
             yield from ((str(p), p) for p in inside)
         else:
             yield name, path

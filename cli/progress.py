@@ -3,11 +3,11 @@
 from types import TracebackType
 from typing import Any
 
+from numbacnn_cli.console import is_live, notice, stderr
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from numbacnn.training import EpochDone, EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.events import EpochRecord
-from numbacnn_cli.console import is_live, notice, stderr
 
 
 class TrainingView:
@@ -117,10 +117,16 @@ class DownloadView:
 
 
 def _bar() -> Progress:
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.completed:,.0f}/{task.total:,.0f}")]
+    columns: list[Any] = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+    ]
     columns += [TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True)]
     return Progress(*columns, console=stderr(), transient=True)
 
 
 def _download_bar() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), console=stderr(), transient=True)
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), console=stderr(), transient=True
+    )

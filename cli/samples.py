@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 import numpy as np
+from numbacnn_cli import options
+from numbacnn_cli.console import notice, print_json
 from numpy.typing import NDArray
 from PIL import Image
 
 from numbacnn.datasets import digits
 from numbacnn.errors import DataError
 from numbacnn.files import make_folder
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json
 
 SAMPLES_SEED = 20
 ENLARGED = 6
@@ -20,7 +20,9 @@ ENLARGED = 6
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("samples"))
-@click.option("--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Which ten digits.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Which ten digits."
+)
 @options.reporting
 def samples(folder: Path, seed: int, output_format: str) -> None:
     """Draw ten sample pictures into FOLDER: one of each digit, each in another form (colours, sizes, transparency, 16 bits ...).

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 
 import click
+from numbacnn_cli import options
+from numbacnn_cli.model_source import read_model
 
 from numbacnn.graph import Graph
 from numbacnn.summary import summarise
-from numbacnn_cli import options
-from numbacnn_cli.model_source import read_model
 
 
 class InputShape(click.ParamType):
@@ -27,7 +27,14 @@ class InputShape(click.ParamType):
 @click.command()
 @click.argument("model", default="cnn")
 @click.option("--input", "input_shape", type=InputShape(), help="Trace images of this size instead of the model's own.")
-@click.option("--batch-size", type=options.COUNT, default=1, show_default=True, metavar="N", help="Images in a batch, for the memory column.")
+@click.option(
+    "--batch-size",
+    type=options.COUNT,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Images in a batch, for the memory column.",
+)
 @options.reporting
 def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, output_format: str) -> None:
     """Trace the shapes, parameters and cost of a network.

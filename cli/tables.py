@@ -39,7 +39,9 @@ def shapes_table(summary: Summary) -> Table:
         )
     rows.add_section()
     memory = sum(row.activation_bytes for row in summary.layers)
-    rows.add_row(summary.model, "", _shape(summary.input_shape), "", f"{summary.parameters:,}", f"{summary.macs:,}", "", "", size(memory))
+    rows.add_row(
+        summary.model, "", _shape(summary.input_shape), "", f"{summary.parameters:,}", f"{summary.macs:,}", "", "", size(memory)
+    )
     return rows
 
 
@@ -64,7 +66,9 @@ def class_table(reports: "list[ClassReport]") -> Table:
     """Precision, recall and F1 of each class."""
     rows = table("class", "images", "precision", "recall", "F1")
     for report in reports:
-        rows.add_row(report.name, f"{report.images:,}", *(percent(share) for share in (report.precision, report.recall, report.f1)))
+        rows.add_row(
+            report.name, f"{report.images:,}", *(percent(share) for share in (report.precision, report.recall, report.f1))
+        )
     return rows
 
 

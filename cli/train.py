@@ -11,6 +11,12 @@ from types import FrameType
 from typing import Any
 
 import click
+from numbacnn_cli import options
+from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.main import PROCESS_START
+from numbacnn_cli.model_source import Source, read_model, remember_run
+from numbacnn_cli.progress import DownloadView, TrainingView
+from numbacnn_cli.tables import percent, table
 
 from numbacnn.backends import compilations, get_ops
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
@@ -22,14 +28,9 @@ from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
-from numbacnn.training import EpochDone, Settings, State, StepDone, check_fit, new_state, train as train_events
+from numbacnn.training import EpochDone, Settings, State, StepDone, check_fit, new_state
+from numbacnn.training import train as train_events
 from numbacnn.training.run_folder import PREVIOUS, RunFolder
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.main import PROCESS_START
-from numbacnn_cli.model_source import Source, read_model, remember_run
-from numbacnn_cli.progress import DownloadView, TrainingView
-from numbacnn_cli.tables import percent, table
 
 EARLY_STOP_VALIDATION = 0.1
 SETTINGS_OPTIONS = ("batch_size", "optimizer", "learning_rate", "schedule", "lr_decay", "seed", "validation", "early_stop")
@@ -49,26 +50,38 @@ class Run:
 
 
 @click.command()
-@click.option("--model", default="cnn", show_default=True, help="A preset, a .toml model file, or a .safetensors network to start from.")
+@click.option(
+    "--model", default="cnn", show_default=True, help="A preset, a .toml model file, or a .safetensors network to start from."
+)
 @options.labelled_images
 @click.option("--epochs", type=options.COUNT, metavar="N", help="How often each image is seen; the preset's number by default.")
 @click.option("--batch-size", type=options.COUNT, default=100, show_default=True, metavar="N", help="Images per update.")
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="By default the preset's.")
 @click.option("--learning-rate", type=options.PositiveNumber(), help="Of the first epoch; by default the preset's.")
 @click.option("--lr-decay", type=options.PositiveNumber(), help="Factor per epoch; by default the preset's, 1 for none.")
-@click.option("--schedule", type=click.Choice(list(SCHEDULES)), default="exponential", show_default=True, help="How the rate changes.")
+@click.option(
+    "--schedule", type=click.Choice(list(SCHEDULES)), default="exponential", show_default=True, help="How the rate changes."
+)
 @click.option("--validation", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",
               help="Share of the training images held out; the epoch that does best on them is kept.")  # fmt: skip
 @click.option("--early-stop", type=options.COUNT, metavar="N",
-              help=f"Stop after N epochs without a better validation loss (holds out {EARLY_STOP_VALIDATION} unless told otherwise).")  # fmt: skip
+              help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
 @options.computing
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
 @options.test_limit
-@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; runs/<model>-<dataset> by default.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; runs/<model>-<dataset> by default."
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --output, to the bit as if it had never stopped.")
-@click.option("--progress", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto", show_default=True, help="What to show on stderr.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "bar", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="What to show on stderr.",
+)
 @options.reporting
 @click.pass_context
 def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -> int:
@@ -118,7 +131,9 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -
         notice(f"starting from the weights of {given['model']}")
     if folder.model.exists():
         notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.path / PREVIOUS}")
-    return Run(state, dataset, ops, folder, about | {"data_sha256": _fingerprint(dataset)}, ops.name, _thread_count(given["threads"]))
+    return Run(
+        state, dataset, ops, folder, about | {"data_sha256": _fingerprint(dataset)}, ops.name, _thread_count(given["threads"])
+    )
 
 
 def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[str]) -> Run:
@@ -137,14 +152,21 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
         state.settings = Settings.from_dict(state.settings.to_dict() | {"epochs": given["epochs"]})
     dataset = _load(about, given["data_dir"])
     if _fingerprint(dataset) != about["data_sha256"]:
-        raise CheckpointError(f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with")
+        raise CheckpointError(
+            f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with"
+        )
     notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
     return Run(state, dataset, ops, folder, about, ops.name, _thread_count(given["threads"]))
 
 
 def _load(about: dict[str, Any], data_dir: Path) -> Dataset:
     return load_dataset(
-        about["dataset"], data_dir, train_limit=about["train_limit"], test_limit=about["test_limit"], progress=DownloadView(), notice=notice
+        about["dataset"],
+        data_dir,
+        train_limit=about["train_limit"],
+        test_limit=about["test_limit"],
+        progress=DownloadView(),
+        notice=notice,
     )
 
 
@@ -224,11 +246,15 @@ def _print_report(report: dict[str, Any], run: Run) -> None:
     rows.add_row(f"{report['test_images']:,} test images", f"{report['test_loss']:.4f}", percent(report["test_accuracy"]))
     console = stdout()
     console.print(rows)
-    console.print(f"test accuracy {percent(report['test_accuracy'])} after {report['kept_epoch']} epoch(s), {report['seconds']:.1f} s")
+    console.print(
+        f"test accuracy {percent(report['test_accuracy'])} after {report['kept_epoch']} epoch(s), {report['seconds']:.1f} s"
+    )
     console.print(f"weights sha256 {report['weights_sha256']}", soft_wrap=True)
     console.print(f"wrote {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
     samples = Path("data") / "samples"
-    console.print(f"next: numbacnn predict {samples}" if samples.is_dir() else "next: numbacnn samples samples && numbacnn predict samples")
+    console.print(
+        f"next: numbacnn predict {samples}" if samples.is_dir() else "next: numbacnn samples samples && numbacnn predict samples"
+    )
 
 
 def _config(run: Run) -> str:

@@ -88,7 +88,9 @@ def load_network(path: Path) -> TrainedNetwork:
         raise CheckpointError(f"{path}: its description cannot be read: {_reason(error)}. Train it again") from None
     _check_arrays(path, graph, arrays)
     if graph.output_shape != (len(class_names),):
-        raise CheckpointError(f"{path}: has {len(class_names)} class names for outputs of shape {graph.output_shape}. Train it again")
+        raise CheckpointError(
+            f"{path}: has {len(class_names)} class names for outputs of shape {graph.output_shape}. Train it again"
+        )
     return TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary)
 
 

@@ -1,5 +1,6 @@
 """TOML in and out: model files, and the settings that ``train`` leaves beside its network."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ import tomli_w
 
 from numbacnn.errors import ModelError
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
+
+_SHORT_LIST = re.compile(r"\[\s+(?:-?\d+,\s+)+\]")
+"""A list of numbers, which the TOML writer spreads over lines."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -46,4 +50,9 @@ def read_model_file(path: Path) -> Graph:
 
 def write_model_file(graph: Graph) -> str:
     """The text of a model file that ``read_model_file`` turns into an equal graph."""
-    return write_toml(graph_to_dict(graph))
+    header = graph_to_dict(graph)
+    layers = header.pop("layers")
+    tables = [write_toml(header), *(f"[[layers]]\n{write_toml(layer)}" for layer in layers)]
+    return _SHORT_LIST.sub(
+        lambda match: f"[{', '.join(match[0].split()[1:-1]).replace(',,', ',').rstrip(',')}]", "\n".join(tables)
+    )

@@ -44,7 +44,9 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written to: {error.strerror or error}. Give another folder with --output") from None
+        raise CheckpointError(
+            f"{folder}: cannot be written to: {error.strerror or error}. Give another folder with --output"
+        ) from None
 
 
 def _umask() -> int:

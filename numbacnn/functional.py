@@ -5,8 +5,8 @@
 array([4., 4., 4., 4.])
 
 Images are NHWC, filters HWIO, all float32 or all float64; the result has the type of the input, and no argument is changed.
-``padding`` is ``"valid"``, ``"same"`` (TensorFlow's rule: the odd cell goes after) or ``((top, bottom), (left, right))``; ``strides``
-and ``pool_size`` are a number or a pair (down, across). ``device`` says where to compute.
+``padding`` is ``"valid"``, ``"same"`` (TensorFlow's rule: the odd cell goes after) or ``((top, bottom), (left, right))``;
+``strides`` and ``pool_size`` are a number or a pair (down, across). ``device`` says where to compute.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,13 @@ Size = int | Sequence[int]
 
 
 def conv2d(
-    x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, *, strides: Size = 1, padding: Padding2D = "valid", device: str = "cpu"
+    x: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    strides: Size = 1,
+    padding: Padding2D = "valid",
+    device: str = "cpu",
 ) -> Floats:
     """Slide filters over images: y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f].
 
@@ -50,7 +56,7 @@ def conv2d(
     if shift is not None:
         _check_shape("bias", shift, (filters.shape[3],))
     ops = get_ops(device)
-    return _run(ops, lambda *a: ops.conv2d(*a, window), images, filters, shift)
+    return _run(ops, lambda a, k, b: ops.conv2d(a, k, b, window), images, filters, shift)
 
 
 def conv2d_backward(
@@ -67,7 +73,7 @@ def conv2d_backward(
     gradient = _like(images, dy=dy)["dy"]
     _check_shape("dy", gradient, (images.shape[0], *window.out, filters.shape[3]))
     ops = get_ops(device)
-    return _run(ops, lambda *a: ops.conv2d_backward(*a, window), images, filters, gradient)
+    return _run(ops, lambda a, k, g: ops.conv2d_backward(a, k, g, window), images, filters, gradient)
 
 
 def max_pool2d(
@@ -83,7 +89,13 @@ def max_pool2d(
 
 
 def max_pool2d_backward(
-    x: ArrayLike, dy: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+    x: ArrayLike,
+    dy: ArrayLike,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding2D = "valid",
+    device: str = "cpu",
 ) -> Floats:
     """dx (n, h, w, c): each gradient goes to the cell that was largest, the first one (row by row) of equals."""
     images, window = _pooling(x, pool_size, strides, padding)
@@ -106,7 +118,13 @@ def avg_pool2d(
 
 
 def avg_pool2d_backward(
-    x: ArrayLike, dy: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+    x: ArrayLike,
+    dy: ArrayLike,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding2D = "valid",
+    device: str = "cpu",
 ) -> Floats:
     """dx (n, h, w, c): each gradient is shared equally by the cells that were averaged."""
     images, window = _pooling(x, pool_size, strides, padding)
@@ -201,7 +219,9 @@ def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, *, device: str =
     if classes.dtype.kind not in "iu":
         raise DataError(f"labels must be whole numbers, got {classes.dtype}. Convert them with .astype(int)")
     if classes.min() < 0 or classes.max() >= rows.shape[1]:
-        raise DataError(f"labels must lie in 0...{rows.shape[1] - 1}, one for each column of logits, got {classes.min()}...{classes.max()}")
+        raise DataError(
+            f"labels must lie in 0...{rows.shape[1] - 1}, one for each column of logits, got {classes.min()}...{classes.max()}"
+        )
     ops = get_ops(device)
     losses, _, gradient = ops.softmax_cross_entropy(ops.asarray(rows), ops.asarray(classes.astype(np.int64)))
     return float(np.mean(ops.to_host(losses), dtype=np.float64)), ops.to_host(gradient)

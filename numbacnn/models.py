@@ -116,10 +116,18 @@ def _residual() -> Graph:
     ]
     for block, before in (("a", "shrink1"), ("b", "shrink2")):
         entries += [
-            (f"{block}1", Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"), [before]),
+            (
+                f"{block}1",
+                Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"),
+                [before],
+            ),
             (f"{block}1_norm", BatchNorm(momentum=0.9), None),
             (f"{block}1_relu", Activation("relu"), None),
-            (f"{block}2", Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"), None),
+            (
+                f"{block}2",
+                Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"),
+                None,
+            ),
             (f"{block}2_norm", BatchNorm(momentum=0.9), None),
             (f"{block}_sum", Add(), [f"{block}2_norm", before]),
             (f"{block}_relu", Activation("relu"), None),
@@ -131,19 +139,25 @@ def _residual() -> Graph:
 
 
 PRESETS: dict[str, Preset] = {
-    "cnn": Preset("the lecture's CNN: two convolutions with pooling, dense 1024", _cnn()),
+    "cnn": Preset("the lecture's CNN", _cnn()),
     "softmax": Preset(
-        "one layer of ten neurons, the lecture's first network",
+        "one layer, the lecture's first network",
         sequential(Flatten(), Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name="softmax"),
         Recipe("sgd", 0.01, lr_decay=1.0, epochs=10),
     ),
-    "sigmoid5": Preset("five dense layers with sigmoid", _dense_stack("sigmoid5", "sigmoid"), Recipe("adam", 0.003, lr_decay=0.8, epochs=10)),
-    "relu5": Preset("the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)),
-    "dense128": Preset("784-128-10 with He, ReLU and dropout, Adam with decay", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
-    "small": Preset("a CNN of a tenth of the work of cnn, for a first try", _small(), Recipe("adam", 0.002, lr_decay=0.5, epochs=2)),
-    "residual": Preset("two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.003, lr_decay=0.6, epochs=3)),
-    "xo": Preset("the X-and-O toy network: 9x9 pictures, three filters", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
-    "cs231n": Preset("one convolution, [7, 7, 3] to [3, 3, 2], as in the CS231n demo", _cs231n()),
+    "sigmoid5": Preset(
+        "five dense layers with sigmoid", _dense_stack("sigmoid5", "sigmoid"), Recipe("adam", 0.003, lr_decay=0.8, epochs=10)
+    ),
+    "relu5": Preset(
+        "the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)
+    ),
+    "dense128": Preset("784-128-10 with He, ReLU and dropout", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
+    "small": Preset("a CNN with a fifth of cnn's work", _small(), Recipe("adam", 0.002, lr_decay=0.5, epochs=2)),
+    "residual": Preset(
+        "two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.003, lr_decay=0.6, epochs=3)
+    ),
+    "xo": Preset("the X-and-O toy network", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
+    "cs231n": Preset("one convolution, as in the CS231n demo", _cs231n()),
 }
 
 
@@ -157,4 +171,6 @@ def preset(name: str) -> Preset:
         return PRESETS[name]
     close = difflib.get_close_matches(name, PRESETS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ModelError(f"no model {name!r}.{hint} Presets: {', '.join(PRESETS)}; or give a .toml model file or a .safetensors network")
+    raise ModelError(
+        f"no model {name!r}.{hint} Presets: {', '.join(PRESETS)}; or give a .toml model file or a .safetensors network"
+    )

@@ -9,7 +9,19 @@ from numbacnn.backends import get_ops, threads, why_not_cuda
 from numbacnn.errors import DeviceError
 from numbacnn.version import __version__
 
-PACKAGES = ("numba", "llvmlite", "numpy", "click", "rich", "pillow", "pooch", "platformdirs", "safetensors", "numba-cuda", "torch")
+PACKAGES = (
+    "numba",
+    "llvmlite",
+    "numpy",
+    "click",
+    "rich",
+    "pillow",
+    "pooch",
+    "platformdirs",
+    "safetensors",
+    "numba-cuda",
+    "torch",
+)
 VECTOR_FEATURES = ("sse4.2", "avx", "fma", "avx2", "avx512f", "avx512bw", "neon", "sve")
 
 
@@ -78,4 +90,10 @@ def _kernel_cache() -> dict[str, Any]:
         return {"folder": None, "writable": False, "kernels": 0, "bytes": 0, "hint": hint}
     files = [path for path in folder.rglob("*") if path.is_file()]
     kernels = sum(path.suffix == ".nbc" for path in files)
-    return {"folder": str(folder), "writable": True, "kernels": kernels, "bytes": sum(path.stat().st_size for path in files), "hint": None}
+    return {
+        "folder": str(folder),
+        "writable": True,
+        "kernels": kernels,
+        "bytes": sum(path.stat().st_size for path in files),
+        "hint": None,
+    }

@@ -65,6 +65,6 @@ def load_dataset(
     if name == "mnist":
         from numbacnn.datasets import mnist
 
-        *parts, source = mnist.load(data_dir, train_limit, test_limit, progress=progress, notice=notice)
-        return Dataset(name, *parts, DIGIT_NAMES, source)
+        *_, source = loaded = mnist.load(data_dir, train_limit, test_limit, progress=progress, notice=notice)
+        return Dataset(name, *loaded[:4], DIGIT_NAMES, source)
     raise DataError(f"no data set {name!r}. There are: {', '.join(DATASETS)}")

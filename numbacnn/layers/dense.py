@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from numbacnn.errors import ShapeError
 from numbacnn.layers.activation import activate, activate_backward, check_activation
-from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_choice, check_flag, check_positive
+from numbacnn.layers.base import (
+    Cache,
+    Context,
+    Forward,
+    Layer,
+    Parameters,
+    ParameterSpec,
+    check_choice,
+    check_flag,
+    check_positive,
+)
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.ops import Array, Ops
 from numbacnn.shapes import Shape

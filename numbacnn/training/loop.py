@@ -112,7 +112,14 @@ def _diverged(state: State, loss: float, learning_rate: float) -> str:
 
 
 def _finish_epoch(
-    state: State, graph: Graph, ops: Ops, dataset: Dataset, held_out: NDArray[np.int64], trained_on: int, learning_rate: float, clock: "_Clock"
+    state: State,
+    graph: Graph,
+    ops: Ops,
+    dataset: Dataset,
+    held_out: NDArray[np.int64],
+    trained_on: int,
+    learning_rate: float,
+    clock: "_Clock",
 ) -> EpochDone:
     """Look at the test and validation images, write the record, and turn to the next epoch."""
     test = _evaluate(state, graph, ops, dataset.test_images, dataset.test_labels)

@@ -48,7 +48,9 @@ class Settings:
         _require(self.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}", self.schedule)
         if self.early_stop is not None:
             _require(self.early_stop >= 1, "early_stop", "at least 1 epoch", self.early_stop)
-            _require(self.validation > 0, "validation", "greater than 0, so that early stopping has images to watch", self.validation)
+            _require(
+                self.validation > 0, "validation", "greater than 0, so that early stopping has images to watch", self.validation
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

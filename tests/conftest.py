@@ -1,0 +1,43 @@
+"""Fixtures that several test files share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+MNIST_PLACES = (ROOT / "data", ROOT.parent / "shared" / "data" / "mnist")
+
+
+def _holds_mnist(folder: Path) -> bool:
+    return all((folder / name).exists() or (folder / f"{name}.gz").exists() for name in MNIST_FILES)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """A folder with the four real files of MNIST; tests that need them are skipped where there is none."""
+    given = os.environ.get("NUMBACNN_DATA_DIR")
+    for folder in ([Path(given)] if given else []) + list(MNIST_PLACES):
+        if _holds_mnist(folder):
+            return folder
+    pytest.skip("needs the real MNIST files: 'numbacnn download mnist', or set NUMBACNN_DATA_DIR")
+
+
+@pytest.fixture
+def numbacnn(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own, in an empty folder: ``numbacnn("shapes", "cnn")``."""
+
+    def run(*args: object, env: dict[str, str] | None = None, cwd: Path = tmp_path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("NUMBACNN_")}
+        environment |= {"PYTHONUTF8": "1", **(env or {})}
+        done = subprocess.run(
+            [sys.executable, "-c", "from numbacnn_cli.main import run; run()", *map(str, args)],
+            cwd=cwd, env=environment, input=stdin, capture_output=True, timeout=600,
+        )  # fmt: skip
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run

@@ -1,0 +1,165 @@
+"""Graphs: building, checking, and turning into files and back."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import numbacnn as nc
+from numbacnn.config import read_model_file, write_model_file
+from numbacnn.graph import graph_from_dict, graph_to_dict, without_softmax
+from numbacnn.models import PRESETS, preset
+
+NET = """
+name = "net"
+input_shape = [8, 8, 1]
+
+[[layers]]
+type = "Conv2D"
+filters = 4
+kernel_size = [3, 2]
+padding = [[1, 1], [0, 1]]
+
+[[layers]]
+type = "Conv2D"
+name = "side"
+filters = 4
+kernel_size = 1
+inputs = ["input"]
+
+[[layers]]
+type = "Add"
+inputs = ["conv1", "side"]
+
+[[layers]]
+type = "Flatten"
+
+[[layers]]
+type = "Dense"
+units = 3
+activation = "softmax"
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "net.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_sequential_names_layers_by_kind_and_number() -> None:
+    graph = PRESETS["cnn"].graph
+    assert [node.name for node in graph.nodes] == ["conv1", "pool1", "conv2", "pool2", "flatten1", "dense1", "dense2"]
+    assert graph.output_shape == (10,)
+
+
+def test_a_shape_error_names_the_layer() -> None:
+    with pytest.raises(nc.ShapeError, match=r"^conv2: a window of 5 does not fit 4 cells"):
+        nc.sequential(nc.Conv2D(4, 5), nc.Conv2D(4, 5), input_shape=(8, 8, 1))
+
+
+def test_dense_on_an_image_asks_for_flatten() -> None:
+    with pytest.raises(nc.ShapeError, match=r"dense1: .*\(8, 8, 1\).*Flatten.*GlobalAvgPool2D"):
+        nc.sequential(nc.Dense(3), input_shape=(8, 8, 1))
+
+
+def test_a_branch_is_two_nodes_that_read_one(tmp_path: Path) -> None:
+    graph = read_model_file(write(tmp_path, NET))
+    assert graph.shapes["add1"] == (8, 8, 4)
+    assert graph.nodes[2].inputs == ("conv1", "side")
+
+
+def test_a_model_file_round_trips(tmp_path: Path) -> None:
+    graph = read_model_file(write(tmp_path, NET))
+    assert graph_from_dict(tomllib.loads(write_model_file(graph))) == graph
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_round_trips_through_toml_and_plain_values(name: str) -> None:
+    graph = PRESETS[name].graph
+    assert graph.name == name
+    assert graph_from_dict(tomllib.loads(write_model_file(graph))) == graph
+    assert graph_from_dict(graph_to_dict(graph)) == graph
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("filters = 4", "filter = 4", r"unknown key 'filter' \(did you mean 'filters'\?\)"),
+        ("filters = 4", "filters = 0", "filters must be a whole number of at least 1, got 0"),
+        ("filters = 4", 'filters = "4"', "filters must be a whole number"),
+        ("filters = 4", "", "'filters' is missing"),
+        ('type = "Add"', 'type = "Sum"', "type must be one of"),
+        ('type = "Dense"', 'type = "Desne"', "did you mean 'Dense'"),
+        ('"conv1", "side"', '"conv1", "sdie"', "did you mean 'side'"),
+        ('"conv1", "side"', '"conv1"', "takes at least 2"),
+        ('name = "side"', 'name = "conv1"', "taken already"),
+        ('name = "side"', 'name = "../x"', "without '/'"),
+        ("units = 3", "units = 3\nactivation2 = 1", "unknown key 'activation2'"),
+        ('activation = "softmax"', 'activation = "sofmax"', "activation must be one of relu"),
+        ("input_shape = [8, 8, 1]", "input_shape = [8, 8]", "input_shape must be"),
+        ("input_shape = [8, 8, 1]", "", "'input_shape' is missing"),
+        ("[[layers]]", "[layers]", "not valid TOML"),
+        ("kernel_size = [3, 2]", "kernel_size = [30, 2]", "does not fit"),
+        ("kernel_size = 1", "kernel_size = 1\nstrides = 2", "adds inputs of one shape"),
+        ("inputs = [\"input\"]", "inputs = \"input\"", "inputs must be a list"),
+    ],
+)  # fmt: skip
+def test_a_wrong_model_file_says_where_and_what(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    path = write(tmp_path, NET.replace(old, new, 1))
+    with pytest.raises((nc.ModelError, nc.ShapeError), match=expected) as error:
+        read_model_file(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"= 3", b"layers = " + b"[" * 5000, b"layers = 3\ninput_shape = [1,1,1]", b""])
+def test_what_is_no_model_file_is_a_model_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "net.toml"
+    path.write_bytes(content)
+    with pytest.raises(nc.ModelError, match="net.toml"):
+        read_model_file(path)
+
+
+def test_a_missing_model_file_is_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(nc.ModelError, match="cannot be read"):
+        read_model_file(tmp_path / "none.toml")
+
+
+def test_a_node_that_nobody_reads_is_refused() -> None:
+    with pytest.raises(nc.ModelError, match="conv1: no later layer reads it"):
+        nc.build_graph("net", (8, 8, 1), [(None, nc.Conv2D(4, 3), None), (None, nc.Flatten(), ["input"])])
+
+
+def test_an_unknown_preset_lists_those_there_are() -> None:
+    with pytest.raises(nc.ModelError, match=r"Did you mean 'cnn'\?.*sigmoid5"):
+        preset("cnm")
+
+
+def test_without_softmax_keeps_the_parameters_and_drops_the_softmax() -> None:
+    graph = PRESETS["dense128"].graph
+    logits = without_softmax(graph)
+    assert logits.nodes[-1].layer == nc.Dense(10)
+    assert list(logits.parameters) == list(graph.parameters)
+    separate = nc.sequential(nc.Flatten(), nc.Dense(3), nc.Activation("softmax"), input_shape=(2, 2, 1))
+    assert without_softmax(separate).nodes[-1].name == "dense1"
+    assert without_softmax(logits) == logits
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nc.Dropout(1.0),
+        lambda: nc.Dropout(-0.1),
+        lambda: nc.Dropout(float("nan")),
+        lambda: nc.BatchNorm(epsilon=0),
+        lambda: nc.BatchNorm(momentum=1.5),
+        lambda: nc.Dense(0),
+        lambda: nc.Dense(3, use_bias="yes"),
+        lambda: nc.Dense(3, kernel_initializer="he"),
+        lambda: nc.Activation("swish"),
+        lambda: nc.Conv2D(3, 3, activation="Relu"),
+    ],
+)
+def test_a_layer_refuses_fields_that_make_no_sense(make) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(nc.ModelError):
+        make()

@@ -1,0 +1,181 @@
+"""Whole networks: gradients against finite differences, branches, what is not computed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn.backends import get_ops
+from numbacnn.graph import Graph, without_softmax
+from numbacnn.initializers import initial_parameters
+from numbacnn.layers.initialization import INITIALIZERS
+from numbacnn.initializers import initial_values
+from numbacnn.metrics import evaluate
+from numbacnn.models import PRESETS
+from numbacnn.network import Prediction, backward, batches, forward, predict, to_device
+
+Arrays = dict[str, np.ndarray]
+
+
+def branched() -> Graph:
+    return nc.build_graph(
+        "branched",
+        (7, 6, 2),
+        [
+            ("a", nc.Conv2D(3, (3, 2), padding="same", activation="tanh"), ["input"]),
+            ("b", nc.Conv2D(3, 1, activation="sigmoid"), ["a"]),
+            ("sum", nc.Add(), ["a", "b"]),
+            ("both", nc.Concatenate(), ["sum", "a", "input"]),
+            ("norm", nc.BatchNorm(), None),
+            ("mean", nc.AvgPool2D((3, 2), strides=(2, 1), padding="same"), None),
+            ("drop", nc.Dropout(0.3), None),
+            ("flat", nc.Flatten(), None),
+            ("head", nc.Dense(4, activation="softmax"), None),
+        ],
+    )
+
+
+def pooled() -> Graph:
+    return nc.sequential(
+        nc.Conv2D(4, 3, strides=(2, 1), padding=((1, 0), (2, 1)), activation="relu", kernel_initializer="he_normal"),
+        nc.MaxPool2D((2, 3), strides=(1, 2), padding="same"),
+        nc.Conv2D(3, 2, use_bias=False),
+        nc.BatchNorm(),
+        nc.Activation("relu"),
+        nc.GlobalAvgPool2D(),
+        nc.Dense(5, activation="tanh", use_bias=False),
+        nc.Dense(3, activation="softmax"),
+        input_shape=(9, 8, 2),
+    )
+
+
+def softmax_inside() -> Graph:
+    return nc.sequential(nc.Flatten(), nc.Dense(6, activation="softmax"), nc.Dense(4, activation="softmax"), input_shape=(3, 2, 1))
+
+
+def loss_and_gradients(graph: Graph, parameters: Mapping[str, Any], x: np.ndarray, labels: np.ndarray) -> tuple[float, Arrays]:
+    ops = get_ops("cpu")
+    logits = without_softmax(graph)
+    passed = forward(logits, ops, parameters, x, training=True, seed=3, step=5)
+    losses, _, dlogits = ops.softmax_cross_entropy(passed.y, labels)
+    return float(losses.mean()), backward(logits, ops, parameters, passed, dlogits)
+
+
+@pytest.mark.parametrize("make", [branched, pooled, softmax_inside])
+def test_every_gradient_of_a_network_equals_its_finite_difference(make) -> None:  # type: ignore[no-untyped-def]
+    graph = make()
+    generator = np.random.default_rng(1)
+    parameters = initial_parameters(graph, seed=2, dtype=np.float64)
+    for name in parameters:
+        parameters[name] += generator.normal(0, 0.1, parameters[name].shape)  # so that no bias is exactly zero
+    x, labels = generator.normal(size=(5, *graph.input_shape)), np.array([0, 2, 1, 2, 0])
+    _, gradients = loss_and_gradients(graph, parameters, x, labels)
+    assert set(gradients) == {name for name, spec in graph.parameters.items() if spec.trainable}
+    for name, gradient in gradients.items():
+        for place in generator.choice(gradient.size, min(gradient.size, 8), replace=False):
+            slope = difference_quotient(graph, parameters, name, int(place), x, labels)
+            assert gradient.reshape(-1)[place] == pytest.approx(slope, rel=1e-5, abs=1e-8), (name, place)
+
+
+def difference_quotient(graph: Graph, parameters: Arrays, name: str, place: int, x: np.ndarray, labels: np.ndarray) -> float:
+    step = 1e-6
+    values = []
+    for sign in (1, -1):
+        moved = {key: array.copy() for key, array in parameters.items()}
+        moved[name].reshape(-1)[place] += sign * step
+        values.append(loss_and_gradients(graph, moved, x, labels)[0])
+    return (values[0] - values[1]) / (2 * step)
+
+
+def test_nothing_is_computed_before_the_first_trainable_layer() -> None:
+    graph = without_softmax(PRESETS["softmax"].graph)
+    ops = get_ops("cpu")
+    parameters = initial_parameters(graph, 0)
+    asked: list[bool] = []
+    dense_backward = ops.dense_backward
+    ops.dense_backward = lambda x, k, dy, *, needs_dx=True: asked.append(needs_dx) or dense_backward(x, k, dy, needs_dx=needs_dx)  # type: ignore
+    passed = forward(graph, ops, parameters, np.zeros((2, 28, 28, 1), np.float32), training=True)
+    assert set(backward(graph, ops, parameters, passed, np.ones((2, 10), np.float32))) == {"dense1/kernel", "dense1/bias"}
+    assert asked == [False]
+
+
+def test_dropout_is_the_identity_when_not_training() -> None:
+    graph = without_softmax(PRESETS["dense128"].graph)
+    parameters = initial_parameters(graph, 0)
+    x = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+    ops = get_ops("cpu")
+    plain = forward(graph, ops, parameters, x).y
+    assert np.array_equal(plain, forward(graph, ops, parameters, x, seed=9, step=4).y)
+    assert not np.array_equal(plain, forward(graph, ops, parameters, x, training=True).y)
+
+
+def test_batch_norm_uses_the_batch_while_training_and_its_averages_after() -> None:
+    graph = nc.sequential(nc.BatchNorm(momentum=0.5, epsilon=1e-9), input_shape=(1, 1, 2))
+    ops, parameters = get_ops("cpu"), initial_parameters(nc.sequential(nc.BatchNorm(), input_shape=(1, 1, 2)), 0)
+    x = np.array([[1, 10], [3, 30]], np.float32).reshape(2, 1, 1, 2)
+    passed = forward(graph, ops, parameters, x, training=True)
+    assert np.allclose(passed.y.reshape(2, 2), [[-1, -1], [1, 1]])
+    assert np.allclose(passed.updates["norm1/moving_mean"], [1, 10])
+    assert np.allclose(passed.updates["norm1/moving_variance"], [1, 50.5])
+    assert np.array_equal(parameters["norm1/moving_mean"], [0, 0]), "the pass itself changes nothing"
+    later = forward(graph, ops, parameters | passed.updates, x).y
+    assert np.allclose(later.reshape(2, 2), [[0, 0], [2, 20 / np.sqrt(50.5)]], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cnn", "residual", "sigmoid5"])
+def test_an_image_is_predicted_with_the_same_bits_in_any_batch(name: str) -> None:
+    graph = without_softmax(PRESETS[name].graph)
+    ops = get_ops("cpu")
+    parameters = to_device(ops, initial_parameters(graph, 0))
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28, 1), np.uint8)
+    together = predict(graph, ops, parameters, images).logits
+    assert np.array_equal(together, np.concatenate([predict(graph, ops, parameters, image[None]).logits for image in images]))
+    assert np.array_equal(together[:4], predict(graph, ops, parameters, images[:4]).logits)
+
+
+def test_no_images_have_no_predictions() -> None:
+    graph = without_softmax(PRESETS["softmax"].graph)
+    prediction = predict(graph, get_ops("cpu"), initial_parameters(graph, 0), np.zeros((0, 28, 28, 1), np.uint8))
+    assert prediction.probabilities.shape == (0, 10)
+
+
+def test_batches_cover_everything_once() -> None:
+    assert [(b.start, b.stop) for b in batches(7, 3)] == [(0, 3), (3, 6), (6, 7)]
+    assert list(batches(0, 3)) == []
+
+
+def test_initial_values_depend_on_the_seed_and_the_place_alone() -> None:
+    one, two = initial_parameters(PRESETS["cnn"].graph, 1), initial_parameters(PRESETS["cnn"].graph, 1)
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert not np.array_equal(one["conv1/kernel"], initial_parameters(PRESETS["cnn"].graph, 2)["conv1/kernel"])
+    assert all(array.dtype == np.float32 for array in one.values())
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_initializers_have_the_spread_they_promise(name: str) -> None:
+    values = initial_values(name, (400, 300), 400, 300, np.random.default_rng(0), np.float64)
+    how = INITIALIZERS[name]
+    if not hasattr(how, "scale"):
+        assert (values == how.value).all()
+        return
+    fan = 400 if how.fan == "in" else 350
+    sd = np.sqrt(how.scale / fan)
+    assert values.std() == pytest.approx(sd, rel=0.01)
+    assert abs(values.mean()) < 5 * sd / np.sqrt(values.size)
+    limit = sd * np.sqrt(3) if how.distribution == "uniform" else 2 * sd / 0.87962566103423978
+    assert 0.99 * limit < np.abs(values).max() <= limit
+
+
+def test_metrics_count_what_was_taken_for_what() -> None:
+    logits = np.array([[2, 1, 0], [0, 3, 1], [0, 1, 5], [4, 0, 0]], np.float32)
+    result = evaluate(Prediction(logits), np.array([0, 1, 1, 2]))
+    assert result.confusion.tolist() == [[1, 0, 0], [0, 1, 1], [1, 0, 0]]
+    assert result.accuracy == 0.5
+    expected = -np.log(np.exp(logits[np.arange(4), [0, 1, 1, 2]]) / np.exp(logits.astype(np.float64)).sum(1)).mean()
+    assert result.loss == pytest.approx(expected)
+    zero, one, two = result.per_class(("a", "b", "c"))
+    assert (zero.precision, zero.recall, one.precision, one.recall) == (0.5, 1.0, 1.0, 0.5)
+    assert two.recall == 0.0
+    assert (zero.images, one.images, two.images) == (1, 2, 1)

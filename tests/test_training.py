@@ -1,0 +1,221 @@
+"""The training loop: exactness above all."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn.backends import get_ops
+from numbacnn.checkpoint import weights_sha256
+from numbacnn.datasets import Dataset
+from numbacnn.graph import Graph
+from numbacnn.network import batches
+from numbacnn.training import (
+    EpochDone,
+    Settings,
+    State,
+    StepDone,
+    StoppedEarly,
+    from_checkpoint,
+    new_state,
+    to_checkpoint,
+    train,
+)
+
+
+def stripes(count: int = 130, test: int = 30, seed: int = 0) -> Dataset:
+    """Three classes of 6x6 images: rows, columns and flat, with noise: easy to learn, in milliseconds."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count + test) % 3
+    images = generator.integers(0, 60, (count + test, 6, 6, 1))
+    images[labels == 0, ::2] += 150
+    images[labels == 1, :, ::2] += 150
+    images[labels == 2] += 75
+    pixels, classes = images.astype(np.uint8), labels.astype(np.uint8)
+    return Dataset("stripes", pixels[:count], classes[:count], pixels[count:], classes[count:], ("rows", "columns", "flat"), "drawn here")
+
+
+def net() -> Graph:
+    return nc.sequential(
+        nc.Conv2D(4, 3, activation="relu", padding="same"),
+        nc.BatchNorm(momentum=0.8),
+        nc.MaxPool2D(),
+        nc.Flatten(),
+        nc.Dropout(0.2),
+        nc.Dense(3, activation="softmax"),
+        input_shape=(6, 6, 1),
+        name="net",
+    )
+
+
+SETTINGS = Settings(epochs=4, batch_size=20, learning_rate=0.01, lr_decay=0.9, seed=5)
+
+
+def run(state: State, dataset: Dataset, stop: Callable[[object], bool] = lambda event: False) -> list[object]:
+    events = []
+    for event in train(state, dataset, get_ops("cpu")):
+        events.append(event)
+        if stop(event):
+            break
+    return events
+
+
+def sha(state: State) -> str:
+    return weights_sha256(state.graph, state.parameters)
+
+
+def without_times(state: State) -> list[dict[str, object]]:
+    return [dataclasses.asdict(dataclasses.replace(record, seconds=0, images_per_second=0)) for record in state.history]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum", "sgd"])
+def test_training_learns(optimizer: str) -> None:
+    state = new_state(net(), dataclasses.replace(SETTINGS, optimizer=optimizer, learning_rate=0.02, epochs=8), get_ops("cpu"))
+    events = run(state, stripes())
+    record = [event for event in events if isinstance(event, EpochDone)][-1].record
+    assert record.test_accuracy >= 0.9
+    assert record.loss < state.history[0].loss
+
+
+def test_the_last_partial_batch_counts_by_its_images() -> None:
+    state = new_state(net(), dataclasses.replace(SETTINGS, epochs=1, batch_size=100, learning_rate=1e-12), get_ops("cpu"))
+    events = run(state, stripes(count=130))
+    assert [event.images for event in events if isinstance(event, StepDone)] == [100, 130]
+    assert state.step == 2
+    # With a learning rate that changes nothing and no dropout left to chance, the mean is that over all 130 images.
+    assert events[-1].record.accuracy * 130 == pytest.approx(round(events[-1].record.accuracy * 130))  # type: ignore[attr-defined]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
+    shas = []
+    for seed in (5, 5, 6):
+        state = new_state(net(), dataclasses.replace(SETTINGS, seed=seed), get_ops("cpu"))
+        run(state, stripes())
+        shas.append(sha(state))
+    assert shas[0] == shas[1] != shas[2]
+
+
+@pytest.mark.parametrize("steps", [1, 6, 7, 13, 20])
+@pytest.mark.parametrize("validation", [0.0, 0.2])
+def test_a_run_stopped_anywhere_and_resumed_equals_one_that_never_stopped(steps: int, validation: float) -> None:
+    ops, settings = get_ops("cpu"), dataclasses.replace(SETTINGS, validation=validation)
+    whole = new_state(net(), settings, ops)
+    run(whole, stripes())
+    stopped = new_state(net(), settings, ops)
+    run(stopped, stripes(), stop=lambda event: isinstance(event, StepDone) and stopped.step == steps)
+    resumed, about = from_checkpoint(to_checkpoint(stopped, ops, {"x": 1}), ops, "here")
+    assert about == {"x": 1}
+    run(resumed, stripes())
+    assert sha(resumed) == sha(whole)
+    assert without_times(resumed) == without_times(whole)
+    assert all(np.array_equal(resumed.slots[name], whole.slots[name]) for name in whole.slots)
+
+
+def test_two_epochs_and_two_more_equal_four() -> None:
+    ops = get_ops("cpu")
+    four = new_state(net(), SETTINGS, ops)
+    run(four, stripes())
+    two = new_state(net(), dataclasses.replace(SETTINGS, epochs=2), ops)
+    run(two, stripes())
+    more, _ = from_checkpoint(to_checkpoint(two, ops, {}), ops, "here")
+    more.settings = dataclasses.replace(more.settings, epochs=4)
+    run(more, stripes())
+    assert sha(more) == sha(four)
+
+
+THREADS = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_training import SETTINGS, net, run, sha, stripes
+from numbacnn.backends import get_ops
+from numbacnn.training import new_state
+state = new_state(net(), SETTINGS, get_ops("cpu", {threads}))
+run(state, stripes())
+print(sha(state))
+"""
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    from pathlib import Path
+
+    shas = set()
+    for threads in (1, 2, 3):
+        program = THREADS.format(tests=str(Path(__file__).parent), threads=threads)
+        shas.add(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    assert len(shas) == 1
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update() -> None:
+    state = new_state(net(), dataclasses.replace(SETTINGS, optimizer="sgd", learning_rate=1e30), get_ops("cpu"))
+    before: dict[str, np.ndarray] = {}
+    with pytest.raises(nc.TrainingError, match=r"epoch 1, step \d+: the loss is (nan|inf).*Try --learning-rate 1e\+29"):
+        for _ in train(state, stripes(), get_ops("cpu")):
+            before = {name: array.copy() for name, array in state.parameters.items()}
+    assert before, "at least one step went well"
+    assert all(np.array_equal(before[name], state.parameters[name], equal_nan=True) for name in before)
+
+
+def test_validation_images_are_held_out_and_the_best_epoch_is_kept() -> None:
+    state = new_state(net(), dataclasses.replace(SETTINGS, validation=0.2, epochs=3), get_ops("cpu"))
+    events = run(state, stripes(count=130))
+    assert [event.images_in_epoch for event in events if isinstance(event, StepDone)][0] == 104
+    losses = [record.validation_loss for record in state.history]
+    assert state.best_loss == min(losses)  # type: ignore[type-var]
+    assert state.best_epoch == 1 + losses.index(state.best_loss)
+    assert state.best is not None
+
+
+def test_early_stopping_ends_after_its_patience() -> None:
+    # A rate this small changes nothing that a float32 loss can see for long; the best epoch comes early.
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-30, validation=0.2, early_stop=2, epochs=9, optimizer="sgd")
+    graph = nc.sequential(nc.Flatten(), nc.Dense(3, activation="softmax"), input_shape=(6, 6, 1))
+    state = new_state(graph, settings, get_ops("cpu"))
+    events = run(state, stripes())
+    assert events[-1] == StoppedEarly(epoch=3, patience=2, best_epoch=1)
+
+
+def test_the_schedule_drives_the_rate_of_each_epoch() -> None:
+    state = new_state(net(), dataclasses.replace(SETTINGS, learning_rate=0.01, lr_decay=0.6, epochs=3), get_ops("cpu"))
+    run(state, stripes())
+    assert [record.learning_rate for record in state.history] == pytest.approx([0.01, 0.006, 0.0036])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": math.nan}, {"learning_rate": 0.0}, {"lr_decay": math.inf}, {"epochs": 0}, {"batch_size": 0}, {"seed": -1},
+        {"optimizer": "adamw"}, {"schedule": "step"}, {"validation": 1.0}, {"early_stop": 3},
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(nc.TrainingError, match=next(iter(wrong)) + "|validation"):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_network_that_does_not_fit_the_data_is_refused_before_anything_is_computed() -> None:
+    other = nc.sequential(nc.Flatten(), nc.Dense(3, activation="softmax"), input_shape=(5, 6, 1))
+    with pytest.raises(nc.ShapeError, match=r"\(5, 6, 1\).*stripes are \(6, 6, 1\)"):
+        run(new_state(other, SETTINGS, get_ops("cpu")), stripes())
+    four = nc.sequential(nc.Flatten(), nc.Dense(4, activation="softmax"), input_shape=(6, 6, 1))
+    with pytest.raises(nc.ModelError, match=r"3 classes.*Dense\(3"):
+        run(new_state(four, SETTINGS, get_ops("cpu")), stripes())
+
+
+def test_too_few_images_to_hold_some_out_is_an_error() -> None:
+    with pytest.raises(nc.TrainingError, match="cannot be divided"):
+        run(new_state(net(), dataclasses.replace(SETTINGS, validation=0.01), get_ops("cpu")), stripes(count=10))
+
+
+def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
+    from numbacnn.training.loop import _permutation
+
+    orders = [_permutation(50, 3, epoch) for epoch in range(3)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert not np.array_equal(orders[0], orders[1])
+    assert np.array_equal(orders[0], _permutation(50, 3, 0))
+    assert sum(b.stop - b.start for b in batches(50, 8)) == 50
