@@ -189,6 +189,7 @@ class _Clock:
         self._seconds = 0.0
         self._images = 0
         self._warm = False
+        self._first = 0.0
 
     def add(self, state: State, images: int) -> None:
         """Add the time since the last call to the state, and ``images`` trained on in it (0: none, so none of the speed's business)."""

@@ -31,6 +31,15 @@ def _group(group, groups, count):
     return group * count // groups, (group + 1) * count // groups
 
 
+@kernel(inline=True, fast_math=False)
+def _total(parts):
+    total = np.zeros(parts.shape[1], parts.dtype)
+    for group in range(parts.shape[0]):
+        for c in range(parts.shape[1]):
+            total[c] += parts[group, c]
+    return total
+
+
 @kernel(parallel=True, fast_math=False)
 def _moments(x):
     """Mean, then variance around that mean: two passes, as one pass cancels."""
@@ -42,14 +51,14 @@ def _moments(x):
         for n in range(first, stop):
             for c in range(channels):
                 sums[group, c] += x[n, c]
-    mean = sums.sum(0) / max(count, 1)
+    mean = _total(sums) / max(count, 1)
     squares = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
         first, stop = _group(group, groups, count)
         for n in range(first, stop):
             for c in range(channels):
                 squares[group, c] += (x[n, c] - mean[c]) ** 2
-    return mean.astype(x.dtype), (squares.sum(0) / max(count, 1)).astype(x.dtype)
+    return mean.astype(x.dtype), (_total(squares) / max(count, 1)).astype(x.dtype)
 
 
 @kernel(parallel=True, fast_math=False)
@@ -79,7 +88,7 @@ def _backward(x, gamma, mean, variance, epsilon, dy):
             for c in range(channels):
                 dy_sums[group, c] += dy[n, c]
                 dyh_sums[group, c] += dy[n, c] * ((x[n, c] - mean[c]) * inverse[c])
-    dbeta, dgamma = dy_sums.sum(0), dyh_sums.sum(0)
+    dbeta, dgamma = _total(dy_sums), _total(dyh_sums)
     dx = np.empty_like(x)
     for n in prange(count):
         for c in range(channels):

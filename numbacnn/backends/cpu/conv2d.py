@@ -52,13 +52,12 @@ def pad2d(x, top, bottom, left, right):
 @kernel(parallel=True)
 def _pad2d(x, top, bottom, left, right):
     count, height, width, channels = x.shape
-    y = np.empty((count, top + height + bottom, left + width + right, channels), x.dtype)
+    y = np.zeros((count, top + height + bottom, left + width + right, channels), x.dtype)
     for n in prange(count):
-        y[n, :top] = 0
-        y[n, top + height :] = 0
-        y[n, :, :left] = 0
-        y[n, :, left + width :] = 0
-        y[n, top : top + height, left : left + width] = x[n]
+        for r in range(height):
+            for q in range(width):
+                for c in range(channels):
+                    y[n, top + r, left + q, c] = x[n, r, q, c]
     return y
 
 
@@ -78,7 +77,7 @@ def _correlate(x, filters, bias, row_stride, column_stride):
         i = task - n * oh
         patches = np.zeros((ow, length), x.dtype)
         _gather_patches(lines[n], i * row_stride, column_stride * channels, kh, kw * channels, patches)
-        _fill_rows(bias, y[n, i])
+        fill_rows(bias, y[n, i])
         add_dot_rows(patches, filter_rows, y[n, i])
     return y
 
@@ -95,7 +94,8 @@ def _gather_patches(lines, top, step, kh, run, patches):
 
 
 @kernel(inline=True)
-def _fill_rows(row, out):
+def fill_rows(row, out):
+    """Every row of ``out`` becomes ``row``."""
     for j in range(out.shape[0]):
         for f in range(row.shape[0]):
             out[j, f] = row[f]
@@ -134,7 +134,8 @@ def _spread_cells(dy, row_stride, column_stride, top, left, height, width):
             for j in range(ow):
                 r, q = top + i * row_stride, left + j * column_stride
                 if 0 <= r < height and 0 <= q < width:
-                    y[n, r, q] = dy[n, i, j]
+                    for f in range(maps):
+                        y[n, r, q, f] = dy[n, i, j, f]
     return y
 
 
@@ -161,7 +162,7 @@ def _filter_gradient_of_planes(planes, width, dy_planes, oh, ow, kh, kw, row_str
         for n in range(group * count // groups, (group + 1) * count // groups):
             _gather_met(planes[n], width, u, oh, ow, kw, row_stride, column_stride, met)
             add_dot_rows(met, dy_planes[n], parts[group, u])
-    return _sum_groups(parts).reshape(kh, kw, channels, maps)
+    return _sum_groups(parts.reshape(groups, kh * kw * channels * maps)).reshape(kh, kw, channels, maps)
 
 
 @kernel(inline=True)
@@ -179,9 +180,11 @@ def _gather_met(planes, width, u, oh, ow, kw, row_stride, column_stride, met):
 
 @kernel(inline=True)
 def _sum_groups(parts):
-    total = parts[0].copy()
-    for group in range(1, parts.shape[0]):
-        total += parts[group]
+    """Add up rows, one after the other."""
+    total = np.zeros(parts.shape[1], parts.dtype)
+    for group in range(parts.shape[0]):
+        for i in range(parts.shape[1]):
+            total[i] += parts[group, i]
     return total
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
-from numbacnn.backends.cpu.conv2d import sum_pixels
+from numbacnn.backends.cpu.conv2d import fill_rows, sum_pixels
 from numbacnn.backends.cpu.matmul import add_dot_rows, fill_transposed, padded_length, transpose_batch
 
 COLUMNS = 32
@@ -26,6 +26,14 @@ def dense_backward(x, weights, dy, needs_dx):
     return (_input_gradient(dy, weights) if needs_dx else None), dweights, sum_pixels(dy)
 
 
+@kernel(inline=True)
+def _copy(source, target):
+    """The corner of ``target`` that is as large as ``source``."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
 @kernel(parallel=True)
 def _dense(x, weights, bias):
     """y[n, f] = bias[f] + sum_k x[n, k] * weights[k, f]; a task owns COLUMNS columns of y."""
@@ -36,18 +44,16 @@ def _dense(x, weights, bias):
         first = task * COLUMNS
         stop = min(first + COLUMNS, units)
         block = np.empty((count, stop - first), x.dtype)
-        for n in range(count):
-            for f in range(first, stop):
-                block[n, f - first] = bias[f]
+        fill_rows(bias[first:stop], block)
         for k in range(0, terms, DEPTH):
             k_stop = min(k + DEPTH, terms)
             length = padded_length(k_stop - k)
             turned = np.empty((stop - first, length), x.dtype)
             fill_transposed(weights[k:k_stop, first:stop], turned)
             rows = np.zeros((count, length), x.dtype)
-            rows[:, : k_stop - k] = x[:, k:k_stop]
+            _copy(x[:, k:k_stop], rows)
             add_dot_rows(rows, turned, block)
-        y[:, first:stop] = block
+        _copy(block, y[:, first:stop])
     return y
 
 
@@ -64,7 +70,7 @@ def _input_gradient(dy, weights):
         for f in range(0, units, DEPTH):
             f_stop = min(f + DEPTH, units)
             add_dot_rows(dy[:, f:f_stop], weights[first:stop, f:f_stop], block)
-        dx[:, first:stop] = block
+        _copy(block, dx[:, first:stop])
     return dx
 
 
@@ -76,7 +82,7 @@ def _weight_gradient(x_turned, dy_turned):
     for task in prange((terms + COLUMNS - 1) // COLUMNS):
         first = task * COLUMNS
         stop = min(first + COLUMNS, terms)
-        rows = dweights[first:stop]
-        rows[:] = 0
+        rows = np.zeros((stop - first, units), x_turned.dtype)
         add_dot_rows(x_turned[first:stop], dy_turned, rows)
+        _copy(rows, dweights[first:stop])
     return dweights

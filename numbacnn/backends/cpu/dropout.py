@@ -19,13 +19,17 @@ def mix(h):
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
-@kernel(parallel=True, fast_math=False)
-def dropout(x, rate, seed, step, layer):
+def dropout(x, rate, key):
     """See ``Ops.dropout``; the key's three numbers are taken modulo 2^32."""
+    return _dropout(x.reshape(-1), rate, *(number % 2**32 for number in key)).reshape(x.shape)
+
+
+@kernel(parallel=True, fast_math=False)
+def _dropout(x, rate, seed, step, layer):
     key = mix(np.uint32(mix(np.uint32(mix(np.uint32(seed)) ^ np.uint32(step))) ^ np.uint32(layer)))
     threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
-    flat, y = x.ravel(), np.empty(x.size, x.dtype)
+    y = np.empty_like(x)
     zero, scale = x.dtype.type(0), x.dtype.type(1.0 / (1.0 - rate))
     for i in prange(x.size):
-        y[i] = zero if mix(np.uint32(mix(np.uint32(i)) ^ key)) < threshold else flat[i] * scale
-    return y.reshape(x.shape)
+        y[i] = zero if mix(np.uint32(mix(np.uint32(i)) ^ key)) < threshold else x[i] * scale
+    return y

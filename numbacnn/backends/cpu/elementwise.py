@@ -6,13 +6,33 @@ from numba import prange
 from numbacnn.backends.cpu._jit import kernel
 
 
-@kernel(parallel=True, fast_math=False)
 def add(a, b):
     """See ``Ops.add``."""
-    flat_a, flat_b, y = a.ravel(), b.ravel(), np.empty(a.size, a.dtype)
+    return _add(a.reshape(-1), b.reshape(-1)).reshape(a.shape)
+
+
+def gather_images(images, indices, scale):
+    """See ``Ops.gather_images``."""
+    count, *shape = images.shape
+    return _gather_rows(images.reshape(count, int(np.prod(shape))), indices, scale).reshape(len(indices), *shape)
+
+
+@kernel(parallel=True, fast_math=False)
+def _add(a, b):
+    y = np.empty_like(a)
     for i in prange(a.size):
-        y[i] = flat_a[i] + flat_b[i]
-    return y.reshape(a.shape)
+        y[i] = a[i] + b[i]
+    return y
+
+
+@kernel(parallel=True, fast_math=False)
+def _gather_rows(rows, indices, scale):
+    y = np.empty((indices.shape[0], rows.shape[1]), np.float32)
+    factor = np.float32(scale)
+    for n in prange(indices.shape[0]):
+        for i in range(rows.shape[1]):
+            y[n, i] = np.float32(rows[indices[n], i]) * factor
+    return y
 
 
 @kernel(parallel=True, fast_math=False)
@@ -21,19 +41,6 @@ def copy_channels(source, first_source, target, first_target, channels):
     for n in prange(source.shape[0]):
         for c in range(channels):
             target[n, first_target + c] = source[n, first_source + c]
-
-
-@kernel(parallel=True, fast_math=False)
-def gather_images(images, indices, scale):
-    """See ``Ops.gather_images``."""
-    _, height, width, channels = images.shape
-    y = np.empty((indices.shape[0], height, width, channels), np.float32)
-    factor = np.float32(scale)
-    for n in prange(indices.shape[0]):
-        pixels, out = images[indices[n]].ravel(), y[n].ravel()
-        for i in range(pixels.shape[0]):
-            out[i] = np.float32(pixels[i]) * factor
-    return y
 
 
 @kernel(parallel=True, fast_math=False)

@@ -82,7 +82,9 @@ def fill_transposed(x, out):
         for j in range(columns):
             for i in range(i0, i1):
                 out[j, i] = x[i, j]
-    out[:, rows:] = 0
+    for j in range(columns):
+        for i in range(rows, out.shape[1]):
+            out[j, i] = 0
 
 
 @kernel(parallel=True)

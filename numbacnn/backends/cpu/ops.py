@@ -100,7 +100,7 @@ class CpuOps(Ops):
         return activations.softmax_backward(y, dy)
 
     def dropout(self, x: Array, rate: float, key: DropoutKey) -> Array:
-        return dropout.dropout(x, float(rate), *key)
+        return dropout.dropout(x, float(rate), key)
 
     def batch_norm(self, x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
         return batch_norm.batch_norm(x, gamma, beta, epsilon)

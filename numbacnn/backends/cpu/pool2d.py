@@ -35,8 +35,8 @@ def _max_pool_row(x, i, rows, columns, y, winners):
     for j in range(columns.out):
         v0, v1 = _inside(j, columns)
         best, winner = y[j], winners[j]
-        best[:] = -np.inf
-        winner[:] = -1
+        for c in range(best.shape[0]):
+            best[c], winner[c] = -np.inf, -1
         for u in range(u0, u1):
             for v in range(v0, v1):
                 cell = np.int32(u * columns.kernel + v)

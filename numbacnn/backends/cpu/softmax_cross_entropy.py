@@ -18,8 +18,7 @@ def softmax_cross_entropy(logits, labels):
     gradient = np.empty_like(logits)
     for n in prange(count):
         row, label = gradient[n], labels[n]
-        best = exp_shifted(logits[n], row)
-        total = row.sum()
+        best, total = exp_shifted(logits[n], row)
         loss[n] = math.log(total) - (logits[n, label] - logits[n, best])
         correct[n] = best == label
         for k in range(classes):
