@@ -1,0 +1,143 @@
+"""A web server on this machine that behaves, or misbehaves, as a test tells it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Behaviour = Callable[["Handler", bytes], None]
+"""Answers one request; given the handler and the file that a good server would send."""
+
+
+class Server:
+    """Files by name, a behaviour by mirror, and a count of the requests that came."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+        self.behaviours: dict[str, Behaviour] = {}
+        self.requests: Counter[str] = Counter()
+        self._http = _Http(("127.0.0.1", 0), Handler)
+        self._http.server = self
+
+    def mirror(self, name: str, behaviour: Behaviour) -> str:
+        """The base URL of a mirror that behaves so."""
+        self.behaviours[name] = behaviour
+        return f"http://127.0.0.1:{self._http.server_port}/{name}/"
+
+
+class _Http(ThreadingHTTPServer):
+    server: Server
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is part of these tests."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        owner = self.server.server  # type: ignore[attr-defined]
+        mirror, _, name = self.path.strip("/").partition("/")
+        owner.requests[self.path] += 1
+        owner.behaviours[mirror](self, owner.files.get(name, b""))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Tests print nothing."""
+
+    def reply(self, status: int, body: bytes, *, length: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def serving(files: dict[str, bytes]) -> Iterator[Server]:
+    server = Server(files)
+    thread = threading.Thread(target=server._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server._http.shutdown()
+        server._http.server_close()
+        thread.join()
+
+
+def good(handler: Handler, body: bytes) -> None:
+    handler.reply(200, body)
+
+
+def slow_but_good(handler: Handler, body: bytes) -> None:
+    time.sleep(0.3)
+    handler.reply(200, body)
+
+
+def says_gzip_encoded(handler: Handler, body: bytes) -> None:
+    """As an Apache with AddEncoding does: the file itself is the gzip stream."""
+    handler.reply(200, body, Content_Encoding="gzip")
+
+
+def status(code: int) -> Behaviour:
+    return lambda handler, body: handler.reply(code, b"no")
+
+
+def wrong_bytes(handler: Handler, body: bytes) -> None:
+    handler.reply(200, bytes(len(body)))
+
+
+def too_short(handler: Handler, body: bytes) -> None:
+    handler.reply(200, body[: len(body) // 2])
+
+
+def cut_off(handler: Handler, body: bytes) -> None:
+    handler.reply(200, body[: len(body) // 2], length=len(body))
+
+
+def too_long(handler: Handler, body: bytes) -> None:
+    handler.reply(200, body + bytes(1000))
+
+
+def endless(handler: Handler, body: bytes) -> None:
+    handler.reply(200, body, length=1 << 60)
+    for _ in range(1000):
+        handler.wfile.write(bytes(65536))
+
+
+def web_page(handler: Handler, body: bytes) -> None:
+    handler.reply(200, b"<html>Please log in</html>", Content_Type="text/html; charset=utf-8")
+
+
+def reset(handler: Handler, body: bytes) -> None:
+    """Send half, then drop the connection with a TCP reset."""
+    handler.reply(200, body[: len(body) // 2], length=len(body))
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def silent(handler: Handler, body: bytes) -> None:
+    time.sleep(1.5)
+
+
+def dripping(handler: Handler, body: bytes) -> None:
+    handler.reply(200, b"", length=len(body))
+    for byte in body[:60]:
+        handler.wfile.write(bytes([byte]))
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
+def redirect(target: str) -> Behaviour:
+    return lambda handler, body: handler.reply(302, b"", Location=target)
+
+
+def redirect_in_a_circle(handler: Handler, body: bytes) -> None:
+    handler.reply(302, b"", Location=handler.path)
