@@ -208,6 +208,33 @@ def test_a_photo_with_shadow_noise_and_dust_is_read():
     assert "1 specks removed" in picture.steps
 
 
+def test_the_desk_beside_the_paper_is_left_out():
+    photo = drawn_seven(paper=220, ink=40).copy()
+    photo[:, :25] = 60
+    picture = read(photo)
+    assert alike(picture.pixels, NORMAL) > 0.97
+    assert "1 specks removed" in picture.steps
+
+
+def test_a_digit_cropped_tightly_is_kept_and_a_crumb_beside_it_is_not():
+    seven = drawn_seven()
+    rows, columns = np.nonzero(seven > 127)
+    tight = seven[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].copy()
+    tight[80:84, 4:8] = 255
+    picture = read(tight, invert="no")
+    assert alike(picture.pixels, NORMAL) > 0.97
+    assert "1 specks removed" in picture.steps
+
+
+def test_both_parts_of_a_digit_written_in_two_strokes_are_kept():
+    five = Image.new("L", (200, 200))
+    ImageDraw.Draw(five).line([(80, 50), (70, 100), (130, 120), (70, 160)], fill=255, width=14)
+    ImageDraw.Draw(five).line([(100, 50), (140, 45)], fill=255, width=14)  # the bar, lifted off
+    picture = read(five)
+    assert not any("specks" in step for step in picture.steps)
+    assert (picture.pixels[4:8, 14:22] > 127).sum() >= 8
+
+
 def test_very_large_pictures_are_averaged_down_first():
     big = Image.fromarray(drawn_seven()).resize((3000, 3000), Image.Resampling.BICUBIC)
     picture = read(big)
@@ -250,7 +277,9 @@ def test_pictures_of_real_numbers_are_read():
 def test_invert_can_be_forced_either_way():
     np.testing.assert_array_equal(read(255 - NORMAL, invert="yes").pixels, NORMAL)
     np.testing.assert_array_equal(read(NORMAL, invert="no").pixels, NORMAL)
-    assert alike(read(NORMAL, invert="yes").pixels, NORMAL) < 0.5
+    for wrong in (read(NORMAL, invert="yes"), read(255 - NORMAL, invert="no")):  # nonsense, but what was asked for
+        assert alike(wrong.pixels, NORMAL) < 0.5
+        assert wrong.pixels.max() == 255
 
 
 def test_another_size_has_the_same_proportions():

@@ -1,0 +1,307 @@
+"""Every operation the slow and obvious way, in float64: what the kernels of both devices are held to.
+
+One loop per index of the textbook formula, or one NumPy expression where that is the formula. Nothing here is shared with the
+package, so an error would have to be made twice. Signatures follow ``numbacnn.functional``; images are NHWC, kernels HWIO.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Window(NamedTuple):
+    """One axis: output cell ``i`` reads input cells ``i*stride - pad_before ... + kernel - 1``."""
+
+    size: int
+    kernel: int
+    stride: int
+    out: int
+    pad_before: int
+    pad_after: int
+
+    def inside(self, i: int) -> range:
+        """The cells under window ``i`` that lie inside the input."""
+        start = i * self.stride - self.pad_before
+        return range(max(start, 0), min(start + self.kernel, self.size))
+
+
+def window(size, kernel, stride, padding) -> Window:
+    """TensorFlow's rule for ``same``: as many outputs as strides fit, the odd cell of padding goes after."""
+    if padding == "same":
+        out = math.ceil(size / stride)
+        total = max((out - 1) * stride + kernel - size, 0)
+        before, after = math.floor(total / 2), math.ceil(total / 2)
+    else:
+        before, after = (0, 0) if padding == "valid" else padding
+        out = math.floor((size + before + after - kernel) / stride) + 1
+    return Window(size, kernel, stride, out, before, after)
+
+
+def windows(size, kernel, strides, padding) -> tuple[Window, Window]:
+    """Rows and columns."""
+    (kh, kw), (sh, sw) = pair(kernel), pair(strides)
+    rows, columns = (padding, padding) if isinstance(padding, str) else padding
+    return window(size[0], kh, sh, rows), window(size[1], kw, sw, columns)
+
+
+def pair(value) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def float64(*arrays):
+    """The arrays in float64, None as None."""
+    return [None if array is None else np.asarray(array, dtype=np.float64) for array in arrays]
+
+
+# --- convolution -------------------------------------------------------------------------------------------------------------
+
+
+def taps(rows: Window, columns: Window) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """Every (i, j, u, v, r, q): output cell (i, j) meets input cell (r, q) under kernel cell (u, v)."""
+    for i in range(rows.out):
+        for r in rows.inside(i):
+            for j in range(columns.out):
+                for q in columns.inside(j):
+                    yield i, j, r - (i * rows.stride - rows.pad_before), q - (j * columns.stride - columns.pad_before), r, q
+
+
+def conv2d(x, kernel, bias=None, *, strides=1, padding="valid"):
+    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f]"""
+    x, kernel, bias = float64(x, kernel, bias)
+    rows, columns = windows(x.shape[1:3], kernel.shape[:2], strides, padding)
+    y = np.zeros((len(x), rows.out, columns.out, kernel.shape[3]))
+    for i, j, u, v, r, q in taps(rows, columns):
+        y[:, i, j] += x[:, r, q] @ kernel[u, v]
+    return y if bias is None else y + bias
+
+
+def conv2d_backward(x, kernel, dy, *, strides=1, padding="valid"):
+    """The chain rule, term by term: every product of the forward pass sends its gradient to both its factors."""
+    x, kernel, dy = float64(x, kernel, dy)
+    dx, dkernel = np.zeros_like(x), np.zeros_like(kernel)
+    for i, j, u, v, r, q in taps(*windows(x.shape[1:3], kernel.shape[:2], strides, padding)):
+        dx[:, r, q] += dy[:, i, j] @ kernel[u, v].T
+        dkernel[u, v] += x[:, r, q].T @ dy[:, i, j]
+    return dx, dkernel, dy.sum(axis=(0, 1, 2))
+
+
+# --- pooling -----------------------------------------------------------------------------------------------------------------
+
+
+def pool_cells(shape, pool_size, strides, padding) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Every output cell with the input cells under it, row by row; padding is not among them."""
+    rows, columns = windows(shape[1:3], pool_size, pool_size if strides is None else strides, padding)
+    for i in range(rows.out):
+        for j in range(columns.out):
+            yield i, j, [(r, q) for r in rows.inside(i) for q in columns.inside(j)]
+
+
+def pool_output(x, pool_size, strides, padding):
+    rows, columns = windows(x.shape[1:3], pool_size, pool_size if strides is None else strides, padding)
+    return np.zeros((len(x), rows.out, columns.out, x.shape[3]))
+
+
+def winner(values: list[float]) -> int:
+    """The first of the largest; a NaN counts as larger than any number."""
+    best = 0
+    for index, value in enumerate(values):
+        if math.isnan(value):
+            return index
+        if value > values[best]:
+            best = index
+    return best
+
+
+def max_pool2d(x, pool_size=2, *, strides=None, padding="valid"):
+    (x,) = float64(x)
+    y = pool_output(x, pool_size, strides, padding)
+    for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
+        for n, c in np.ndindex(len(x), x.shape[3]):
+            y[n, i, j, c] = x[(n, *cells[winner([x[n, r, q, c] for r, q in cells])], c)]
+    return y
+
+
+def max_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid"):
+    x, dy = float64(x, dy)
+    dx = np.zeros_like(x)
+    for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
+        for n, c in np.ndindex(len(x), x.shape[3]):
+            dx[(n, *cells[winner([x[n, r, q, c] for r, q in cells])], c)] += dy[n, i, j, c]
+    return dx
+
+
+def avg_pool2d(x, pool_size=2, *, strides=None, padding="valid"):
+    (x,) = float64(x)
+    y = pool_output(x, pool_size, strides, padding)
+    for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
+        y[:, i, j] = sum(x[:, r, q] for r, q in cells) / len(cells)
+    return y
+
+
+def avg_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid"):
+    x, dy = float64(x, dy)
+    dx = np.zeros_like(x)
+    for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
+        for r, q in cells:
+            dx[:, r, q] += dy[:, i, j] / len(cells)
+    return dx
+
+
+def global_avg_pool2d(x):
+    (x,) = float64(x)
+    return x.mean(axis=(1, 2))
+
+
+def global_avg_pool2d_backward(x, dy):
+    x, dy = float64(x, dy)
+    return np.zeros_like(x) + dy[:, None, None, :] / (x.shape[1] * x.shape[2])
+
+
+# --- dense -------------------------------------------------------------------------------------------------------------------
+
+
+def dense(x, kernel, bias=None):
+    x, kernel, bias = float64(x, kernel, bias)
+    y = x @ kernel
+    return y if bias is None else y + bias
+
+
+def dense_backward(x, kernel, dy):
+    x, kernel, dy = float64(x, kernel, dy)
+    return dy @ kernel.T, x.T @ dy, dy.sum(axis=0)
+
+
+# --- activations: the gradient is a function of the forward's input ----------------------------------------------------------
+
+
+def relu(x):
+    """max(0, x); a NaN stays one."""
+    (x,) = float64(x)
+    return np.where(x <= 0, 0.0, x)
+
+
+def relu_backward(x, dy):
+    """The gradient at 0 is 0."""
+    x, dy = float64(x, dy)
+    return np.where(x > 0, dy, 0.0)
+
+
+def sigmoid(x):
+    """1 / (1 + e^-x), written for either sign so that nothing overflows."""
+    (x,) = float64(x)
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def sigmoid_backward(x, dy):
+    x, dy = float64(x, dy)
+    return dy * sigmoid(x) * sigmoid(-x)
+
+
+def tanh(x):
+    return np.tanh(float64(x)[0])
+
+
+def tanh_backward(x, dy):
+    x, dy = float64(x, dy)
+    return dy * (1 - np.tanh(x) ** 2)
+
+
+def softmax(x):
+    (x,) = float64(x)
+    e = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward(x, dy):
+    """dx_k = sum_m dy_m * y_m * ((k == m) - y_k)"""
+    x, dy = float64(x, dy)
+    y = softmax(x)
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
+# --- loss --------------------------------------------------------------------------------------------------------------------
+
+
+def softmax_cross_entropy(logits, labels):
+    """The mean of -log softmax(logits)[label], and (softmax - onehot) / n."""
+    (z,) = float64(logits)
+    shifted = z - z.max(axis=1, keepdims=True)
+    each = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(z)), labels]
+    onehot = np.zeros_like(z)
+    onehot[np.arange(len(z)), labels] = 1
+    return each.mean(), (softmax(z) - onehot) / len(z)
+
+
+# --- batch normalisation -----------------------------------------------------------------------------------------------------
+
+
+def batch_norm(x, gamma, beta, epsilon):
+    """Normalise each channel by the batch's own mean and population variance: y, mean, variance."""
+    x, gamma, beta = float64(x, gamma, beta)
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axis=axes), x.var(axis=axes)
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta, mean, variance
+
+
+def batch_norm_backward(x, gamma, epsilon, dy):
+    """dx, dgamma, dbeta, step by step through the graph: the mean and the variance depend on x too."""
+    x, gamma, dy = float64(x, gamma, dy)
+    axes = tuple(range(x.ndim - 1))
+    count = x.size // x.shape[-1]
+    centred = x - x.mean(axis=axes)
+    inverse = 1 / np.sqrt(x.var(axis=axes) + epsilon)
+    dnormal = dy * gamma
+    dvariance = (dnormal * centred).sum(axis=axes) * -0.5 * inverse**3
+    dmean = -(dnormal * inverse).sum(axis=axes)
+    dx = dnormal * inverse + dvariance * 2 * centred / count + dmean / count
+    return dx, (dy * centred * inverse).sum(axis=axes), dy.sum(axis=axes)
+
+
+# --- optimisers: each yields the weight after every step ---------------------------------------------------------------------
+
+
+def sgd(weight, gradients, learning_rate):
+    for gradient in gradients:
+        weight = weight - learning_rate * gradient
+        yield weight
+
+
+def momentum(weight, gradients, learning_rate, momentum):
+    velocity = np.zeros_like(weight)
+    for gradient in gradients:
+        velocity = momentum * velocity - learning_rate * gradient
+        weight = weight + velocity
+        yield weight
+
+
+def adam(weight, gradients, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-7):
+    """Keras's form: the bias corrections are folded into the step, epsilon stands outside of them."""
+    m = v = np.zeros_like(weight)
+    for t, gradient in enumerate(gradients, start=1):
+        m = beta1 * m + (1 - beta1) * gradient
+        v = beta2 * v + (1 - beta2) * gradient**2
+        step = learning_rate * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+        weight = weight - step * m / (np.sqrt(v) + epsilon)
+        yield weight
+
+
+# --- how far a computed result may be off ------------------------------------------------------------------------------------
+
+
+def rounding(dtype, terms: int, magnitude):
+    """A bound on the rounding error of a sum of ``terms`` products, added up in any order: 2 * terms * eps * magnitude.
+
+    ``magnitude`` is the same sum over absolute values. Source: Higham 2002, Accuracy and Stability of Numerical Algorithms,
+    section 3.1: |error| <= gamma_terms * sum |x||w| with gamma_terms about terms * eps / 2; the rest is slack.
+    """
+    return 2 * terms * np.finfo(dtype).eps * magnitude + np.finfo(dtype).tiny
+
+
+def assert_close(computed, exact, bound):
+    """Every cell within its own bound, and of the exact result's shape."""
+    assert computed.shape == exact.shape
+    off = np.abs(computed - exact) > bound
+    assert not off.any(), f"{off.sum()} of {off.size} cells are off, by up to {np.abs(computed - exact)[off].max():.3g}"
