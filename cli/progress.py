@@ -88,32 +88,32 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
 
 
 class DownloadView:
-    """A bar for a download: the four methods that ``pooch`` expects of one."""
+    """A bar for each file that is downloaded, on a terminal; nothing elsewhere."""
 
     def __init__(self) -> None:
-        self.total: float = 0
-        self._bar = _download_bar() if is_live() else None
+        self._bar: Progress | None = None
+        self._name = ""
         self._task: TaskID | None = None
 
-    def update(self, count: float) -> None:
-        """``count`` more bytes have come."""
-        if self._bar is None:
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """``done`` of ``total`` bytes of file ``name`` have come."""
+        if not is_live():
             return
-        if self._task is None:
-            self._bar.start()
-            self._task = self._bar.add_task("download", total=self.total)
-        self._bar.update(self._task, advance=count, total=self.total)
-
-    def reset(self) -> None:
-        """Start again from nothing."""
-        if self._bar is not None and self._task is not None:
-            self._bar.reset(self._task)
-
-    def close(self) -> None:
-        """The end of one file."""
-        if self._bar is not None and self._task is not None:
+        if self._bar is None or self._task is None or name != self._name:
+            self._begin(name)
+        assert self._bar is not None
+        assert self._task is not None
+        self._bar.update(self._task, completed=done, total=total)
+        if done >= total:
             self._bar.stop()
-            self._bar, self._task = _download_bar(), None
+            self._bar = None
+
+    def _begin(self, name: str) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar, self._name = _download_bar(), name
+        self._bar.start()
+        self._task = self._bar.add_task(name)
 
 
 def _bar() -> Progress:

@@ -31,12 +31,12 @@ def mnist_folder() -> Path:
 def numbacnn(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line in a process of its own, in an empty folder: ``numbacnn("shapes", "cnn")``."""
 
-    def run(*args: object, env: dict[str, str] | None = None, cwd: Path = tmp_path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    def run(*args: object, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("NUMBACNN_")}
         environment |= {"PYTHONUTF8": "1", **(env or {})}
         done = subprocess.run(
             [sys.executable, "-c", "from numbacnn_cli.main import run; run()", *map(str, args)],
-            cwd=cwd, env=environment, input=stdin, capture_output=True, timeout=600,
+            cwd=cwd, env=environment, capture_output=True, timeout=600,
         )  # fmt: skip
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 

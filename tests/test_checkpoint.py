@@ -45,7 +45,8 @@ def test_equal_networks_make_equal_files(tmp_path: Path) -> None:
 
 def test_arrays_that_are_not_contiguous_are_saved_right(tmp_path: Path) -> None:
     square = np.arange(12, dtype=np.float32).reshape(3, 4)
-    save_checkpoint(tmp_path / "c", Checkpoint({"turned": square.T, "fortran": np.asfortranarray(square), "part": square[:, ::2]}, {"a": 1}))
+    arrays = {"turned": square.T, "fortran": np.asfortranarray(square), "part": square[:, ::2]}
+    save_checkpoint(tmp_path / "c", Checkpoint(arrays, {"a": 1}))
     loaded = load_checkpoint(tmp_path / "c")
     assert np.array_equal(loaded.arrays["turned"], square.T)
     assert np.array_equal(loaded.arrays["fortran"], square)
@@ -73,7 +74,7 @@ def test_the_hash_tells_networks_apart() -> None:
 def test_what_is_no_network_is_a_checkpoint_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(content)
-    with pytest.raises(nc.CheckpointError, match="m.safetensors"):
+    with pytest.raises(nc.CheckpointError, match=r"m\.safetensors"):
         load_network(path)
 
 

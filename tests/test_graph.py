@@ -116,7 +116,7 @@ def test_a_wrong_model_file_says_where_and_what(tmp_path: Path, old: str, new: s
 def test_what_is_no_model_file_is_a_model_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.toml"
     path.write_bytes(content)
-    with pytest.raises(nc.ModelError, match="net.toml"):
+    with pytest.raises(nc.ModelError, match=r"net\.toml"):
         read_model_file(path)
 
 

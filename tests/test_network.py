@@ -9,9 +9,8 @@ import pytest
 import numbacnn as nc
 from numbacnn.backends import get_ops
 from numbacnn.graph import Graph, without_softmax
-from numbacnn.initializers import initial_parameters
+from numbacnn.initializers import initial_parameters, initial_values
 from numbacnn.layers.initialization import INITIALIZERS
-from numbacnn.initializers import initial_values
 from numbacnn.metrics import evaluate
 from numbacnn.models import PRESETS
 from numbacnn.network import Prediction, backward, batches, forward, predict, to_device

@@ -44,9 +44,10 @@ def _start_threads(threads: int) -> None:
     os.environ.setdefault("NUMBA_NUM_THREADS", str(max(threads, _threads.available())))
     import numba
 
-    if threads > numba.config.NUMBA_NUM_THREADS:
+    most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009  made at run time, which type checkers do not see
+    if threads > most:
         raise DeviceError(
-            f"{threads} threads: Numba was started in this process with at most {numba.config.NUMBA_NUM_THREADS}. "
+            f"{threads} threads: Numba was started in this process with at most {most}. "
             f"Ask for fewer, or start with NUMBA_NUM_THREADS={threads}"
         )
     numba.set_num_threads(threads)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +42,7 @@ def load_dataset(
     *,
     train_limit: int | None = None,
     test_limit: int | None = None,
-    progress: Any = None,
+    progress: Callable[[str, int, int], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Load a data set, or the first images of its two parts.
@@ -52,7 +51,7 @@ def load_dataset(
         name: one of ``DATASETS``.
         data_dir: where MNIST's files are, or are downloaded to; ``digits`` needs none.
         train_limit, test_limit: how many images of each part, None for all, 0 for none.
-        progress: an object with ``total``, ``update``, ``reset`` and ``close`` that follows a download.
+        progress: called with a file's name, bytes so far and bytes in all while it is downloaded.
         notice: called with a sentence when something worth knowing happens.
 
     Raises:

@@ -45,8 +45,8 @@ PEN = (0.9, 4.2)  # pixels
 DIGIT_WIDTH = np.array([1.00, 1.00, 0.92, 0.84, 0.84, 0.97, 0.78, 0.88, 0.87, 0.74])  # factor of the width
 DIGIT_LEAN = np.array([4.0, 4.0, 0.0, -7.0, 2.0, -4.0, -6.0, -6.0, 1.0, -2.0])  # degrees added to the slant
 DIGIT_PEN = np.array([1.15, 1.05, 0.97, 0.97, 0.92, 0.97, 1.00, 1.00, 0.92, 0.92])  # factor of the stroke width's range
-HEAVY_SHARE = np.array([0.06, 0.12, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06])  # written with a heavier pen ...
-HEAVY_PEN = np.array([1.5, 4.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5])  # ... by up to so many pixels
+HEAVY_SHARE = np.array([0.10, 0.12, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06])  # written with a heavier pen ...
+HEAVY_PEN = np.array([2.5, 4.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5])  # ... by up to so many pixels
 NARROW_PEN = np.array([1.0, 9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])  # pixels: the limit for a digit without width
 
 

@@ -306,34 +306,54 @@ def _fitted_paper(grey: np.ndarray) -> np.ndarray:
     terms = np.stack((np.ones_like(x), x, y, x * x, x * y, y * y), axis=-1)
     step = max(1, max(grey.shape) // 100)
     points, levels = terms[::step, ::step].reshape(-1, 6), grey[::step, ::step].ravel()
-    keep = np.ones(levels.size, dtype=bool)
+    fitted = np.full_like(levels, np.median(levels))
     for _ in range(5):
+        distance = np.abs(levels - fitted)
+        keep = distance <= max(2.0, 3 * float(np.median(distance)))
         surface, *_ = np.linalg.lstsq(points[keep], levels[keep], rcond=None)
-        residual = np.abs(points @ surface - levels)
-        keep = residual <= max(2.0, 3 * float(np.median(residual)))
-    return terms @ surface
+        fitted = points @ surface
+    return np.clip(terms @ surface, levels[keep].min(), levels[keep].max())
 
 
 def _without_specks(ink: np.ndarray, steps: list[str]) -> np.ndarray:
     """Ink without the parts apart from the digit that are tiny or cut by the edge: dust, the desk beside the paper."""
     cell = -(-max(ink.shape) // 64)
     padded = np.pad(ink > _INK_THRESHOLD, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
-    coarse = padded.reshape(padded.shape[0] // cell, cell, -1, cell).sum(axis=(1, 3))
-    parts = _connected(coarse)
-    inner = [part for part in parts if not _touches_edge(part, coarse.shape)] or parts
-    largest = max(sum(coarse[at] for at in part) for part in inner)
-    dropped = [part for part in parts if part not in inner or sum(coarse[at] for at in part) < 0.03 * largest]
+    cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).sum(axis=(1, 3))
+    dropped = _specks(_connected(cells), cells)
     if not dropped:
         return ink
     steps.append(f"{len(dropped)} specks removed")
-    unwanted = np.zeros(coarse.shape, dtype=bool)
+    unwanted = np.zeros(cells.shape, dtype=bool)
     for part in dropped:
-        unwanted[tuple(zip(*part, strict=True))] = True
+        unwanted[part] = True
     unwanted = unwanted.repeat(cell, axis=0).repeat(cell, axis=1)[: ink.shape[0], : ink.shape[1]]
-    return np.where(unwanted, 0, ink)
+    kept = np.where(unwanted, 0, ink)
+    return kept / kept.max()  # dust may have been darker than the ink
 
 
-def _connected(cells: np.ndarray) -> list[list[tuple[int, int]]]:
+_Part = tuple[np.ndarray, np.ndarray]
+"""The rows and the columns of the cells that belong together."""
+
+
+def _specks(parts: list[_Part], cells: np.ndarray) -> list[_Part]:
+    """The parts to drop. Of a digit cut by the edge nothing but tiny parts; of another also whatever the edge cuts."""
+    central = np.zeros_like(cells)
+    inner = tuple(slice(side // 5, side - side // 5) for side in cells.shape)
+    central[inner] = cells[inner]
+    # What the edge cuts counts by what it has in the middle: a digit cropped tightly has most of itself there, a desk has little.
+    digit = max(parts, key=lambda part: (central if _is_cut(part, cells) else cells)[part].sum())
+    least = 0.03 * cells[digit].sum()
+    others = [part for part in parts if part is not digit]
+    return [part for part in others if cells[part].sum() < least or (_is_cut(part, cells) and not _is_cut(digit, cells))]
+
+
+def _is_cut(part: _Part, cells: np.ndarray) -> bool:
+    """Whether a part touches the edge of the picture."""
+    return any(places.min() == 0 or places.max() == side - 1 for places, side in zip(part, cells.shape, strict=True))
+
+
+def _connected(cells: np.ndarray) -> list[_Part]:
     """The groups of cells > 0 that touch by a side or a corner."""
     left = {(row, column) for row, column in np.argwhere(cells).tolist()}
     groups = []
@@ -343,12 +363,9 @@ def _connected(cells: np.ndarray) -> list[list[tuple[int, int]]]:
             near = {(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
             left -= near
             group.extend(near)
-        groups.append(group)
+        rows, columns = np.array(group).T
+        groups.append((rows, columns))
     return groups
-
-
-def _touches_edge(part: list[tuple[int, int]], shape: tuple[int, ...]) -> bool:
-    return any(row in (0, shape[0] - 1) or column in (0, shape[1] - 1) for row, column in part)
 
 
 def _boxed(ink: np.ndarray, steps: list[str], size: tuple[int, int]) -> np.ndarray:
@@ -373,7 +390,7 @@ def _scaled(part: np.ndarray, side: int) -> np.ndarray:
     """The same picture with a long side of ``side`` pixels; the brightest stays 1."""
     scale = side / max(part.shape)
     height, width = (max(1, round(length * scale)) for length in part.shape)
-    # Lanczos: on digits enlarged tenfold it gives back the label of the original in 99.8 of 100 cases, plain averages in 99.5.
+    # Lanczos serves for enlarging, too; plain averages do as well for shrinking (99.4 against 99.5 % of labels kept, 10x, MNIST).
     scaled = np.asarray(Image.fromarray(part.astype(np.float32)).resize((width, height), Image.Resampling.LANCZOS))
     return np.clip(scaled / scaled.max(), 0, 1)
 

@@ -127,11 +127,13 @@ def zero() -> Variants:
     """Once round from somewhere at the top; the end a little before or beyond the start."""
     oval = ring(0.5, 0.5, U(0.24, 0.5), 0.5, U(-150, -30), -1 * U(325, 410), 11, end=U(0.7, 1.1))
     clockwise = ring(0.5, 0.5, U(0.24, 0.5), 0.5, U(-150, -60), U(335, 395), 11, end=U(0.8, 1.1))
+    spiral = ring(0.5, 0.5, U(0.28, 0.5), 0.5, U(-150, -60), -1 * U(400, 500), 13, end=U(0.4, 0.75))
     entry = smooth(oval[0].x + U(0.05, 0.25), oval[0].y + U(-0.1, 0.15))
     return (
-        Variant("round", 0.80, oval),
+        Variant("round", 0.77, oval),
         Variant("with an entry stroke", 0.12, (entry, *oval)),
-        Variant("clockwise", 0.08, clockwise),
+        Variant("clockwise", 0.07, clockwise),
+        Variant("spiral", 0.04, spiral),
     )
 
 

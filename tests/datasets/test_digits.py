@@ -11,7 +11,7 @@ from numbacnn.datasets import digits, skeletons
 from numbacnn.datasets.draws import Draws, Sine, U, value
 from numbacnn.errors import DataError
 
-SHA256_OF_1000 = "068e96d8906ee66fcf7f5c10de39577be3ec71ecd455e86bb4706192cfe8e670"
+SHA256_OF_1000 = "c91da1e886a85a1656ad554937b316417de6fbcf026d9d0750402a9695bca30a"
 
 
 @pytest.fixture(scope="module")
@@ -103,32 +103,29 @@ def test_negative_numbers_are_refused(arguments):
 
 def test_the_long_side_of_the_ink_is_20_pixels(images):
     long_sides = np.array([max(ink_box(image)) for image in images])
-    assert long_sides.min() >= 19
-    assert long_sides.max() <= 22
-    assert 19.5 < long_sides.mean() < 20.9
+    assert set(np.unique(long_sides)) <= {19, 20}  # 19 where pressure makes both ends thin
+    assert (long_sides == 20).mean() > 0.99
 
 
 def test_the_centre_of_mass_is_in_the_middle(images):
     mass = images.sum(axis=(1, 2), dtype=np.float64)
     for axis in (1, 2):
         centre = images.sum(axis=3 - axis) @ np.arange(28) / mass
-        # half a pixel, because digits are moved by whole ones, and what a digit cut off at the frame loses
-        assert np.abs(centre - 14.0).max() < 0.75
-        assert np.quantile(np.abs(centre - 14.0), 0.99) < 0.51
-        assert abs(centre.mean() - 14.0) < 0.05
+        assert np.abs(centre - 14.0).max() < 0.51  # digits are moved by whole pixels; grey levels are rounded
+        assert abs(centre.mean() - 14.0) < 0.03
 
 
 def test_the_border_is_nearly_always_clean(images):
     border = images.copy()
     border[:, 1:-1, 1:-1] = 0
-    assert border.any(axis=(1, 2)).mean() < 0.03
+    assert border.any(axis=(1, 2)).mean() < 0.03  # MNIST: 0.014
 
 
 def test_digits_have_as_much_ink_as_those_of_mnist(images):
     share = (images > 127).mean(axis=(1, 2))
     assert share.min() > 0.02
     assert share.max() < 0.36
-    assert 0.10 < share.mean() < 0.15  # MNIST: 0.125
+    assert 0.12 < share.mean() < 0.145  # MNIST: 0.133
 
 
 def test_edges_are_grey_as_if_scanned(images):

@@ -216,6 +216,12 @@ def test_the_desk_beside_the_paper_is_left_out():
     assert "1 specks removed" in picture.steps
 
 
+def test_dust_that_is_darker_than_the_ink_does_not_make_the_ink_faint():
+    page = drawn_seven(paper=255, ink=150).copy()
+    page[180:184, 10:14] = 0
+    assert alike(read(page).pixels, NORMAL) > 0.97
+
+
 def test_a_digit_cropped_tightly_is_kept_and_a_crumb_beside_it_is_not():
     seven = drawn_seven()
     rows, columns = np.nonzero(seven > 127)

@@ -74,11 +74,12 @@ def kernel(*, parallel: bool = False, fast_math: bool = True, inline: bool = Fal
         if folder is None:
             return numba.njit(**options)(function)
         # Numba reads the folder when it decorates; set it for that moment only, other users of Numba in this process keep theirs.
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        config: Any = numba.config  # its members are made at run time
+        before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
         try:
             return numba.njit(cache=True, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return decorate
 

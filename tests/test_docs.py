@@ -1,0 +1,86 @@
+"""What the documents say is what the program does."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from numbacnn_cli.main import COMMANDS, app
+
+from numbacnn.models import PRESETS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def help_page() -> str:
+    """docs/cli.md: the help of every command, as it is printed on 100 columns."""
+    parts = [
+        "# Command line\n\nGenerated from `--help`; a test compares. "
+        "Exit codes: 0 done, 1 an expected failure, 2 usage, 130 after Ctrl-C, 143 after SIGTERM.\n"
+    ]
+    for name in ["", *COMMANDS]:
+        done = CliRunner().invoke(app, [*([name] if name else []), "--help"], prog_name="numbacnn", terminal_width=100)
+        assert done.exit_code == 0
+        parts.append(f"## numbacnn {name}".rstrip() + f"\n\n```\n{done.output.rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def test_the_command_line_reference_is_the_help() -> None:
+    page = ROOT / "docs" / "cli.md"
+    if os.environ.get("REGENERATE_GOLDEN"):
+        page.write_text(help_page(), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == help_page()
+
+
+def commands_in(text: str) -> list[str]:
+    """Every ``numbacnn ...`` command line in a text, without comments and redirections."""
+    found = re.findall(r"^ *(?:\$ |Example: )?(?:\.venv/bin/)?(numbacnn [a-z][^\n`]*)", text, re.MULTILINE)
+    return [re.split(r" [>#|&]|  ", line)[0].strip() for line in found]
+
+
+def all_commands() -> list[tuple[str, str]]:
+    return [(path.name, line) for path in DOCUMENTS for line in commands_in(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("document", "line"), all_commands())
+def test_every_command_in_the_documents_is_one_that_can_be_typed(document: str, line: str) -> None:
+    name, *args = shlex.split(line)[1:]
+    assert name in COMMANDS, f"{document}: {line}"
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+    command.make_context(name, args, resilient_parsing=False)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_an_example_and_one_sentence_that_the_list_of_commands_repeats(name: str) -> None:
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+    assert "Example:" in (command.help or "")
+
+
+def test_the_table_of_the_readme_is_what_shapes_prints() -> None:
+    printed = (ROOT / "tests" / "golden" / "shapes-cnn.txt").read_text(encoding="utf-8")
+    assert printed.split("\n")[:12] == printed_block("numbacnn shapes cnn")[:12]
+
+
+def printed_block(command: str) -> list[str]:
+    """The lines under ``$ command`` in the README's first block that shows it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(rf"^\$ {re.escape(command)}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert block, f"the README shows no output of {command!r}"
+    return block[1].split("\n")
+
+
+def test_every_preset_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in PRESETS:
+        assert f"`{name}`" in text or f" {name} " in text
+
+
+def test_the_project_speaks_of_itself_alone() -> None:
+    for path in [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]:
+        assert not re.search(r"(/home/|/root/|/work/|/tmp/)", path.read_text(encoding="utf-8")), path.name
