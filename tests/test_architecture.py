@@ -48,7 +48,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in SOURCES else node.module for alias in node.names}
+            found |= {
+                f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in SOURCES else node.module for alias in node.names
+            }
     return found
 
 
@@ -82,7 +84,9 @@ def test_the_lowest_floors_do_without_numpy(module: str) -> None:
 
 def test_devices_are_chosen_by_the_entry_points_alone() -> None:
     callers = {module for module, path in SOURCES.items() if "get_ops(" in path.read_text(encoding="utf-8")}
-    assert all(floor(module) == len(FLOORS) - 1 or module.startswith("numbacnn.backends") for module in callers - {"numbacnn.training"})
+    assert all(
+        floor(module) == len(FLOORS) - 1 or module.startswith("numbacnn.backends") for module in callers - {"numbacnn.training"}
+    )
 
 
 def test_nothing_is_installed_under_the_name_cli() -> None:

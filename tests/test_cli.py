@@ -76,7 +76,9 @@ def draw_one(path: Path) -> None:
 # --- start-up -------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["shapes", "cnn"], ["shapes", "cnn", "--format", "json"], ["models"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["shapes", "cnn"], ["shapes", "cnn", "--format", "json"], ["models"]]
+)
 def test_what_needs_no_arithmetic_imports_neither_numpy_nor_numba(args: list[str], tmp_path: Path) -> None:
     program = (
         "import sys, atexit\n"
@@ -162,7 +164,18 @@ def test_a_home_that_cannot_be_written_to_only_costs_the_cache(numbacnn: Run, tm
 
 
 def test_interrupted_training_says_how_to_go_on_and_going_on_ends_the_same(trained: Path, tmp_path: Path) -> None:
-    args = ["train", "--model", str(trained / "net.toml"), *map(str, SMALL), "--learning-rate", "0.01", "--epochs", "2", "--output", "x"]
+    args = [
+        "train",
+        "--model",
+        str(trained / "net.toml"),
+        *map(str, SMALL),
+        "--learning-rate",
+        "0.01",
+        "--epochs",
+        "2",
+        "--output",
+        "x",
+    ]
     for number in (signal.SIGINT, signal.SIGTERM):
         program = [sys.executable, "-c", "from numbacnn_cli.main import run; run()"]
         process = subprocess.Popen([*program, *args], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -199,7 +212,9 @@ def test_a_new_run_moves_the_earlier_one_aside_once_it_has_an_epoch(numbacnn: Ru
 
 
 def test_training_goes_on_from_a_trained_network(numbacnn: Run, trained: Path) -> None:
-    report = as_json(numbacnn("train", "--model", trained / "out" / "model.safetensors", *SMALL, "--epochs", 1, "--format", "json"))
+    report = as_json(
+        numbacnn("train", "--model", trained / "out" / "model.safetensors", *SMALL, "--epochs", 1, "--format", "json")
+    )
     before = json.loads((trained / "out" / "history.jsonl").read_text().splitlines()[0])
     assert report["loss"] < before["loss"]
 
@@ -320,7 +335,9 @@ def test_a_wrong_model_file_costs_one_message(numbacnn: Run, tmp_path: Path, old
 
 
 def test_no_data_and_no_network_says_what_to_do(numbacnn: Run) -> None:
-    done = numbacnn("train", "--data-dir", "nowhere", env={"NUMBACNN_MNIST_MIRRORS": "http://127.0.0.1:9/a/ http://127.0.0.1:9/b/"})
+    done = numbacnn(
+        "train", "--data-dir", "nowhere", env={"NUMBACNN_MNIST_MIRRORS": "http://127.0.0.1:9/a/ http://127.0.0.1:9/b/"}
+    )
     check_error(done, 1, "http://127.0.0.1:9/a/", "http://127.0.0.1:9/b/", "--data-dir", "--dataset digits")
 
 

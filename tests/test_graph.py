@@ -112,7 +112,9 @@ def test_a_wrong_model_file_says_where_and_what(tmp_path: Path, old: str, new: s
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"= 3", b"layers = " + b"[" * 5000, b"layers = 3\ninput_shape = [1,1,1]", b""])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"= 3", b"layers = " + b"[" * 5000, b"layers = 3\ninput_shape = [1,1,1]", b""]
+)
 def test_what_is_no_model_file_is_a_model_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.toml"
     path.write_bytes(content)

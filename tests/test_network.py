@@ -51,7 +51,9 @@ def pooled() -> Graph:
 
 
 def softmax_inside() -> Graph:
-    return nc.sequential(nc.Flatten(), nc.Dense(6, activation="softmax"), nc.Dense(4, activation="softmax"), input_shape=(3, 2, 1))
+    return nc.sequential(
+        nc.Flatten(), nc.Dense(6, activation="softmax"), nc.Dense(4, activation="softmax"), input_shape=(3, 2, 1)
+    )
 
 
 def loss_and_gradients(graph: Graph, parameters: Mapping[str, Any], x: np.ndarray, labels: np.ndarray) -> tuple[float, Arrays]:

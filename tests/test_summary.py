@@ -38,7 +38,11 @@ def test_a_branch_sees_what_its_widest_arm_sees() -> None:
     graph = nc.build_graph(
         "net",
         (16, 16, 2),
-        [("a", nc.Conv2D(2, 5, padding="same"), ["input"]), ("b", nc.Conv2D(2, 3, padding="same"), ["input"]), ("c", nc.Add(), ["a", "b"])],
+        [
+            ("a", nc.Conv2D(2, 5, padding="same"), ["input"]),
+            ("b", nc.Conv2D(2, 3, padding="same"), ["input"]),
+            ("c", nc.Add(), ["a", "b"]),
+        ],
     )
     assert nc.summarise(graph).layers[-1].receptive_field == (5, 5)
 
@@ -57,12 +61,24 @@ def test_shapes_as_json_is_one_object_with_the_contract_s_keys(numbacnn) -> None
     value = json.loads(done.stdout)
     assert (value["parameters"], value["macs"], value["input_shape"], value["batch_size"]) == (3274634, 13883904, [28, 28, 1], 10)
     row = value["layers"][0]
-    assert {"name", "type", "input_shape", "output_shape", "parameters", "macs", "receptive_field", "jump", "activation_bytes"} <= set(row)
+    assert {
+        "name",
+        "type",
+        "input_shape",
+        "output_shape",
+        "parameters",
+        "macs",
+        "receptive_field",
+        "jump",
+        "activation_bytes",
+    } <= set(row)
     assert row["activation_bytes"] == 10 * 28 * 28 * 32 * 4
 
 
 def test_shapes_of_another_input_size(numbacnn) -> None:  # type: ignore[no-untyped-def]
-    assert json.loads(numbacnn("shapes", "cs231n", "--input", "9,9,3", "--format", "json").stdout)["layers"][0]["output_shape"] == [4, 4, 2]
+    assert json.loads(numbacnn("shapes", "cs231n", "--input", "9,9,3", "--format", "json").stdout)["layers"][0][
+        "output_shape"
+    ] == [4, 4, 2]
     done = numbacnn("shapes", "cs231n", "--input", "2,2,3")
     assert done.returncode == 1
     assert "conv1: a window of 3 does not fit 2 cells" in done.stderr

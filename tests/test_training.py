@@ -37,7 +37,9 @@ def stripes(count: int = 130, test: int = 30, seed: int = 0) -> Dataset:
     images[labels == 1, :, ::2] += 150
     images[labels == 2] += 75
     pixels, classes = images.astype(np.uint8), labels.astype(np.uint8)
-    return Dataset("stripes", pixels[:count], classes[:count], pixels[count:], classes[count:], ("rows", "columns", "flat"), "drawn here")
+    return Dataset(
+        "stripes", pixels[:count], classes[:count], pixels[count:], classes[count:], ("rows", "columns", "flat"), "drawn here"
+    )
 
 
 def net() -> Graph:

@@ -83,14 +83,19 @@ def _correlate(x, filters, bias, row_stride, column_stride):
 
 
 @kernel(inline=True)
+def copy_run(source, target):
+    """Copy a row. Taking slices first leaves an index that cannot be negative, and the loop vectorises."""
+    for k in range(target.shape[0]):
+        target[k] = source[k]
+
+
+@kernel(inline=True)
 def _gather_patches(lines, top, step, kh, run, patches):
     """Patch j: from each of kh lines the ``run`` values that start at j*step. Side by side in NHWC, so this copies whole runs."""
     for j in range(patches.shape[0]):
         start = j * step
         for u in range(kh):
-            line, at = lines[top + u], u * run
-            for k in range(run):
-                patches[j, at + k] = line[start + k]
+            copy_run(lines[top + u, start : start + run], patches[j, u * run : (u + 1) * run])
 
 
 @kernel(inline=True)
@@ -173,9 +178,9 @@ def _gather_met(planes, width, u, oh, ow, kw, row_stride, column_stride, met):
         for c in range(channels):
             plane, row = planes[c], met[v * channels + c]
             for i in range(oh):
-                start = (i * row_stride + u) * width + v
-                for j in range(ow):
-                    row[i * ow + j] = plane[start + j * column_stride]
+                first = (i * row_stride + u) * width + v
+                last = first + (ow - 1) * column_stride
+                copy_run(plane[first : last + 1 : column_stride], row[i * ow : (i + 1) * ow])
 
 
 @kernel(inline=True)

@@ -5,12 +5,10 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.conv2d import fill_rows, sum_pixels
-from numbacnn.backends.cpu.matmul import add_dot_rows, fill_transposed, padded_length, transpose_batch
+from numbacnn.backends.cpu.matmul import add_dot_rows, fill_transposed, transpose_batch
 
 COLUMNS = 32
 """Output columns of one task."""
-DEPTH = 512
-"""Terms of a sum taken at a time, so that the operands of a task stay in the second-level cache."""
 
 
 def dense(x, weights, bias):
@@ -45,14 +43,9 @@ def _dense(x, weights, bias):
         stop = min(first + COLUMNS, units)
         block = np.empty((count, stop - first), x.dtype)
         fill_rows(bias[first:stop], block)
-        for k in range(0, terms, DEPTH):
-            k_stop = min(k + DEPTH, terms)
-            length = padded_length(k_stop - k)
-            turned = np.empty((stop - first, length), x.dtype)
-            fill_transposed(weights[k:k_stop, first:stop], turned)
-            rows = np.zeros((count, length), x.dtype)
-            _copy(x[:, k:k_stop], rows)
-            add_dot_rows(rows, turned, block)
+        turned = np.empty((stop - first, terms), x.dtype)
+        fill_transposed(weights[:, first:stop], turned)
+        add_dot_rows(x, turned, block)
         _copy(block, y[:, first:stop])
     return y
 
@@ -60,16 +53,13 @@ def _dense(x, weights, bias):
 @kernel(parallel=True)
 def _input_gradient(dy, weights):
     """dx[n, k] = sum_f dy[n, f] * weights[k, f]: both run along f already; a task owns COLUMNS columns of dx."""
-    count, units = dy.shape
-    terms = weights.shape[0]
+    count, terms = dy.shape[0], weights.shape[0]
     dx = np.empty((count, terms), dy.dtype)
     for task in prange((terms + COLUMNS - 1) // COLUMNS):
         first = task * COLUMNS
         stop = min(first + COLUMNS, terms)
         block = np.zeros((count, stop - first), dy.dtype)
-        for f in range(0, units, DEPTH):
-            f_stop = min(f + DEPTH, units)
-            add_dot_rows(dy[:, f:f_stop], weights[first:stop, f:f_stop], block)
+        add_dot_rows(dy, weights[first:stop], block)
         _copy(block, dx[:, first:stop])
     return dx
 

@@ -19,6 +19,9 @@ from numbacnn.backends.cpu._jit import kernel
 LANES = 16
 """Rows of scratch are padded with zeros to a multiple of this many values, so that no sum ends in a scalar loop."""
 
+DEPTH = 512
+"""Terms of a sum that are taken at a time."""
+
 
 @kernel(inline=True)
 def padded_length(length):
@@ -59,14 +62,25 @@ def _add_four(out_row, n, s0, s1, s2, s3):
 
 @kernel(inline=True)
 def add_dot_rows(a, b, out):
-    """out[m, n] += sum_k a[m, k] * b[n, k], on one thread: a (rows, k), b (columns, k), out (rows, columns), all contiguous in k."""
+    """out[m, n] += sum_k a[m, k] * b[n, k], on one thread: a (rows, k), b (columns, k), out (rows, columns), all row-major.
+
+    Long sums are taken DEPTH terms at a time: the six rows that meet then stay in the first-level cache.
+    """
+    terms = a.shape[1]
+    for k in range(0, terms, DEPTH):
+        _add_dot_rows_between(a, b, out, k, min(k + DEPTH, terms))
+
+
+@kernel(inline=True)
+def _add_dot_rows_between(a, b, out, first, stop):
     rows, columns = a.shape[0], b.shape[0]
     last_row, last_column = rows - 1, columns - 1
     for n in range(0, columns, 4):
-        b0, b1 = b[n], b[min(n + 1, last_column)]
-        b2, b3 = b[min(n + 2, last_column)], b[min(n + 3, last_column)]
+        b0, b1 = b[n, first:stop], b[min(n + 1, last_column), first:stop]
+        b2, b3 = b[min(n + 2, last_column), first:stop], b[min(n + 3, last_column), first:stop]
         for m in range(0, rows, 2):
-            s00, s01, s02, s03, s10, s11, s12, s13 = _dot_2x4(a[m], a[min(m + 1, last_row)], b0, b1, b2, b3)
+            a0, a1 = a[m, first:stop], a[min(m + 1, last_row), first:stop]
+            s00, s01, s02, s03, s10, s11, s12, s13 = _dot_2x4(a0, a1, b0, b1, b2, b3)
             _add_four(out[m], n, s00, s01, s02, s03)
             if m < last_row:
                 _add_four(out[m + 1], n, s10, s11, s12, s13)
