@@ -16,6 +16,12 @@ WINDOWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Thousands of calls on a handful of cells: waking a second thread for each would cost more than the work."""
+    monkeypatch.setattr("numbacnn.backends.threads.available", lambda: 1)
+
+
 def normal(*shapes, seed=0):
     generator = np.random.default_rng(seed)
     return [generator.standard_normal(shape) for shape in shapes]

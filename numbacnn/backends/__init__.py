@@ -1,6 +1,7 @@
 """Devices. ``get_ops`` is the one place where a device is chosen, and this folder the only one that imports Numba."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,10 @@ def why_not_cuda() -> str:
 def _start_threads(threads: int) -> None:
     if not 1 <= threads <= MOST_THREADS:
         raise DeviceError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(max(threads, _threads.available())))
+    if "numba" not in sys.modules:
+        # The most that can be asked for later is settled when Numba is imported. A smaller number in the environment does not bind
+        # one that was asked for by name, and more threads than processors are allowed: that is how tests show they change nothing.
+        os.environ["NUMBA_NUM_THREADS"] = str(max(threads, _threads.available()))
     import numba
 
     most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009  made at run time, which type checkers do not see

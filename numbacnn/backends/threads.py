@@ -9,13 +9,16 @@ CGROUP_V1 = (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/c
 
 
 def available() -> int:
-    """The processors this process may use, no more than a container's quota allows (which Numba does not look at)."""
+    """The processors this process may use, no more than a container's quota (which Numba does not look at) or NUMBA_NUM_THREADS allow."""
     try:
         processors = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
         processors = os.cpu_count() or 1
     quota = cgroup_quota()
-    return max(1, processors if quota is None else min(processors, math.ceil(quota)))
+    if quota is not None:
+        processors = min(processors, math.ceil(quota))
+    given = os.environ.get("NUMBA_NUM_THREADS", "")
+    return max(1, min(processors, int(given)) if given.isdecimal() else processors)
 
 
 def cgroup_quota() -> float | None:
