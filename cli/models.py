@@ -47,5 +47,7 @@ def models(as_toml: str | None, output_format: str) -> None:
 
 
 def _recipe(recipe: dict[str, Any]) -> str:
-    decay = "" if recipe["lr_decay"] == 1 else f" x {recipe['lr_decay']:g}^epoch"
-    return f"{recipe['optimizer']} {recipe['learning_rate']:g}{decay}, {recipe['epochs']} epochs"
+    how = f", {recipe['schedule']}"
+    if recipe["schedule"] == "exponential":
+        how = "" if recipe["lr_decay"] == 1 else f" x {recipe['lr_decay']:g}^epoch"
+    return f"{recipe['optimizer']} {recipe['learning_rate']:g}{how}, {recipe['epochs']} epochs"

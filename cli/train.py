@@ -60,7 +60,7 @@ class Run:
 @click.option("--learning-rate", type=options.PositiveNumber(), help="Of the first epoch; by default the preset's.")
 @click.option("--lr-decay", type=options.PositiveNumber(), help="Factor per epoch; by default the preset's, 1 for none.")
 @click.option(
-    "--schedule", type=click.Choice(list(SCHEDULES)), default="exponential", show_default=True, help="How the rate changes."
+    "--schedule", type=click.Choice(list(SCHEDULES)), help="How the rate changes; by default the preset's."
 )
 @click.option("--validation", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",
               help="Share of the training images held out; the epoch that does best on them is kept.")  # fmt: skip
@@ -115,7 +115,7 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -
         batch_size=given["batch_size"],
         optimizer=given["optimizer"] or recipe.optimizer,
         learning_rate=given["learning_rate"] or recipe.learning_rate,
-        schedule=given["schedule"],
+        schedule=given["schedule"] or recipe.schedule,
         lr_decay=given["lr_decay"] or recipe.lr_decay,
         seed=given["seed"],
         validation=validation,

@@ -19,7 +19,7 @@ from numbacnn.backends import get_ops
 from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.layers.base import check_fraction
 from numbacnn.ops import DropoutKey, Ops
-from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, window2d
+from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, pool_window2d, window2d
 
 Floats = NDArray[Any]
 Size = int | Sequence[int]
@@ -311,7 +311,7 @@ def _pooling(x: ArrayLike, pool_size: Size, strides: Size | None, padding: Paddi
     images = _floats("x", x, axes=4)
     pool = pair(pool_size, "pool_size")
     steps = pool if strides is None else pair(strides, "strides")
-    return images, window2d((images.shape[1], images.shape[2]), pool, steps, padding2d(padding))
+    return images, pool_window2d((images.shape[1], images.shape[2]), pool, steps, padding2d(padding))
 
 
 def _product(x: ArrayLike, kernel: ArrayLike) -> tuple[Floats, Floats]:

@@ -25,6 +25,7 @@ class Recipe:
 
     optimizer: str = "adam"
     learning_rate: float = 0.001
+    schedule: str = "exponential"
     lr_decay: float = 0.6
     epochs: int = 3
 
@@ -152,7 +153,7 @@ PRESETS: dict[str, Preset] = {
         "the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)
     ),
     "dense128": Preset("784-128-10 with He, ReLU and dropout", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
-    "small": Preset("a CNN with a fifth of cnn's work", _small(), Recipe("adam", 0.002, lr_decay=0.5, epochs=2)),
+    "small": Preset("a CNN with a fifth of cnn's work", _small(), Recipe("adam", 0.004, "one-cycle", epochs=2)),
     "residual": Preset(
         "two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.003, lr_decay=0.6, epochs=3)
     ),

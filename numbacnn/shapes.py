@@ -86,6 +86,22 @@ def window2d(size: Pair, kernel: Pair, strides: Pair, padding: Padding2D) -> Win
     )
 
 
+def pool_window2d(size: Pair, pool_size: Pair, strides: Pair, padding: Padding2D) -> Window2D:
+    """The windows of a pooling, each of which sees at least one cell of the image: what is the largest of none?
+
+    Raises:
+        ShapeError: as ``window``, or the padding is so wide that a window could lie in it altogether.
+    """
+    windows = window2d(size, pool_size, strides, padding)
+    for axis in windows:
+        if max(axis.pad_before, axis.pad_after) >= axis.kernel:
+            raise ShapeError(
+                f"padding ({axis.pad_before}, {axis.pad_after}) leaves nothing to a pooling window of {axis.kernel} that lies in it. "
+                f"Use at most {axis.kernel - 1} on each side, or padding='same'"
+            )
+    return windows
+
+
 def pair(value: int | Sequence[int], what: str) -> Pair:
     """``3`` and ``(3, 3)`` mean the same: normalised here, once."""
     both = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else (value,)
@@ -98,8 +114,8 @@ def pair(value: int | Sequence[int], what: str) -> Pair:
 
 def padding2d(value: object) -> Padding2D:
     """Check a padding and bring it to one form: ``"valid"``, ``"same"`` or ``((top, bottom), (left, right))``."""
-    if value in ("valid", "same"):
-        return str(value)
+    if isinstance(value, str) and value in ("valid", "same"):
+        return value
     match value:
         case [[int(), int()] as rows, [int(), int()] as columns]:
             return _explicit_padding(tuple(rows)), _explicit_padding(tuple(columns))

@@ -19,7 +19,8 @@ def get_ops(device: str = "cpu", threads: int | None = None) -> Ops:
 
     Args:
         device: ``"cpu"``, ``"cuda"`` or ``"auto"`` (the fastest one that works).
-        threads: CPU threads; None for as many as the machine grants. Does not change any result.
+        threads: CPU threads; None for what this process uses already, which is as many as the machine grants unless it was told
+            otherwise. Does not change any result.
 
     Raises:
         DeviceError: the device cannot be used; never another one silently in its place.
@@ -28,7 +29,7 @@ def get_ops(device: str = "cpu", threads: int | None = None) -> Ops:
         raise DeviceError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
     if device == "cuda":
         raise DeviceError(f"--device cuda: {why_not_cuda()} Use --device cpu, or --device auto.")
-    _start_threads(_threads.available() if threads is None else threads)
+    _start_threads(threads)
     from numbacnn.backends.cpu.ops import CpuOps  # after the number of threads is settled: Numba reads it once, when imported
 
     return CpuOps()
@@ -39,15 +40,17 @@ def why_not_cuda() -> str:
     return "this version of numbacnn computes on the CPU only; it has no CUDA kernels."
 
 
-def _start_threads(threads: int) -> None:
-    if not 1 <= threads <= MOST_THREADS:
+def _start_threads(threads: int | None) -> None:
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise DeviceError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
     if "numba" not in sys.modules:
         # The most that can be asked for later is settled when Numba is imported. A smaller number in the environment does not bind
         # one that was asked for by name, and more threads than processors are allowed: that is how tests show they change nothing.
-        os.environ["NUMBA_NUM_THREADS"] = str(max(threads, _threads.available()))
+        os.environ["NUMBA_NUM_THREADS"] = str(max(threads or 1, _threads.available()))
     import numba
 
+    if threads is None:
+        return
     most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009  made at run time, which type checkers do not see
     if threads > most:
         raise DeviceError(

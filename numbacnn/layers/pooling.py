@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters
 from numbacnn.layers.conv2d import check_image
 from numbacnn.ops import Array, Ops
-from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, window2d
+from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, pool_window2d, window2d
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class _Pool2D(Layer):
     def window(self, *inputs: Shape) -> Window2D:
         height, width, _ = check_image(inputs[0])
         assert self.strides is not None  # set in __post_init__
-        return window2d((height, width), pair(self.pool_size, "pool_size"), pair(self.strides, "strides"), self.padding)
+        return pool_window2d((height, width), pair(self.pool_size, "pool_size"), pair(self.strides, "strides"), self.padding)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return *self.window(*inputs).out, inputs[0][2]

@@ -21,6 +21,11 @@ from platformdirs import user_cache_path
 FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 KEEP_UNUSED_DAYS = 30
 
+# Numba would also turn every np.zeros and slice into a parallel loop of its own, each of which takes half a second to compile.
+PRANGE_ONLY = {"prange": True} | dict.fromkeys(
+    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+)
+
 
 def source_digest() -> str:
     """Twelve hex digits that change when any CPU kernel source changes."""
@@ -67,7 +72,7 @@ def kernel(*, parallel: bool = False, fast_math: bool = True, inline: bool = Fal
         fast_math: let sums be reordered and multiply-adds be fused (see ``FAST_MATH``); False gives the same bits on any machine.
         inline: a small function that only other kernels call: compiled into its callers, never cached on its own.
     """
-    options: dict[str, Any] = {"parallel": parallel, "fastmath": FAST_MATH if fast_math else False, "error_model": "numpy"}
+    options: dict[str, Any] = {"parallel": PRANGE_ONLY if parallel else False, "fastmath": FAST_MATH if fast_math else False, "error_model": "numpy"}
 
     def decorate(function: Callable) -> Any:
         folder = None if inline else cache_folder()

@@ -17,7 +17,8 @@ class CpuOps(Ops):
     name = "cpu"
 
     def asarray(self, host: Any) -> Array:
-        return np.ascontiguousarray(host)
+        # Writeable too: Numba would compile every kernel once more for arrays that are not.
+        return np.require(host, requirements=("C", "A", "W"))
 
     def to_host(self, x: Array) -> Any:
         return x
