@@ -59,9 +59,7 @@ class Run:
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="By default the preset's.")
 @click.option("--learning-rate", type=options.PositiveNumber(), help="Of the first epoch; by default the preset's.")
 @click.option("--lr-decay", type=options.PositiveNumber(), help="Factor per epoch; by default the preset's, 1 for none.")
-@click.option(
-    "--schedule", type=click.Choice(list(SCHEDULES)), help="How the rate changes; by default the preset's."
-)
+@click.option("--schedule", type=click.Choice(list(SCHEDULES)), help="How the rate changes; by default the preset's.")
 @click.option("--validation", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",
               help="Share of the training images held out; the epoch that does best on them is kept.")  # fmt: skip
 @click.option("--early-stop", type=options.COUNT, metavar="N",

@@ -1,5 +1,6 @@
 """Every gradient of the functional API against finite differences of its own forward pass, in float64."""
 
+import numba
 import numpy as np
 import pytest
 from gradient_check import numeric_gradient, relative_error
@@ -17,9 +18,12 @@ WINDOWS = [
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
+def one_thread():
     """Thousands of calls on a handful of cells: waking a second thread for each would cost more than the work."""
-    monkeypatch.setattr("numbacnn.backends.threads.available", lambda: 1)
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
 
 
 def normal(*shapes, seed=0):

@@ -72,7 +72,11 @@ def kernel(*, parallel: bool = False, fast_math: bool = True, inline: bool = Fal
         fast_math: let sums be reordered and multiply-adds be fused (see ``FAST_MATH``); False gives the same bits on any machine.
         inline: a small function that only other kernels call: compiled into its callers, never cached on its own.
     """
-    options: dict[str, Any] = {"parallel": PRANGE_ONLY if parallel else False, "fastmath": FAST_MATH if fast_math else False, "error_model": "numpy"}
+    options: dict[str, Any] = {
+        "parallel": PRANGE_ONLY if parallel else False,
+        "fastmath": FAST_MATH if fast_math else False,
+        "error_model": "numpy",
+    }
 
     def decorate(function: Callable) -> Any:
         folder = None if inline else cache_folder()

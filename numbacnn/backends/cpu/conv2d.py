@@ -46,19 +46,27 @@ def pad2d(x, top, bottom, left, right):
     """Zeros around each image; the image itself where there is nothing to add."""
     if top == bottom == left == right == 0:
         return x
-    return _pad2d(x, top, bottom, left, right)
+    count, height, width, channels = x.shape
+    padded = (height + top + bottom, width + left + right)
+    lines = _pad_lines(x.reshape(count, height, width * channels), top, left * channels, padded[0], padded[1] * channels)
+    return lines.reshape(count, *padded, channels)
 
 
 @kernel(parallel=True)
-def _pad2d(x, top, bottom, left, right):
-    count, height, width, channels = x.shape
-    y = np.zeros((count, top + height + bottom, left + width + right, channels), x.dtype)
-    for n in prange(count):
-        for r in range(height):
-            for q in range(width):
-                for c in range(channels):
-                    y[n, top + r, left + q, c] = x[n, r, q, c]
+def _pad_lines(lines, top, left, height, length):
+    """Each line of an image, at its place among zeros."""
+    y = np.zeros((lines.shape[0], height, length), lines.dtype)
+    for n in prange(lines.shape[0]):
+        for r in range(lines.shape[1]):
+            copy_run(lines[n, r], y[n, top + r, left : left + lines.shape[2]])
     return y
+
+
+@kernel(inline=True)
+def copy_run(source, target):
+    """Copy a row. Taking slices first leaves an index that cannot be negative, and the loop vectorises."""
+    for k in range(target.shape[0]):
+        target[k] = source[k]
 
 
 @kernel(parallel=True)
@@ -80,13 +88,6 @@ def _correlate(x, filters, bias, row_stride, column_stride):
         fill_rows(bias, y[n, i])
         add_dot_rows(patches, filter_rows, y[n, i])
     return y
-
-
-@kernel(inline=True)
-def copy_run(source, target):
-    """Copy a row. Taking slices first leaves an index that cannot be negative, and the loop vectorises."""
-    for k in range(target.shape[0]):
-        target[k] = source[k]
 
 
 @kernel(inline=True)
