@@ -42,6 +42,16 @@ class LazyGroup(click.Group):
             return None
         return getattr(importlib.import_module(f"numbacnn_cli.{cmd_name}"), cmd_name)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # only a mistyped command needs it
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            error.message += f" Did you mean {close[0]!r}?" if close and "Did you mean" not in error.message else ""
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

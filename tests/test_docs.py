@@ -84,3 +84,16 @@ def test_every_preset_is_in_the_readme() -> None:
 def test_the_project_speaks_of_itself_alone() -> None:
     for path in [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]:
         assert not re.search(r"(/home/|/root/|/work/|/tmp/)", path.read_text(encoding="utf-8")), path.name
+
+
+def test_the_python_of_the_readme_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, printed = re.search(r"```python\n(.*?)```\n\nprints\n\n```\n(.*?)```", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    exec(code, {})
+    assert capsys.readouterr().out == printed
+
+
+def test_the_first_two_commands_of_the_readme_stand_at_its_top() -> None:
+    lines = [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").split("\n") if line.startswith("    ")]
+    assert lines[0].startswith("python3 -m venv .venv && .venv/bin/pip install")
+    assert lines[1] == ".venv/bin/python -m pytest"
