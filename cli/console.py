@@ -1,5 +1,6 @@
 """The two streams: results on stdout, progress and notices on stderr."""
 
+import contextlib
 import json
 import math
 import os
@@ -35,8 +36,9 @@ def _console(is_terminal: bool, stderr: bool) -> Console:
 
 
 def notice(text: str) -> None:
-    """A sentence on stderr."""
-    click.echo(text, err=True)
+    """A sentence on stderr. Nobody reading it is no reason to stop working."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def print_json(value: Any) -> None:

@@ -11,6 +11,7 @@ PROCESS_START = time.perf_counter() - time.process_time()
 import contextlib  # noqa: E402
 import importlib  # noqa: E402
 import os  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 
@@ -59,7 +60,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "NUMBACNN"},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: numbacnn train --model small --dataset digits",
 )
 @click.version_option(__version__, prog_name="numbacnn", message="%(prog)s %(version)s")
@@ -68,8 +69,20 @@ def app(debug: bool) -> None:
     """Convolutional networks you can read, run fast on the machine you have, and trust."""
 
 
+class Terminated(BaseException):
+    """SIGTERM has come; like KeyboardInterrupt, nothing but the entry point catches it."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
 def run() -> None:
     """Run the command line and leave with its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as in `numbacnn models >&-`
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a stream put in place by somebody else may have no such method
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -92,6 +105,8 @@ def _guarded() -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         return 130
+    except Terminated:
+        return 143
     except BrokenPipeError:  # the reader of our output has gone, as in `numbacnn models | head -1`
         _silence_stdout()
         return 0

@@ -1,5 +1,6 @@
 """What MODEL on the command line may be: a preset, a model file, or a trained network."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def remember_run(folder: Path) -> None:
 
     try:
         LAST_RUN.parent.mkdir(exist_ok=True)
-        write_atomically(LAST_RUN, str(folder.absolute()).encode())
+        write_atomically(LAST_RUN, os.fsencode(folder.absolute()))
     except (OSError, NumbaCNNError):
         click.echo(f"{LAST_RUN} cannot be written: give --model to evaluate and predict.", err=True)
 
@@ -64,8 +65,8 @@ def trained_model(given: Path | None) -> Path:
     if given is not None:
         return given
     try:
-        return Path(LAST_RUN.read_text(encoding="utf-8").strip()) / "model.safetensors"
-    except (OSError, UnicodeDecodeError):
+        return Path(os.fsdecode(LAST_RUN.read_bytes().strip())) / "model.safetensors"
+    except OSError:
         raise CheckpointError(
             "no network has been trained from this folder yet. Train one, as in 'numbacnn train --model small --dataset digits', "
             "or give --model FILE"

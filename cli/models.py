@@ -25,6 +25,8 @@ def models(as_toml: str | None, output_format: str) -> None:
     if as_toml:
         from numbacnn.config import write_model_file
 
+        if output_format == "json":
+            raise click.UsageError("--toml prints TOML: leave --format json out.")
         click.echo(write_model_file(PRESETS[as_toml].graph), nl=False)
         return
     rows = [

@@ -16,15 +16,14 @@ from numbacnn_cli.pictures import draw_picture
 
 from numbacnn.backends import compilations, get_ops
 from numbacnn.checkpoint import TrainedNetwork, load_network
-from numbacnn.datasets.images import Picture, read_picture
-from numbacnn.errors import DataError, ModelError, NumbaCNNError
+from numbacnn.datasets.images import MAX_FILE_BYTES, Picture, read_picture
+from numbacnn.errors import ModelError, NumbaCNNError
 from numbacnn.graph import without_softmax
 from numbacnn.network import predict as predict_images
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
 
 STDIN = "-"
-MOST_STDIN_BYTES = 100_000_000
 UNSURE = 0.5
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
@@ -68,25 +67,35 @@ def predict(
     return 1 if any("error" in row for row in rows) else 0
 
 
-def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO]]:
-    """The pictures that the arguments name; a folder stands for the pictures in it, by name."""
+def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | None]]:
+    """The pictures that the arguments name; a folder stands for the pictures in it, by name, or for None where there is none."""
     for name in files:
         path = Path(name)
         if name == STDIN:
-            yield name, io.BytesIO(sys.stdin.buffer.read(MOST_STDIN_BYTES + 1))
+            yield name, io.BytesIO(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))
         elif path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
-            if not inside:
-                raise DataError(
-                    f"{name}: there is no picture in this folder. Expected files that end in {', '.join(sorted(PICTURE_ENDINGS))}"
-                )
+            inside = _pictures_in(path)
             yield from ((str(p), p) for p in inside)
+            if not inside:
+                yield name, None
         else:
             yield name, path
 
 
-def _read(name: str, source: Path | io.BytesIO, invert: Any, size: tuple[int, int]) -> Picture | tuple[str, str]:
+def _pictures_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+    except OSError:
+        return []
+
+
+def _read(name: str, source: Path | io.BytesIO | None, invert: Any, size: tuple[int, int]) -> Picture | tuple[str, str]:
     """A picture, or its name and what is wrong with it: one bad file does not stop the others."""
+    if source is None:
+        return (
+            name,
+            f"{name}: there is no picture in this folder. Expected files that end in {', '.join(sorted(PICTURE_ENDINGS))}",
+        )
     try:
         return read_picture(source, name=name, invert=invert, size=size)
     except NumbaCNNError as error:

@@ -36,7 +36,7 @@ class TrainingView:
     def say(self, text: str) -> None:
         """A line above the bar, or simply a line."""
         if self._bar:
-            self._bar.console.print(text)
+            self._bar.console.print(text, soft_wrap=True)
         else:
             notice(text)
 

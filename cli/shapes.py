@@ -19,7 +19,7 @@ class InputShape(click.ParamType):
         parts = str(value).replace("x", ",").split(",")
         if len(parts) == 2:
             parts.append("1")
-        if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        if len(parts) != 3 or not all(part.strip().isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
             self.fail(f"{value!r} is not HEIGHT,WIDTH,CHANNELS, such as 28,28,1.", param, ctx)
         return tuple(int(part) for part in parts)
 

@@ -1,6 +1,7 @@
 """``numbacnn train``: from a network's description and a data set to files that predict."""
 
 import hashlib
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +14,12 @@ from typing import Any
 import click
 from numbacnn_cli import options
 from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.main import PROCESS_START
+from numbacnn_cli.main import PROCESS_START, Terminated
 from numbacnn_cli.model_source import Source, read_model, remember_run
 from numbacnn_cli.progress import DownloadView, TrainingView
 from numbacnn_cli.tables import percent, table
 
-from numbacnn.backends import compilations, get_ops
+from numbacnn.backends import compilations, get_ops, threads
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.datasets import Dataset, load_dataset
@@ -30,7 +31,7 @@ from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, Settings, State, StepDone, check_fit, new_state
 from numbacnn.training import train as train_events
-from numbacnn.training.run_folder import PREVIOUS, RunFolder
+from numbacnn.training.run_folder import RunFolder
 
 EARLY_STOP_VALIDATION = 0.1
 SETTINGS_OPTIONS = ("batch_size", "optimizer", "learning_rate", "schedule", "lr_decay", "seed", "validation", "early_stop")
@@ -45,6 +46,7 @@ class Run:
     ops: Ops
     folder: RunFolder
     about: dict[str, Any]
+    data_dir: Path
     device: str
     threads: int
 
@@ -60,7 +62,7 @@ class Run:
 @click.option("--learning-rate", type=options.PositiveNumber(), help="Of the first epoch; by default the preset's.")
 @click.option("--lr-decay", type=options.PositiveNumber(), help="Factor per epoch; by default the preset's, 1 for none.")
 @click.option("--schedule", type=click.Choice(list(SCHEDULES)), help="How the rate changes; by default the preset's.")
-@click.option("--validation", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",
+@click.option("--validation", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
               help="Share of the training images held out; the epoch that does best on them is kept.")  # fmt: skip
 @click.option("--early-stop", type=options.COUNT, metavar="N",
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
@@ -91,32 +93,29 @@ def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
     """
     explicit = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
-    source = read_model(given["model"])
-    folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")
+    source = read_model(given["model"]) if not (given["resume"] and given["output"]) else None
+    folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")  # type: ignore[union-attr]
     ops = get_ops(given["device"], given["threads"])
     if given["device"] == "auto":
         notice(f"--device auto: using {ops.name}.")
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
-        if given["resume"]:
-            run = _resume(folder, ops, given, explicit)
-        else:
-            run = _start(folder, ops, given, source)
+        run = _start(folder, ops, given, source) if source and not given["resume"] else _resume(folder, ops, given, explicit)
         return _train(run, progress, output_format, compiled)
 
 
 def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -> Run:
     """A run from the beginning. What is cheap to check is checked before the data are loaded."""
     recipe = source.recipe
-    validation = given["validation"] or (EARLY_STOP_VALIDATION if given["early_stop"] else 0.0)
+    watched = EARLY_STOP_VALIDATION if given["early_stop"] else 0.0
     settings = Settings(
         epochs=given["epochs"] or recipe.epochs,
         batch_size=given["batch_size"],
         optimizer=given["optimizer"] or recipe.optimizer,
         learning_rate=given["learning_rate"] or recipe.learning_rate,
-        schedule=given["schedule"] or recipe.schedule,
+        schedule=given["schedule"] or ("exponential" if given["lr_decay"] else recipe.schedule),
         lr_decay=given["lr_decay"] or recipe.lr_decay,
         seed=given["seed"],
-        validation=validation,
+        validation=watched if given["validation"] is None else given["validation"],
         early_stop=given["early_stop"],
     )
     folder.prepare()
@@ -128,9 +127,16 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -
         state.parameters = to_device(ops, source.parameters)
         notice(f"starting from the weights of {given['model']}")
     if folder.model.exists():
-        notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.path / PREVIOUS}")
+        notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.previous()}")
     return Run(
-        state, dataset, ops, folder, about | {"data_sha256": _fingerprint(dataset)}, ops.name, _thread_count(given["threads"])
+        state,
+        dataset,
+        ops,
+        folder,
+        about | {"data_sha256": _fingerprint(dataset)},
+        given["data_dir"],
+        ops.name,
+        _thread_count(given["threads"]),
     )
 
 
@@ -146,7 +152,9 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
                 f"{folder.path}: the run was started with {flag} {started_with[name]}, got {given[name]}. "
                 f"Leave {flag} out, or start a new run in another --output"
             )
-    if given["epochs"]:
+    if given["epochs"] and given["epochs"] != state.settings.epochs:
+        if state.settings.schedule in ("cosine", "one-cycle"):
+            notice(f"the {state.settings.schedule} schedule spans all epochs: from here on it is that of {given['epochs']}")
         state.settings = Settings.from_dict(state.settings.to_dict() | {"epochs": given["epochs"]})
     dataset = _load(about, given["data_dir"])
     if _fingerprint(dataset) != about["data_sha256"]:
@@ -154,7 +162,7 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
             f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with"
         )
     notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
-    return Run(state, dataset, ops, folder, about, ops.name, _thread_count(given["threads"]))
+    return Run(state, dataset, ops, folder, about, given["data_dir"], ops.name, _thread_count(given["threads"]))
 
 
 def _load(about: dict[str, Any], data_dir: Path) -> Dataset:
@@ -180,10 +188,11 @@ def _train(run: Run, progress: str, output_format: str, compiled: Any) -> int:
             if isinstance(event, EpochDone):
                 network = _network(run) if event.best else None
                 run.folder.save_epoch(state, run.ops, network, _config(run), run.about)
-            if (number := stopped_by()) and isinstance(event, (StepDone, EpochDone)):
+            is_over = state.epoch == state.settings.epochs
+            if (number := stopped_by()) and isinstance(event, (StepDone, EpochDone)) and not is_over:
                 run.folder.save_checkpoint(state, run.ops, run.about)
-                view.say(f"stopped at epoch {state.epoch + 1}, step {state.step}; nothing is lost. Go on with:")
-                view.say(f"  numbacnn train --resume --output {run.folder.path}{_model_and_dataset(run)}")
+                view.say(f"stopped in epoch {state.epoch + 1} after step {state.step}; nothing is lost. Go on with:")
+                view.say(f"  {_resume_command(run)}")
                 return 128 + number
     remember_run(run.folder.path)
     extra = {"kernels_compiled": compiled.count, "first_step_seconds": round(first_step, 3) if first_step else None}
@@ -260,6 +269,7 @@ def _config(run: Run) -> str:
     command = {
         "model": run.about["model"],
         "dataset": run.dataset.name,
+        "data_dir": str(run.data_dir),
         "train_limit": run.about["train_limit"],
         "test_limit": run.about["test_limit"],
         "device": run.device,
@@ -269,10 +279,9 @@ def _config(run: Run) -> str:
     return write_toml({**command, "training": settings, "network": graph_to_dict(run.state.graph)})
 
 
-def _model_and_dataset(run: Run) -> str:
-    """Options that the command needs to find its folder by itself are not needed: --output names it."""
-    limits = "" if run.about["model"] == "cnn" else f" --model {run.about['model']}"
-    return limits + ("" if run.about["dataset"] == "mnist" else f" --dataset {run.about['dataset']}")
+def _resume_command(run: Run) -> str:
+    place = ["--data-dir", str(run.data_dir)] if run.dataset.name == "mnist" else []
+    return shlex.join(["numbacnn", "train", "--resume", "--output", str(run.folder.path), *place])
 
 
 def _fingerprint(dataset: Dataset) -> str:
@@ -283,8 +292,6 @@ def _fingerprint(dataset: Dataset) -> str:
 
 
 def _thread_count(given: int | None) -> int:
-    from numbacnn.backends import threads
-
     return given or threads.available()
 
 
@@ -295,7 +302,7 @@ def _signals() -> Iterator[Callable[[], int | None]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         if received:
-            raise KeyboardInterrupt
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         received.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

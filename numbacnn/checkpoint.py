@@ -25,6 +25,9 @@ from numbacnn.version import __version__
 FORMAT_VERSION = 1
 METADATA_KEY = "numbacnn"
 
+NORMALISATION = {"scale": PIXEL_SCALE, "offset": 0.0}
+"""How pixels became numbers. There is one way so far; a file that names another is refused."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -67,7 +70,7 @@ def save_network(path: Path, network: TrainedNetwork) -> None:
         "kind": "network",
         "graph": graph_to_dict(network.graph),
         "class_names": list(network.class_names),
-        "normalisation": {"scale": PIXEL_SCALE, "offset": 0.0},
+        "normalisation": NORMALISATION,
         "training": dict(network.summary),
     }
     _write(path, {name: network.parameters[name] for name in network.graph.parameters}, about)
@@ -87,6 +90,10 @@ def load_network(path: Path) -> TrainedNetwork:
     except (KeyError, TypeError, ValueError, ModelError, ShapeError) as error:
         raise CheckpointError(f"{path}: its description cannot be read: {_reason(error)}. Train it again") from None
     _check_arrays(path, graph, arrays)
+    if about.get("normalisation") != NORMALISATION:
+        raise CheckpointError(
+            f"{path}: pixels are to be scaled by {about.get('normalisation')}, expected {NORMALISATION}. Train it again"
+        )
     if graph.output_shape != (len(class_names),):
         raise CheckpointError(
             f"{path}: has {len(class_names)} class names for outputs of shape {graph.output_shape}. Train it again"

@@ -28,6 +28,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: expected a TOML text in UTF-8, got other bytes") from None
     except tomllib.TOMLDecodeError as error:
         raise ModelError(f"{path}: not valid TOML: {error}") from None
+    except ValueError as error:  # a number too long to be read
+        raise ModelError(f"{path}: not a model file: {error}") from None
     except RecursionError:
         raise ModelError(f"{path}: not a model file: its tables are nested too deeply") from None
 

@@ -23,18 +23,20 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise CheckpointError(
             f"{path}: cannot be written: {error.strerror or error}. What was there before is untouched. "
             "Make room or give another folder with --output"
         ) from None
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, and be sure that files can be made in it.
+def make_folder(folder: Path, advice: str = "Give another folder") -> None:
+    """Make a folder, and be sure that files can be made in it; ``advice`` ends the message where that fails.
 
     Raises:
         CheckpointError: it cannot be made or written to.
@@ -44,9 +46,7 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise CheckpointError(
-            f"{folder}: cannot be written to: {error.strerror or error}. Give another folder with --output"
-        ) from None
+        raise CheckpointError(f"{folder}: cannot be written to: {error.strerror or error}. {advice}") from None
 
 
 def _umask() -> int:

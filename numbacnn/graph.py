@@ -13,9 +13,10 @@ from typing import Any
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.layers import LAYERS, Activation, Layer, ParameterSpec
-from numbacnn.shapes import Shape
+from numbacnn.shapes import LARGEST, Shape
 
 INPUT = "input"
+PLAIN_NAME = "printable, without slashes, and not start with a dot"
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def graph_from_dict(data: Mapping[str, Any], source: str = "model") -> Graph:
     if not isinstance(layers, list) or not all(isinstance(entry, Mapping) for entry in layers):
         raise ModelError(f"{source}: layers must be a list of tables, each starting with [[layers]]")
     name = data.get("name", source)
-    if not isinstance(name, str) or not name.isprintable():
-        raise ModelError(f"{source}: name must be a text of printable characters, got {name!r}")
+    if not isinstance(name, str) or not _is_plain_name(name):
+        raise ModelError(f"{source}: name must be {PLAIN_NAME}, got {name!r}")
     try:
         return build_graph(name, data["input_shape"], [_entry(entry, i) for i, entry in enumerate(layers, 1)])
     except (ModelError, ShapeError) as error:
@@ -182,7 +183,7 @@ def _plain(value: Any) -> Any:
 def _entry(entry: Mapping[str, Any], position: int) -> tuple[str | None, Layer, Sequence[str] | None]:
     who = f"layer {position}"
     kind = entry.get("type")
-    if kind not in LAYERS:
+    if not isinstance(kind, str) or kind not in LAYERS:
         raise ModelError(f"{who}: type must be one of {', '.join(LAYERS)}, got {kind!r}{_did_you_mean(kind, LAYERS)}")
     cls = LAYERS[kind]
     name, inputs = entry.get("name"), entry.get("inputs")
@@ -215,17 +216,22 @@ def _did_you_mean(word: object, known: Sequence[str] | set[str] | Mapping[str, A
 
 def _check_input_shape(shape: Any) -> Shape:
     sides = tuple(shape) if isinstance(shape, (list, tuple)) else ()
-    if len(sides) != 3 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+    if len(sides) != 3 or not all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= LARGEST for side in sides):
         raise ModelError(f"input_shape must be [height, width, channels], whole numbers of at least 1, got {shape!r}")
     return sides
+
+
+def _is_plain_name(name: str) -> bool:
+    """Names become parts of paths and of tensor names."""
+    return bool(name) and name.isprintable() and not name.startswith(".") and not {"/", "\\"} & set(name)
 
 
 def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     """The output shape of one node, after all that can be wrong with it has been ruled out."""
     if node.name in shapes:
         raise ModelError(f"{node.name}: this name is taken already. Give each layer a name of its own ({INPUT!r} is the image)")
-    if not node.name or "/" in node.name or not node.name.isprintable() or node.name.startswith((".", "_")):
-        raise ModelError(f"a layer's name is printable, without '/', and does not start with '.' or '_', got {node.name!r}")
+    if not _is_plain_name(node.name):
+        raise ModelError(f"a layer's name must be {PLAIN_NAME}, got {node.name!r}")
     for name in node.inputs:
         if name not in shapes:
             raise ModelError(

@@ -111,7 +111,7 @@ def _residual() -> Graph:
     """Two residual blocks with batch normalisation. Source: He et al. 2015 (arXiv:1512.03385), figure 2."""
     entries: list[tuple[str | None, Layer, list[str] | None]] = [
         ("stem", Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"), None),
-        (None, BatchNorm(momentum=0.9), None),
+        (None, BatchNorm(), None),
         ("stem_relu", Activation("relu"), None),
         ("shrink1", MaxPool2D(pool_size=2), None),
     ]
@@ -122,14 +122,14 @@ def _residual() -> Graph:
                 Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"),
                 [before],
             ),
-            (f"{block}1_norm", BatchNorm(momentum=0.9), None),
+            (f"{block}1_norm", BatchNorm(), None),
             (f"{block}1_relu", Activation("relu"), None),
             (
                 f"{block}2",
                 Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"),
                 None,
             ),
-            (f"{block}2_norm", BatchNorm(momentum=0.9), None),
+            (f"{block}2_norm", BatchNorm(), None),
             (f"{block}_sum", Add(), [f"{block}2_norm", before]),
             (f"{block}_relu", Activation("relu"), None),
         ]

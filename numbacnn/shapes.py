@@ -15,6 +15,10 @@ Padding = str | tuple[int, int]
 Padding2D = str | tuple[Pair, Pair]
 
 
+LARGEST = 10_000_000
+"""No side, count of filters or of units is larger: beyond it, a number in a file is a mistake, and would only overflow later."""
+
+
 class Window(NamedTuple):
     """One axis of a sliding window, in cells.
 
@@ -130,9 +134,14 @@ def cells(shape: Sequence[int]) -> int:
     return product
 
 
+def short(value: object) -> str:
+    """A value in a message: as it is written, but not endlessly."""
+    return f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**30 else repr(value)[:200]
+
+
 def _check_positive(what: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ShapeError(f"{what} must be a whole number of at least 1, got {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+        raise ShapeError(f"{what} must be a whole number from 1 to {LARGEST:,}, got {short(value)}")
 
 
 def _explicit_padding(padding: object) -> Pair:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -163,32 +164,20 @@ def test_a_home_that_cannot_be_written_to_only_costs_the_cache(numbacnn: Run, tm
     assert "NUMBA_CACHE_DIR" in cache["hint"]
 
 
-def test_interrupted_training_says_how_to_go_on_and_going_on_ends_the_same(trained: Path, tmp_path: Path) -> None:
-    args = [
-        "train",
-        "--model",
-        str(trained / "net.toml"),
-        *map(str, SMALL),
-        "--learning-rate",
-        "0.01",
-        "--epochs",
-        "2",
-        "--output",
-        "x",
-    ]
-    for number in (signal.SIGINT, signal.SIGTERM):
-        program = [sys.executable, "-c", "from numbacnn_cli.main import run; run()"]
-        process = subprocess.Popen([*program, *args], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        wait_for_line(process, "epoch 1/2")
-        process.send_signal(number)
-        _, error = process.communicate(timeout=120)
-        if process.returncode == 0:
-            continue  # it was through before the signal came
-        assert process.returncode == 128 + number
-        assert "--resume --output x" in error
-        resume = command(*args, "--resume", cwd=tmp_path)
-        assert resume.returncode == 0, resume.stderr
-        assert (tmp_path / "x" / "model.safetensors").read_bytes() == (trained / "out" / "model.safetensors").read_bytes()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_says_how_to_go_on_and_going_on_ends_the_same(trained: Path, tmp_path: Path, number: int) -> None:
+    args = ["train", "--model", str(trained / "net.toml"), *map(str, SMALL), "--learning-rate", "0.01", "--epochs", "60"]
+    whole = as_json(command(*args, "--output", "whole", "--format", "json", cwd=tmp_path))
+    program = [sys.executable, "-c", "from numbacnn_cli.main import run; run()", *args, "--output", "a b"]
+    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    wait_for_line(process, "epoch 2/60")
+    process.send_signal(number)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    (line,) = [line for line in error.splitlines() if "--resume" in line]
+    resumed = as_json(command(*shlex.split(line)[1:], "--format", "json", cwd=tmp_path))
+    assert resumed["weights_sha256"] == whole["weights_sha256"]
+    assert (tmp_path / "a b" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
 
 
 def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
@@ -392,7 +381,10 @@ def test_a_blank_picture_is_an_error_and_not_a_digit(trained: Path) -> None:
 
 def test_an_empty_folder_and_a_missing_file_are_named(trained: Path) -> None:
     (trained / "empty").mkdir(exist_ok=True)
-    check_error(command("predict", "empty", cwd=trained), 1, "empty: there is no picture")
+    draw_one(trained / "one.png")
+    done = command("predict", "empty", "one.png", cwd=trained)
+    check_error(done, 1, "empty: there is no picture")
+    assert done.stdout.startswith("one.png: ")
     check_error(command("predict", "none.png", cwd=trained), 1, "none.png")
 
 

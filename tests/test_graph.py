@@ -86,7 +86,7 @@ def test_every_preset_round_trips_through_toml_and_plain_values(name: str) -> No
     ("old", "new", "expected"),
     [
         ("filters = 4", "filter = 4", r"unknown key 'filter' \(did you mean 'filters'\?\)"),
-        ("filters = 4", "filters = 0", "filters must be a whole number of at least 1, got 0"),
+        ("filters = 4", "filters = 0", "filters must be a whole number from 1 to 10,000,000, got 0"),
         ("filters = 4", 'filters = "4"', "filters must be a whole number"),
         ("filters = 4", "", "'filters' is missing"),
         ('type = "Add"', 'type = "Sum"', "type must be one of"),
@@ -94,7 +94,7 @@ def test_every_preset_round_trips_through_toml_and_plain_values(name: str) -> No
         ('"conv1", "side"', '"conv1", "sdie"', "did you mean 'side'"),
         ('"conv1", "side"', '"conv1"', "takes at least 2"),
         ('name = "side"', 'name = "conv1"', "taken already"),
-        ('name = "side"', 'name = "../x"', "without '/'"),
+        ('name = "side"', 'name = "../x"', "without slashes"),
         ("units = 3", "units = 3\nactivation2 = 1", "unknown key 'activation2'"),
         ('activation = "softmax"', 'activation = "sofmax"', "activation must be one of relu"),
         ("input_shape = [8, 8, 1]", "input_shape = [8, 8]", "input_shape must be"),
@@ -102,6 +102,10 @@ def test_every_preset_round_trips_through_toml_and_plain_values(name: str) -> No
         ("[[layers]]", "[layers]", "not valid TOML"),
         ("kernel_size = [3, 2]", "kernel_size = [30, 2]", "does not fit"),
         ("kernel_size = 1", "kernel_size = 1\nstrides = 2", "adds inputs of one shape"),
+        ('type = "Add"', 'type = ["Add"]', "type must be one of"),
+        ('name = "net"', 'name = "../../net"', "without slashes"),
+        ("units = 3", "units = " + "9" * 4000, "from 1 to 10,000,000, got a number of"),
+        ("units = 3", "units = " + "9" * 6000, "not a model file"),
         ("inputs = [\"input\"]", "inputs = \"input\"", "inputs must be a list"),
     ],
 )  # fmt: skip

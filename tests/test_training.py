@@ -166,6 +166,14 @@ def test_a_loss_that_is_not_finite_stops_before_the_update() -> None:
     assert all(np.array_equal(before[name], state.parameters[name], equal_nan=True) for name in before)
 
 
+def test_an_update_that_spoils_the_weights_is_noticed_before_the_network_is_kept() -> None:
+    """The last update of an epoch has no next loss to show what it did: the test loss does."""
+    state = new_state(net(), dataclasses.replace(SETTINGS, optimizer="sgd", learning_rate=1e38, batch_size=130), get_ops("cpu"))
+    with pytest.raises(nc.TrainingError, match=r"the test loss is (nan|inf)"):
+        run(state, stripes(count=130))
+    assert state.history == []
+
+
 def test_validation_images_are_held_out_and_the_best_epoch_is_kept() -> None:
     state = new_state(net(), dataclasses.replace(SETTINGS, validation=0.2, epochs=3), get_ops("cpu"))
     events = run(state, stripes(count=130))
@@ -183,6 +191,8 @@ def test_early_stopping_ends_after_its_patience() -> None:
     state = new_state(graph, settings, get_ops("cpu"))
     events = run(state, stripes())
     assert events[-1] == StoppedEarly(epoch=3, patience=2, best_epoch=1)
+    again, _ = from_checkpoint(to_checkpoint(state, get_ops("cpu"), {}), get_ops("cpu"), "here")
+    assert run(again, stripes()) == [events[-1]], "taken up again, it has still stopped"
 
 
 def test_the_schedule_drives_the_rate_of_each_epoch() -> None:

@@ -225,8 +225,8 @@ def _complete(data_dir: Path, allow_download: bool, progress: Progress | None, n
 
 
 def _checked_limit(name: str, limit: int | None) -> int | None:
-    if limit is not None and limit < 1:
-        raise DataError(f"{name}: expected at least 1 image, came {limit}.")
+    if limit is not None and limit < 0:
+        raise DataError(f"{name}: expected 0 images or more, came {limit}.")
     return limit
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from numbacnn.errors import ModelError
 from numbacnn.ops import Array, DropoutKey, Ops
-from numbacnn.shapes import Shape, Window2D
+from numbacnn.shapes import LARGEST, Shape, Window2D, short
 
 Parameters = dict[str, Array]
 Cache = Any
@@ -83,8 +83,8 @@ class Layer(ABC):
 
 def check_positive(what: str, value: object) -> None:
     """Raise unless ``value`` is a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ModelError(f"{what} must be a whole number of at least 1, got {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+        raise ModelError(f"{what} must be a whole number from 1 to {LARGEST:,}, got {short(value)}")
 
 
 def check_fraction(what: str, value: object) -> None:

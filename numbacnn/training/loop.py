@@ -44,7 +44,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     images, labels = ops.asarray(dataset.train_images), dataset.train_labels.astype(np.int64)
     rate = schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
     clock = _Clock()
-    while state.epoch < settings.epochs:
+    while state.epoch < settings.epochs and not _out_of_patience(state):
         order = fit[_permutation(len(fit), settings.seed, state.epoch)]
         slices = list(batches(len(order), settings.batch_size))
         for batch in slices[state.batch :]:
@@ -64,9 +64,13 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
             )
         yield EvaluationStarted(state.epoch + 1)
         yield _finish_epoch(state, logits_graph, ops, dataset, held_out, len(order), rate(state.epoch), clock)
-        if settings.early_stop and state.epoch - state.best_epoch >= settings.early_stop:
-            yield StoppedEarly(state.epoch, settings.early_stop, state.best_epoch)
-            return
+    if settings.early_stop and _out_of_patience(state):
+        yield StoppedEarly(state.epoch, settings.early_stop, state.best_epoch)
+
+
+def _out_of_patience(state: State) -> bool:
+    patience = state.settings.early_stop
+    return patience is not None and state.epoch - state.best_epoch >= patience
 
 
 def check_fit(graph: Graph, dataset: Dataset) -> None:
@@ -90,7 +94,7 @@ def _update(state: State, graph: Graph, ops: Ops, x: Array, labels: NDArray[np.i
     losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, ops.asarray(labels))
     loss = float(np.sum(ops.to_host(losses), dtype=np.float64))
     if not math.isfinite(loss):
-        raise TrainingError(_diverged(state, loss, learning_rate))
+        raise TrainingError(_diverged(state, f"the loss is {loss}", learning_rate))
     gradients = backward(graph, ops, state.parameters, passed, dlogits)
     optimizer = OPTIMIZERS[state.settings.optimizer]
     state.step += 1
@@ -103,10 +107,10 @@ def _update(state: State, graph: Graph, ops: Ops, x: Array, labels: NDArray[np.i
     state.correct += int(np.sum(ops.to_host(correct)))
 
 
-def _diverged(state: State, loss: float, learning_rate: float) -> str:
+def _diverged(state: State, what: str, learning_rate: float) -> str:
     return (
-        f"epoch {state.epoch + 1}, step {state.step + 1}: the loss is {loss}, not a finite number (learning rate {learning_rate:g}). "
-        f"Training stopped before the update; files of earlier epochs are as they were. "
+        f"epoch {state.epoch + 1}, step {state.step + 1}: {what}, not a finite number (learning rate {learning_rate:g}). "
+        f"Training stopped; files of earlier epochs are as they were. "
         f"Try --learning-rate {state.settings.learning_rate / 10:g}, or he_normal weights for a deep network"
     )
 
@@ -126,6 +130,9 @@ def _finish_epoch(
     validation = None
     if len(held_out):
         validation = _evaluate(state, graph, ops, dataset.train_images[held_out], dataset.train_labels[held_out])
+    for name, seen in (("test", test), ("validation", validation)):
+        if seen is not None and not math.isfinite(seen.loss):
+            raise TrainingError(_diverged(state, f"the {name} loss is {seen.loss}", learning_rate))
     clock.add(state, 0)
     record = EpochRecord(
         epoch=state.epoch + 1,

@@ -113,8 +113,9 @@ def test_limits_take_the_first_images(tmp_path):
     train_images, train_labels, test_images, test_labels, _ = mnist.load(put(tmp_path), 3, 2)
     assert [len(array) for array in (train_images, train_labels, test_images, test_labels)] == [3, 3, 2, 2]
     assert train_images.tobytes() == RAW["train_images"][16 : 16 + 3 * 784]
-    with pytest.raises(DataError, match="train_limit: expected at least 1 image, came 0"):
-        mnist.load(tmp_path, 0)
+    assert mnist.load(tmp_path, 0, 2)[0].shape == (0, 28, 28, 1)
+    with pytest.raises(DataError, match="train_limit: expected 0 images or more, came -1"):
+        mnist.load(tmp_path, -1)
 
 
 @pytest.mark.usefixtures("small")

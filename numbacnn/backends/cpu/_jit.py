@@ -4,9 +4,11 @@ Numba's own cache looks at the file of the kernel alone: edit a helper in anothe
 cache folder carries a digest of all kernel sources: any edit leads to another folder, and a stale kernel cannot be found.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -42,7 +44,7 @@ def cache_folder() -> Path | None:
     ``NUMBA_CACHE_DIR`` moves it; by default it lies in the user's cache folder.
     """
     given = os.environ.get("NUMBA_CACHE_DIR")
-    kernels = (Path(given) if given else user_cache_path("numbacnn")) / "kernels"
+    kernels = (Path(given) if given else user_cache_path("numbacnn")) / "numbacnn-kernels"
     folder = kernels / source_digest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,14 +54,16 @@ def cache_folder() -> Path | None:
         probe.unlink()
     except OSError:
         return None
-    _forget_old_folders(kernels, keep=folder)
+    with contextlib.suppress(OSError):  # another process may be at it too
+        _forget_old_folders(kernels, keep=folder)
     return folder
 
 
 def _forget_old_folders(kernels: Path, keep: Path) -> None:
     oldest = time.time() - KEEP_UNUSED_DAYS * 86400
     for other in kernels.iterdir():
-        if other != keep and other.is_dir() and other.stat().st_mtime < oldest:
+        is_ours = re.fullmatch("[0-9a-f]{12}", other.name) and other.is_dir()
+        if is_ours and other != keep and other.stat().st_mtime < oldest:
             shutil.rmtree(other, ignore_errors=True)
 
 
