@@ -65,9 +65,9 @@ def _cnn() -> Graph:
 
 def _small() -> Graph:
     return sequential(
-        Conv2D(filters=16, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal"),
+        Conv2D(filters=8, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal"),
         MaxPool2D(pool_size=2),
-        Conv2D(filters=32, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal"),
+        Conv2D(filters=16, kernel_size=5, padding="same", activation="relu", kernel_initializer="he_normal"),
         MaxPool2D(pool_size=2),
         Flatten(),
         Dense(128, activation="relu", kernel_initializer="he_normal"),
@@ -111,7 +111,7 @@ def _residual() -> Graph:
     """Two residual blocks with batch normalisation. Source: He et al. 2015 (arXiv:1512.03385), figure 2."""
     entries: list[tuple[str | None, Layer, list[str] | None]] = [
         ("stem", Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"), None),
-        (None, BatchNorm(), None),
+        (None, BatchNorm(momentum=0.9), None),
         ("stem_relu", Activation("relu"), None),
         ("shrink1", MaxPool2D(pool_size=2), None),
     ]
@@ -122,14 +122,14 @@ def _residual() -> Graph:
                 Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"),
                 [before],
             ),
-            (f"{block}1_norm", BatchNorm(), None),
+            (f"{block}1_norm", BatchNorm(momentum=0.9), None),
             (f"{block}1_relu", Activation("relu"), None),
             (
                 f"{block}2",
                 Conv2D(filters=16, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"),
                 None,
             ),
-            (f"{block}2_norm", BatchNorm(), None),
+            (f"{block}2_norm", BatchNorm(momentum=0.9), None),
             (f"{block}_sum", Add(), [f"{block}2_norm", before]),
             (f"{block}_relu", Activation("relu"), None),
         ]
@@ -153,9 +153,9 @@ PRESETS: dict[str, Preset] = {
         "the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)
     ),
     "dense128": Preset("784-128-10 with He, ReLU and dropout", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
-    "small": Preset("a CNN with a fifth of cnn's work", _small(), Recipe("adam", 0.004, "one-cycle", epochs=2)),
+    "small": Preset("a CNN with a sixteenth of cnn's work", _small(), Recipe("adam", 0.006, "one-cycle", epochs=3)),
     "residual": Preset(
-        "two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.003, lr_decay=0.6, epochs=3)
+        "two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.01, "one-cycle", epochs=3)
     ),
     "xo": Preset("the X-and-O toy network", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
     "cs231n": Preset("one convolution, as in the CS231n demo", _cs231n()),
