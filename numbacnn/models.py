@@ -154,9 +154,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "dense128": Preset("784-128-10 with He, ReLU and dropout", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
     "small": Preset("a CNN with a sixteenth of cnn's work", _small(), Recipe("adam", 0.006, "one-cycle", epochs=3)),
-    "residual": Preset(
-        "two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.01, "one-cycle", epochs=3)
-    ),
+    "residual": Preset("two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.01, "one-cycle", epochs=3)),
     "xo": Preset("the X-and-O toy network", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
     "cs231n": Preset("one convolution, as in the CS231n demo", _cs231n()),
 }
