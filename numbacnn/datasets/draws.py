@@ -6,6 +6,7 @@ Only exact arithmetic is used (integers, + - *), no `exp` or `sin` of a maths li
 
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,12 +75,12 @@ class Draws:
         return self._drawn[quantity]
 
 
-class Expression:
+class Expression(ABC):
     """A quantity that differs from image to image; ``+ - *`` build new ones."""
 
+    @abstractmethod
     def value(self, draws: Draws) -> Number:
         """The quantity in every image of ``draws``: float64 (n,), or one float where it is the same in all."""
-        raise NotImplementedError
 
     def __add__(self, other: "Quantity") -> "Expression":
         return _Combined(operator.add, self, other)
