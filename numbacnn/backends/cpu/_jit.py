@@ -17,6 +17,7 @@ from typing import Any
 
 import numba
 from numba.core import event
+from numba.core.caching import FunctionCache
 from platformdirs import user_cache_path
 
 # No `nnan` and no `ninf`: a diverged loss must still read as NaN.
@@ -29,10 +30,10 @@ PRANGE_ONLY = {"prange": True} | dict.fromkeys(
 )
 
 
-def source_digest() -> str:
-    """Twelve hex digits that change when any CPU kernel source changes."""
+def source_digest(folder: Path = Path(__file__).parent) -> str:
+    """Twelve hex digits that change when any kernel source in ``folder`` changes."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
@@ -67,6 +68,27 @@ def _forget_old_folders(kernels: Path, keep: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
+class _ForgivingCache(FunctionCache):
+    """Numba's cache of one kernel, for a disk that may be full or may have lost power: damage costs a compilation, not the run."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever unpickling garbage raises
+            self._start_anew()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception:
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        with contextlib.suppress(Exception):
+            self.flush()
+
+
 def kernel(*, parallel: bool = False, fast_math: bool = True, inline: bool = False) -> Callable[[Callable], Any]:
     """Decorate a kernel: ``@kernel(parallel=True)``.
 
@@ -90,7 +112,9 @@ def kernel(*, parallel: bool = False, fast_math: bool = True, inline: bool = Fal
         config: Any = numba.config  # its members are made at run time
         before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
         try:
-            return numba.njit(cache=True, **options)(function)
+            dispatcher = numba.njit(cache=True, **options)(function)
+            dispatcher._cache = _ForgivingCache(function)
+            return dispatcher
         finally:
             config.CACHE_DIR = before
 

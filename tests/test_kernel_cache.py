@@ -1,0 +1,72 @@
+"""The folder of compiled kernels: found again, never stale, and no reason to fail."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from numbacnn.backends.cpu import _jit as jit
+
+PROGRAM = """
+import numpy as np
+from numbacnn.backends import compilations, get_ops
+ops = get_ops("cpu", 1)
+with compilations() as compiled:
+    print(ops.relu(np.array([-1, 2], np.float32)).tolist(), end=" ")
+print(compiled.count)
+"""
+
+
+def run(folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env={"NUMBA_CACHE_DIR": str(folder), "PATH": ""}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    assert run(folder) != "[0.0, 2.0] 0", "the first run compiles"
+    return folder
+
+
+def test_a_second_process_compiles_nothing(filled: Path) -> None:
+    assert run(filled) == "[0.0, 2.0] 0"
+
+
+@pytest.mark.parametrize("ending", [".nbi", ".nbc"])
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_damaged_files_cost_a_compilation_and_are_replaced(
+    filled: Path, tmp_path: Path, ending: str, content: bytes | None
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(filled, folder)
+    for file in folder.rglob(f"*{ending}"):
+        file.write_bytes(file.read_bytes()[:100] if content is None else content)
+    printed = run(folder)
+    assert printed.startswith("[0.0, 2.0] ")
+    assert not printed.endswith(" 0")
+    assert run(folder) == "[0.0, 2.0] 0", "the damage has been repaired"
+
+
+def test_any_edit_of_a_kernel_source_leads_to_another_folder(tmp_path: Path) -> None:
+    original = Path(jit.__file__).parent
+    shutil.copytree(original, tmp_path / "cpu")
+    copied = jit.source_digest(tmp_path / "cpu")
+    assert copied == jit.source_digest()
+    (tmp_path / "cpu" / "matmul.py").write_text((original / "matmul.py").read_text() + "\n# edited\n")
+    assert jit.source_digest(tmp_path / "cpu") != copied
+
+
+def test_only_folders_of_its_own_that_were_not_used_for_long_are_removed(tmp_path: Path) -> None:
+    for name in ("0123456789ab", "ba9876543210", "my-project", "keep"):
+        (tmp_path / name).mkdir()
+    for name in ("0123456789ab", "my-project"):
+        os.utime(tmp_path / name, (0, 0))
+    jit._forget_old_folders(tmp_path, keep=tmp_path / "keep")
+    assert {path.name for path in tmp_path.iterdir()} == {"ba9876543210", "my-project", "keep"}
