@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from numbacnn.backends import DEVICES, MOST_THREADS
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -46,12 +48,10 @@ data_dir = click.option(
 
 test_limit = click.option("--test-limit", type=COUNT, metavar="N", help="Use the first N test images only.")
 
-device = click.option(
-    "--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Where to compute."
-)
+device = click.option("--device", type=click.Choice(list(DEVICES)), default="cpu", show_default=True, help="Where to compute.")
 
 threads = click.option(
-    "--threads", type=click.IntRange(1, 1024), metavar="N",
+    "--threads", type=click.IntRange(1, MOST_THREADS), metavar="N",
     help="CPU threads; as many as the machine grants by default. Changes no result.",
 )  # fmt: skip
 

@@ -6,12 +6,10 @@ from rich import box
 from rich.table import Table
 
 from numbacnn.shapes import Pair, Shape
-from numbacnn.summary import Summary
+from numbacnn.summary import FLOAT_BYTES, Summary
 
 if TYPE_CHECKING:  # these need numpy, which `shapes` does without
     from numbacnn.metrics import ClassReport, Evaluation
-
-FLOAT_BYTES = 4
 
 
 def table(*columns: str, title: str | None = None, left: int = 1) -> Table:

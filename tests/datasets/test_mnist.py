@@ -273,8 +273,8 @@ def test_when_no_mirror_answers_the_message_says_what_can_be_done(tmp_path, monk
 
 @pytest.mark.usefixtures("small")
 def test_mirrors_have_to_be_web_addresses(tmp_path, monkeypatch):
-    monkeypatch.setenv(mnist.MIRRORS_VARIABLE, "/home/teacher/mnist")
-    with pytest.raises(DataError, match=r"NUMBACNN_MNIST_MIRRORS.*'/home/teacher/mnist'"):
+    monkeypatch.setenv(mnist.MIRRORS_VARIABLE, "folder/of/the/teacher")
+    with pytest.raises(DataError, match=r"NUMBACNN_MNIST_MIRRORS.*'folder/of/the/teacher'"):
         mnist.download(tmp_path)
 
 
