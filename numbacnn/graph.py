@@ -58,6 +58,14 @@ class Graph:
         object.__setattr__(self, "shapes", shapes)
         _check_every_node_is_read(self)
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.input_shape, self.nodes))
+
+    def __hash__(self) -> int:
+        # Kept: plans are looked up by graph at every step of a training.
+        return self._hash
+
     @property
     def output_shape(self) -> Shape:
         """What comes out for one image."""

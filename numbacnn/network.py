@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.graph import INPUT, Graph, Node
+from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
-from numbacnn.ops import Array, DropoutKey, Ops
+from numbacnn.ops import Array, DropoutKey, Ops, Product
+from numbacnn.plan import Step, make_plan
 
 PIXEL_SCALE = 1 / 255
 """Pixels 0...255 become numbers 0...1."""
@@ -17,15 +18,24 @@ INFERENCE_BATCH = 500
 
 
 class Forward(NamedTuple):
-    """A forward pass: the output, what the backward pass needs, and new values of moving averages."""
+    """A forward pass: the output, what the backward pass needs, new values of moving averages, and the steps that were taken."""
 
     y: Array
     caches: dict[str, Any]
     updates: dict[str, Array]
+    plan: tuple[Step, ...]
 
 
 def forward(
-    graph: Graph, ops: Ops, parameters: Mapping[str, Array], x: Array, *, training: bool = False, seed: int = 0, step: int = 0
+    graph: Graph,
+    ops: Ops,
+    parameters: Mapping[str, Array],
+    x: Array,
+    *,
+    training: bool = False,
+    seed: int = 0,
+    step: int = 0,
+    fuse: bool = True,
 ) -> Forward:
     """Run a batch through a graph.
 
@@ -34,36 +44,41 @@ def forward(
         x: images (n, h, w, c).
         training: whether dropout drops and batch normalisation uses the batch.
         seed, step: what dropout masks depend on.
+        fuse: whether layers may be computed in one go; changes no number.
     """
+    plan = make_plan(graph, fuse)
     outputs: dict[str, Array] = {INPUT: x}
     caches: dict[str, Any] = {}
     updates: dict[str, Array] = {}
-    for place, node in enumerate(graph.nodes):
-        context = Context(training, DropoutKey(seed, step, place))
-        result = node.layer.forward(ops, _own(graph, node, parameters), [outputs[name] for name in node.inputs], context)
-        outputs[node.name], caches[node.name] = result.y, result.cache
-        updates |= {f"{node.name}/{key}": value for key, value in result.updates.items()}
-    return Forward(outputs[graph.nodes[-1].name], caches, updates)
+    for each in plan:
+        own = {key: parameters[name] for key, name in each.parameters}
+        context = Context(training, DropoutKey(seed, step, each.place))
+        result = each.layer.forward(ops, own, [outputs[name] for name in each.inputs], context)
+        outputs[each.name], caches[each.name] = result.y, result.cache
+        if result.updates:
+            names = dict(each.parameters)
+            updates |= {names[key]: value for key, value in result.updates.items()}
+    return Forward(outputs[plan[-1].name], caches, updates, plan)
 
 
-def backward(graph: Graph, ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Array) -> dict[str, Array]:
+def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Array) -> dict[str, Array | Product]:
     """The gradient of every trainable parameter, given that of the output.
 
-    Where several nodes read one output, their gradients add up. Nothing is computed for the image, nor for what lies before the
+    Where several layers read one output, their gradients add up. Nothing is computed for the image, nor for what lies before the
     first trainable layer.
     """
-    wanted = _nodes_with_weights_before(graph)
-    arriving: dict[str, Array] = {graph.nodes[-1].name: dy}
-    gradients: dict[str, Array] = {}
-    for node in reversed(graph.nodes):
-        if node.name not in wanted:
+    arriving: dict[str, Array] = {passed.plan[-1].name: dy}
+    gradients: dict[str, Array | Product] = {}
+    reached = {each.name for each in passed.plan if each.has_gradient}
+    for each in reversed(passed.plan):
+        if not each.has_gradient:
             continue
-        needs_dx = any(name in wanted for name in node.inputs)
-        own = _own(graph, node, parameters)
-        dxs, own_gradients = node.layer.backward(ops, own, passed.caches[node.name], arriving.pop(node.name), needs_dx)
-        gradients |= {f"{node.name}/{key}": value for key, value in own_gradients.items()}
-        for name, dx in zip(node.inputs, dxs, strict=True):
-            if name in wanted:
+        own = {key: parameters[name] for key, name in each.parameters}
+        dxs, own_gradients = each.layer.backward(ops, own, passed.caches[each.name], arriving.pop(each.name), each.needs_dx)
+        names = dict(each.parameters)
+        gradients |= {names[key]: value for key, value in own_gradients.items()}
+        for name, dx in zip(each.inputs, dxs, strict=True):
+            if name in reached:
                 arriving[name] = ops.add(arriving[name], dx) if name in arriving else dx
     return gradients
 
@@ -104,17 +119,3 @@ def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDA
 def to_device(ops: Ops, arrays: Mapping[str, NDArray]) -> dict[str, Array]:
     """Bring named arrays to the device."""
     return {name: ops.asarray(array) for name, array in arrays.items()}
-
-
-def _own(graph: Graph, node: Node, parameters: Mapping[str, Array]) -> dict[str, Array]:
-    return {key: parameters[f"{node.name}/{key}"] for key in node.layer.parameters(*graph.input_shapes(node))}
-
-
-def _nodes_with_weights_before(graph: Graph) -> set[str]:
-    """Nodes whose output depends on a trainable parameter: those that a gradient has to reach."""
-    wanted: set[str] = set()
-    for node in graph.nodes:
-        specs = node.layer.parameters(*graph.input_shapes(node)).values()
-        if any(spec.trainable for spec in specs) or any(name in wanted for name in node.inputs):
-            wanted.add(node.name)
-    return wanted

@@ -26,6 +26,30 @@ class DropoutKey(NamedTuple):
     layer: int
 
 
+class ConvBlock(NamedTuple):
+    """A convolution and what a device may do in the same go: ReLU, then max pooling.
+
+    Args:
+        window: of the convolution.
+        relu: whether ReLU follows.
+        pool: the window of the max pooling that follows, or None.
+    """
+
+    window: Window2D
+    relu: bool
+    pool: Window2D | None
+
+
+class Product(NamedTuple):
+    """The gradient of a dense kernel, x.T @ dy, not multiplied out: an update can use each part of it as soon as it is known.
+
+    The updates of ``Ops`` and ``to_host`` take it in place of an array.
+    """
+
+    x: Array
+    dy: Array
+
+
 class Ops(ABC):
     """One device's arithmetic."""
 
@@ -39,8 +63,8 @@ class Ops(ABC):
         """Bring a NumPy array to the device, C-contiguous. May be the very same array on the CPU."""
 
     @abstractmethod
-    def to_host(self, x: Array) -> Any:
-        """The NumPy array that holds ``x``. May be the very same array on the CPU."""
+    def to_host(self, x: Array | Product) -> Any:
+        """The NumPy array that holds ``x`` (multiplied out, if it is a ``Product``). May be the very same array on the CPU."""
 
     @abstractmethod
     def zeros_like(self, x: Array) -> Array:
@@ -119,15 +143,47 @@ class Ops(ABC):
     def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
         """Share each gradient equally among the cells that were averaged: dx (n, h, w, c)."""
 
+    # --- fused: what a device does not do in one go is composed of the ops above and below ------------------------------------------
+
+    def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
+        """Convolution, ReLU and max pooling, as far as ``block`` has them: the same numbers as one after the other.
+
+        Returns:
+            y (n, oh, ow, f), and whatever the device wants to be given back for the gradient.
+        """
+        y = self.conv2d(x, kernel, bias, block.window)
+        if block.relu:
+            y = self.relu(y)
+        if block.pool is None:
+            return y, (x, y, None)
+        pooled, winners = self.max_pool2d(y, block.pool)
+        return pooled, (x, y, winners)
+
+    def conv2d_block_backward(
+        self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        """The gradients of ``conv2d_block``, as ``conv2d_backward`` gives them."""
+        x, y, winners = saved
+        if block.pool is not None:
+            dy = self.max_pool2d_backward(dy, winners, block.pool)
+        if block.relu:
+            dy = self.relu_backward(y, dy)
+        return self.conv2d_backward(x, kernel, dy, block.window, needs_dx=needs_dx)
+
     # --- dense and merging -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def dense(self, x: Array, kernel: Array, bias: Array | None) -> Array:
-        """``y = x @ kernel + bias``: x (n, k), kernel (k, f), bias (f,) or None, y (n, f)."""
+    def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
+        """``y = x @ kernel + bias``, then ReLU if asked for: x (n, k), kernel (k, f), bias (f,) or None, y (n, f)."""
 
     @abstractmethod
-    def dense_backward(self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True) -> tuple[Array | None, Array, Array]:
-        """``dx = dy @ kernel.T``, ``dkernel = x.T @ dy``, ``dbias = dy.sum(0)``; dx is None unless ``needs_dx``."""
+    def dense_backward(
+        self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, defer: bool = False
+    ) -> tuple[Array | None, Array | Product, Array]:
+        """``dx = dy @ kernel.T``, ``dkernel = x.T @ dy``, ``dbias = dy.sum(0)``; dx is None unless ``needs_dx``.
+
+        With ``defer``, dkernel may come as a ``Product``.
+        """
 
     @abstractmethod
     def add(self, a: Array, b: Array) -> Array:
@@ -234,16 +290,26 @@ class Ops(ABC):
     # --- updates, in place -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def sgd_update(self, parameter: Array, gradient: Array, learning_rate: float) -> None:
+    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float) -> None:
         """``w -= lr * g``. Source: the lecture's slide "Gradient Descent"."""
 
     @abstractmethod
-    def momentum_update(self, parameter: Array, velocity: Array, gradient: Array, learning_rate: float, momentum: float) -> None:
+    def momentum_update(
+        self, parameter: Array, velocity: Array, gradient: Array | Product, learning_rate: float, momentum: float
+    ) -> None:
         """``v = momentum * v - lr * g; w += v``. Source: Keras's SGD(momentum); Polyak 1964."""
 
     @abstractmethod
     def adam_update(
-        self, parameter: Array, m: Array, v: Array, gradient: Array, step_size: float, beta1: float, beta2: float, epsilon: float
+        self,
+        parameter: Array,
+        m: Array,
+        v: Array,
+        gradient: Array | Product,
+        step_size: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
     ) -> None:
         """``m += (1-b1) * (g - m); v += (1-b2) * (g*g - v); w -= step_size * m / (sqrt(v) + epsilon)``.
 

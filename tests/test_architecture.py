@@ -11,7 +11,7 @@ FLOORS = [
     {"numbacnn.errors", "numbacnn.shapes", "numbacnn.version"},
     {"numbacnn.ops"},
     {"numbacnn.layers"},
-    {"numbacnn.graph", "numbacnn.summary", "numbacnn.config", "numbacnn.models", "numbacnn.files"},
+    {"numbacnn.graph", "numbacnn.plan", "numbacnn.summary", "numbacnn.config", "numbacnn.models", "numbacnn.files"},
     {"numbacnn.backends"},
     {"numbacnn.datasets"},
     {"numbacnn.network", "numbacnn.initializers", "numbacnn.optimizers", "numbacnn.schedules", "numbacnn.metrics"},

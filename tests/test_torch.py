@@ -77,7 +77,7 @@ def test_a_training_step_of_the_lectures_cnn_equals_pytorchs() -> None:
     ops = get_ops("cpu")
     passed = forward(graph, ops, parameters, x, training=True)
     losses, _, dlogits = ops.softmax_cross_entropy(passed.y, labels)
-    gradients = backward(graph, ops, parameters, passed, dlogits)
+    gradients = backward(ops, parameters, passed, dlogits)
     given = {name: tensor(array) for name, array in parameters.items()}
     theirs = torch.nn.functional.cross_entropy(lectures_cnn(given, torch.tensor(x)), torch.tensor(labels))
     theirs.backward()

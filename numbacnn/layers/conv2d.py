@@ -17,7 +17,7 @@ from numbacnn.layers.base import (
     check_positive,
 )
 from numbacnn.layers.initialization import INITIALIZERS
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Array, ConvBlock, Ops
 from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, window2d
 
 
@@ -75,18 +75,21 @@ class Conv2D(Layer):
         kernel = window.rows.kernel * window.columns.kernel * inputs[0][2] * self.filters
         return window.rows.out * window.columns.out * kernel
 
-    def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
+    def forward(
+        self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context, pool: Window2D | None = None
+    ) -> Forward:
         (x,) = inputs
-        z = ops.conv2d(x, parameters["kernel"], parameters.get("bias"), self.window(x.shape[1:]))
-        y = activate(ops, self.activation, z)
-        return Forward(y, cache=(x, y))
+        block = ConvBlock(self.window(x.shape[1:]), self.activation == "relu", pool)
+        z, saved = ops.conv2d_block(x, parameters["kernel"], parameters.get("bias"), block)
+        y = z if block.relu else activate(ops, self.activation, z)
+        return Forward(y, cache=(saved, block, y))
 
     def backward(
         self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
     ) -> tuple[list[Array | None], Parameters]:
-        x, y = cache
-        dz = activate_backward(ops, self.activation, y, dy)
-        dx, dkernel, dbias = ops.conv2d_backward(x, parameters["kernel"], dz, self.window(x.shape[1:]), needs_dx=needs_dx)
+        saved, block, y = cache
+        dz = dy if block.relu else activate_backward(ops, self.activation, y, dy)
+        dx, dkernel, dbias = ops.conv2d_block_backward(saved, parameters["kernel"], dz, block, needs_dx=needs_dx)
         return [dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {})
 
 

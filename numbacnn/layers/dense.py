@@ -64,7 +64,10 @@ class Dense(Layer):
 
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
         (x,) = inputs
-        y = activate(ops, self.activation, ops.dense(x, parameters["kernel"], parameters.get("bias")))
+        if self.activation == "relu":
+            y = ops.dense(x, parameters["kernel"], parameters.get("bias"), relu=True)
+        else:
+            y = activate(ops, self.activation, ops.dense(x, parameters["kernel"], parameters.get("bias")))
         return Forward(y, cache=(x, y))
 
     def backward(
@@ -72,5 +75,5 @@ class Dense(Layer):
     ) -> tuple[list[Array | None], Parameters]:
         x, y = cache
         dz = activate_backward(ops, self.activation, y, dy)
-        dx, dkernel, dbias = ops.dense_backward(x, parameters["kernel"], dz, needs_dx=needs_dx)
+        dx, dkernel, dbias = ops.dense_backward(x, parameters["kernel"], dz, needs_dx=needs_dx, defer=True)
         return [dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {})

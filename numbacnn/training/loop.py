@@ -95,7 +95,7 @@ def _update(state: State, graph: Graph, ops: Ops, x: Array, labels: NDArray[np.i
     loss = float(np.sum(ops.to_host(losses), dtype=np.float64))
     if not math.isfinite(loss):
         raise TrainingError(_diverged(state, f"the loss is {loss}", learning_rate))
-    gradients = backward(graph, ops, state.parameters, passed, dlogits)
+    gradients = backward(ops, state.parameters, passed, dlogits)
     optimizer = OPTIMIZERS[state.settings.optimizer]
     state.step += 1
     for name, gradient in gradients.items():

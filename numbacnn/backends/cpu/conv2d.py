@@ -39,7 +39,7 @@ def conv2d_backward(x, filters, dy, window, needs_dx):
         return None, dfilters, dbias
     spread = _spread(dy, window)
     zero = np.zeros(filters.shape[2], x.dtype)
-    return _correlate(spread, _turned(filters), zero, 1, 1), dfilters, dbias
+    return _correlate(spread, turned_filters(filters), zero, 1, 1), dfilters, dbias
 
 
 def pad2d(x, top, bottom, left, right):
@@ -108,7 +108,7 @@ def fill_rows(row, out):
 
 
 @kernel(parallel=True)
-def _turned(filters):
+def turned_filters(filters):
     """Filters for the input's gradient: turned by 180 degrees, inputs and outputs exchanged, (kh, kw, c, f) to (kh, kw, f, c)."""
     kh, kw, channels, maps = filters.shape
     out = np.empty((kh, kw, maps, channels), filters.dtype)
@@ -168,7 +168,7 @@ def _filter_gradient_of_planes(planes, width, dy_planes, oh, ow, kh, kw, row_str
         for n in range(group * count // groups, (group + 1) * count // groups):
             _gather_met(planes[n], width, u, oh, ow, kw, row_stride, column_stride, met)
             add_dot_rows(met, dy_planes[n], parts[group, u])
-    return _sum_groups(parts.reshape(groups, kh * kw * channels * maps)).reshape(kh, kw, channels, maps)
+    return sum_groups(parts.reshape(groups, kh * kw * channels * maps)).reshape(kh, kw, channels, maps)
 
 
 @kernel(inline=True)
@@ -185,7 +185,7 @@ def _gather_met(planes, width, u, oh, ow, kw, row_stride, column_stride, met):
 
 
 @kernel(inline=True)
-def _sum_groups(parts):
+def sum_groups(parts):
     """Add up rows, one after the other."""
     total = np.zeros(parts.shape[1], parts.dtype)
     for group in range(parts.shape[0]):
@@ -209,4 +209,4 @@ def _sum_rows(x):
         for n in range(group * count // groups, (group + 1) * count // groups):
             for f in range(columns):
                 part[f] += x[n, f]
-    return _sum_groups(parts)
+    return sum_groups(parts)

@@ -5,9 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from numbacnn.backends.cpu import activations, batch_norm, conv2d, dense, dropout, elementwise, pool2d, updates
+from numbacnn.backends.cpu import (
+    activations,
+    batch_norm,
+    conv2d,
+    conv2d_tiled,
+    dense,
+    dense_tiled,
+    dropout,
+    elementwise,
+    pool2d,
+    updates,
+)
 from numbacnn.backends.cpu import softmax_cross_entropy as loss
-from numbacnn.ops import Array, DropoutKey, Ops
+from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
+from numbacnn.ops import Array, ConvBlock, DropoutKey, Ops, Product
 from numbacnn.shapes import Window2D
 
 
@@ -20,8 +32,8 @@ class CpuOps(Ops):
         # Writeable too: Numba would compile every kernel once more for arrays that are not.
         return np.require(host, requirements=("C", "A", "W"))
 
-    def to_host(self, x: Array) -> Any:
-        return x
+    def to_host(self, x: Array | Product) -> Any:
+        return dense_tiled.weight_gradient(*x) if isinstance(x, Product) else x
 
     def zeros_like(self, x: Array) -> Array:
         return np.zeros_like(x)
@@ -49,11 +61,44 @@ class CpuOps(Ops):
     def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
         return pool2d.avg_pool2d_backward(dy, *window)
 
-    def dense(self, x: Array, kernel: Array, bias: Array | None) -> Array:
-        return dense.dense(x, kernel, bias)
+    def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
+        if x.dtype != np.float32:
+            return super().conv2d_block(x, kernel, bias, block)
+        if block.pool is not None and not can_be_fused(block.pool):
+            y, saved = self.conv2d_block(x, kernel, bias, block._replace(pool=None))
+            pooled, winners = self.max_pool2d(y, block.pool)
+            return pooled, (saved, winners)
+        bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
+        pool = pool_of(block.window, block.pool)
+        y, winners = conv2d_tiled.conv2d(x, kernel, bias, block.window, pool, block.relu)
+        return y, (x, y, winners, pool)
 
-    def dense_backward(self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True) -> tuple[Array | None, Array, Array]:
-        return dense.dense_backward(x, kernel, dy, needs_dx)
+    def conv2d_block_backward(
+        self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        if kernel.dtype != np.float32:
+            return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
+        if block.pool is not None and not can_be_fused(block.pool):
+            saved, winners = saved
+            dy = self.max_pool2d_backward(dy, winners, block.pool)
+            block = block._replace(pool=None)
+        x, y, winners, pool = saved
+        return conv2d_tiled.conv2d_backward(x, kernel, y, winners, dy, block.window, pool, block.relu, needs_dx)
+
+    def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
+        bias = np.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias
+        if x.dtype == np.float32:
+            return dense_tiled.dense(x, kernel, bias, relu)
+        y = dense.dense(x, kernel, bias)
+        return self.relu(y) if relu else y
+
+    def dense_backward(
+        self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, defer: bool = False
+    ) -> tuple[Array | None, Array | Product, Array]:
+        if x.dtype != np.float32:
+            return dense.dense_backward(x, kernel, dy, needs_dx)
+        dx = dense_tiled.input_gradient(dy, kernel) if needs_dx else None
+        return dx, Product(x, dy) if defer else dense_tiled.weight_gradient(x, dy), conv2d.sum_pixels(dy)
 
     def add(self, a: Array, b: Array) -> Array:
         return elementwise.add(a, b)
@@ -120,14 +165,33 @@ class CpuOps(Ops):
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
         return loss.softmax_cross_entropy(logits, labels)
 
-    def sgd_update(self, parameter: Array, gradient: Array, learning_rate: float) -> None:
-        updates.sgd_update(parameter.reshape(-1), gradient.reshape(-1), learning_rate)
+    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float) -> None:
+        if isinstance(gradient, Product):
+            dense_tiled.sgd_update(parameter, *gradient, learning_rate)
+        else:
+            updates.sgd_update(parameter.reshape(-1), gradient.reshape(-1), learning_rate)
 
-    def momentum_update(self, parameter: Array, velocity: Array, gradient: Array, learning_rate: float, momentum: float) -> None:
-        updates.momentum_update(parameter.reshape(-1), velocity.reshape(-1), gradient.reshape(-1), learning_rate, momentum)
+    def momentum_update(
+        self, parameter: Array, velocity: Array, gradient: Array | Product, learning_rate: float, momentum: float
+    ) -> None:
+        if isinstance(gradient, Product):
+            dense_tiled.momentum_update(parameter, velocity, *gradient, learning_rate, momentum)
+        else:
+            updates.momentum_update(parameter.reshape(-1), velocity.reshape(-1), gradient.reshape(-1), learning_rate, momentum)
 
     def adam_update(
-        self, parameter: Array, m: Array, v: Array, gradient: Array, step_size: float, beta1: float, beta2: float, epsilon: float
+        self,
+        parameter: Array,
+        m: Array,
+        v: Array,
+        gradient: Array | Product,
+        step_size: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
     ) -> None:
-        flat = (array.reshape(-1) for array in (parameter, m, v, gradient))
-        updates.adam_update(*flat, step_size, beta1, beta2, epsilon)
+        if isinstance(gradient, Product):
+            dense_tiled.adam_update(parameter, m, v, *gradient, step_size, beta1, beta2, epsilon)
+        else:
+            flat = (array.reshape(-1) for array in (parameter, m, v, gradient))
+            updates.adam_update(*flat, step_size, beta1, beta2, epsilon)

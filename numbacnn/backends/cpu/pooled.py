@@ -1,0 +1,134 @@
+"""Max pooling fused to what comes before it: on the pixels of one image while they are still in the cache.
+
+Only where windows do not overlap and need no padding. The winner of a window is kept as one byte. ReLU comes after the pooling,
+where it has fewer values to look at: the largest value is the same, and where nothing is positive no gradient passes anyway.
+"""
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.vectors import INDEX, LANES, Vectors, data_of, index, intrinsic
+from numbacnn.shapes import Window2D
+
+
+class Pool(NamedTuple):
+    """A fused pooling: ``rows`` by ``columns`` output cells, a window of kh by kw cells every sh by sw; 1 and 1 for no pooling."""
+
+    rows: int
+    columns: int
+    kh: int
+    kw: int
+    sh: int
+    sw: int
+
+
+def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
+    """The pooling that follows a convolution, or a window of one cell."""
+    rows, columns = pool or window
+    if pool is None:
+        return Pool(rows.out, columns.out, 1, 1, 1, 1)
+    return Pool(rows.out, columns.out, rows.kernel, columns.kernel, rows.stride, columns.stride)
+
+
+def can_be_fused(pool: Window2D) -> bool:
+    """Whether ``max_pool_pixels`` can do it: no padding, no overlap, and a winner fits a byte."""
+    rows, columns = pool
+    padded = rows.pad_before or rows.pad_after or columns.pad_before or columns.pad_after
+    apart = rows.stride >= rows.kernel and columns.stride >= columns.kernel
+    return apart and not padded and rows.kernel * columns.kernel <= 256
+
+
+@kernel(inline=True, fast_math=False)
+def max_pool_pixels(z, at, width, channels, pool, relu, y, y_at, winners, rows):
+    """y[p, q, f] = max of z over the window, and where it was; z (pixels of lines ``width`` long, channels); flat arrays."""
+    for p in range(rows):
+        for q in range(pool.columns):
+            corner = at + (p * pool.sh * width + q * pool.sw) * channels
+            out = y_at + (p * pool.columns + q) * channels
+            for f in range(0, channels, LANES):
+                max_pool_cell(
+                    (z, corner + f, width * channels, channels), (pool.kh, pool.kw), y, winners, out + f, channels - f, relu
+                )
+
+
+@intrinsic
+def max_pool_cell(typing_context: Any, z: Any, size: Any, y: Any, winners: Any, at: Any, channels: Any, relu: Any) -> Any:
+    """One window, for as many channels as a vector has lanes.
+
+    Args:
+        z: (flat array, place of the first cell, distance of rows, distance of columns).
+        size: (rows, columns) of the window, at least one cell.
+        y, winners, at: flat arrays, float32 and uint8, and the place in both.
+        channels: how many there are from here on; only the first LANES of them are looked at.
+        relu: whether negative maxima become zero.
+    """
+    return types.void(z, size, y, winners, types.int64, types.int64, types.boolean), _emit_max_pool_cell
+
+
+def _emit_max_pool_cell(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    vectors = Vectors(builder)
+    _, place, row_step, column_step = cgutils.unpack_tuple(builder, arguments[0])
+    z = builder.gep(data_of(context, builder, signature.args[0][0], builder.extract_value(arguments[0], 0)), [place])
+    kh, kw = cgutils.unpack_tuple(builder, arguments[1])
+    y = builder.gep(data_of(context, builder, signature.args[2], arguments[2]), [arguments[4]])
+    winners = builder.gep(data_of(context, builder, signature.args[3], arguments[3]), [arguments[4]])
+    cells, byte_type = ir.VectorType(ir.IntType(32), LANES), ir.VectorType(ir.IntType(8), LANES)
+
+    def largest(mask: Any) -> tuple[Any, Any]:
+        def look(at: Any) -> Any:
+            return vectors.load(at) if mask is None else vectors.load_masked(at, mask)
+
+        best = cgutils.alloca_once_value(builder, look(z))
+        winner = cgutils.alloca_once_value(builder, ir.Constant(cells, [0] * LANES))
+        with cgutils.for_range(builder, kh, intp=INDEX) as row, cgutils.for_range(builder, kw, intp=INDEX) as column:
+            offset = builder.add(builder.mul(row.index, row_step), builder.mul(column.index, column_step))
+            value, before = look(builder.gep(z, [offset])), builder.load(best)
+            # NaN compares false with everything: it must win, and keep what it won.
+            new_nan = builder.and_(builder.fcmp_unordered("uno", value, value), builder.fcmp_ordered("ord", before, before))
+            wins = builder.or_(builder.fcmp_ordered(">", value, before), new_nan)
+            cell = builder.trunc(builder.add(builder.mul(row.index, kw), column.index), ir.IntType(32))
+            builder.store(builder.select(wins, value, before), best)
+            builder.store(builder.select(wins, vectors.broadcast(cell), builder.load(winner)), winner)
+        value = builder.load(best)
+        return builder.select(arguments[6], vectors.relu(value), value), builder.trunc(builder.load(winner), byte_type)
+
+    with builder.if_else(builder.icmp_signed(">=", arguments[5], index(LANES)), likely=True) as (whole, part):
+        with whole:
+            value, winner = largest(None)
+            vectors.store(value, y)
+            builder.store(winner, builder.bitcast(winners, byte_type.as_pointer())).align = 1
+        with part:
+            mask = vectors.mask(arguments[5])
+            value, winner = largest(mask)
+            vectors.store_masked(value, y, mask)
+            vectors.store_masked(winner, winners, mask)
+    return context.get_dummy_value()
+
+
+@kernel(inline=True, fast_math=False)
+def scatter_gradient(dy, y, winners, pool, relu, first, stop, target, at, row_step, column_step):
+    """target[at + i*row_step + j*column_step + f - first] = the gradient of cell (i, j, f) before ReLU and pooling, f in first...stop.
+
+    dy, y and winners are of one image; target is flat. Cells that no window looked at are not written.
+    """
+    zero = dy.dtype.type(0)
+    for p in range(pool.rows):
+        for q in range(pool.columns):
+            gradient, out = dy[p, q, first:stop], y[p, q, first:stop]
+            corner = at + p * pool.sh * row_step + q * pool.sw * column_step
+            if pool.kh * pool.kw == 1:
+                cells = target[corner : corner + stop - first]
+                for f in range(cells.shape[0]):
+                    cells[f] = gradient[f] if not relu or out[f] > zero else zero
+            else:
+                winner = winners[p, q, first:stop]
+                for cell in range(pool.kh * pool.kw):
+                    u = cell // pool.kw
+                    start = corner + u * row_step + (cell - u * pool.kw) * column_step
+                    cells = target[start : start + stop - first]
+                    for f in range(cells.shape[0]):
+                        cells[f] = gradient[f] if winner[f] == cell and (not relu or out[f] > zero) else zero

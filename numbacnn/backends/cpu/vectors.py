@@ -1,0 +1,133 @@
+"""The vector registers of this CPU, and how to emit LLVM code for them.
+
+Numba compiles loops and leaves it to LLVM whether they become vector instructions. Where that is not good enough (a tile of sums
+that must stay in registers, a Fourier transform without a loop), an intrinsic emits the vectors itself, with these helpers. LLVM
+splits a vector that is longer than the CPU's, so the code runs anywhere; ``VECTOR_UNIT`` says what is fast here.
+"""
+
+import platform
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+import numba.extending
+from llvmlite import ir
+from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
+
+FLOAT = ir.FloatType()
+INDEX = ir.IntType(64)
+FLOAT_BYTES = 4
+
+
+class VectorUnit(NamedTuple):
+    """What a kernel has to know of a CPU.
+
+    Args:
+        name: of the instruction set, for people.
+        lanes: float32 values in one vector register.
+        registers: how many of them.
+    """
+
+    name: str
+    lanes: int
+    registers: int
+
+
+def vector_unit(features: str, machine: str) -> VectorUnit:
+    """The vector registers of a CPU.
+
+    Args:
+        features: LLVM's list, as in ``"+avx2,+fma,-avx512f"``.
+        machine: as ``platform.machine()`` has it.
+    """
+    has = set(features.split(","))
+    if "+avx512f" in has:
+        return VectorUnit("AVX-512", 16, 32)
+    if {"+avx2", "+fma"} <= has:
+        return VectorUnit("AVX2", 8, 16)
+    if machine in ("aarch64", "arm64"):
+        return VectorUnit("NEON", 4, 32)
+    return VectorUnit("SSE", 4, 16)
+
+
+_config: Any = numba.config  # its members are made at run time
+_features = get_host_cpu_features() if _config.CPU_FEATURES is None else _config.CPU_FEATURES
+VECTOR_UNIT = vector_unit(_features, platform.machine())
+LANES = VECTOR_UNIT.lanes
+
+
+class Vectors:
+    """Emits instructions on vectors of ``LANES`` float32 values into the function that ``builder`` is building."""
+
+    def __init__(self, builder: Any):
+        self.builder = builder
+        self.type = ir.VectorType(FLOAT, LANES)
+
+    def constant(self, value: float) -> Any:
+        """``value``, rounded to float32, in every lane."""
+        return ir.Constant(self.type, [float(value)] * LANES)
+
+    def load(self, pointer: Any) -> Any:
+        """The values from ``pointer`` (to a float) on; any alignment."""
+        value = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
+        value.align = FLOAT_BYTES
+        return value
+
+    def store(self, value: Any, pointer: Any) -> None:
+        """Write to where ``pointer`` (to a float) points, and on; any alignment."""
+        self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer())).align = FLOAT_BYTES
+
+    def mask(self, count: Any) -> Any:
+        """True in the lanes below ``count``, which may be negative, or more than there are."""
+        lanes = ir.Constant(ir.VectorType(INDEX, LANES), list(range(LANES)))
+        return self.builder.icmp_signed("<", lanes, self.broadcast(count))
+
+    def load_masked(self, pointer: Any, mask: Any) -> Any:
+        """Like ``load``, with zeros where the mask is false: memory is not touched there."""
+        return self._masked("load", self.type, "f32", pointer, mask, self.constant(0.0))
+
+    def store_masked(self, value: Any, pointer: Any, mask: Any) -> None:
+        """Like ``store``, where the mask is true; of floats or bytes."""
+        kind = "f32" if value.type == self.type else "i8"
+        self._masked("store", ir.VoidType(), kind, pointer, mask, value)
+
+    def _masked(self, what: str, returns: Any, kind: str, pointer: Any, mask: Any, value: Any) -> Any:
+        address = self.builder.bitcast(pointer, value.type.as_pointer())
+        alignment = ir.Constant(ir.IntType(32), FLOAT_BYTES if kind == "f32" else 1)
+        arguments = [address, alignment, mask, value] if what == "load" else [value, address, alignment, mask]
+        signature = ir.FunctionType(returns, [each.type for each in arguments])
+        name = f"llvm.masked.{what}.v{LANES}{kind}.p0v{LANES}{kind}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
+
+    def relu(self, value: Any) -> Any:
+        """max(0, value); asked this way round, NaN is not replaced by zero."""
+        zero = self.constant(0.0)
+        return self.builder.select(self.builder.fcmp_ordered("<=", value, zero), zero, value)
+
+    def broadcast(self, scalar: Any) -> Any:
+        """One value, of any type, in every lane."""
+        undefined = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+        one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """a * b + c: one fused instruction where the CPU has it, two where it has not (``llvm.fma`` would call a function there)."""
+        signature = ir.FunctionType(self.type, [self.type] * 3)
+        function = cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.fmuladd.v{LANES}f32")
+        return self.builder.call(function, [a, b, c])
+
+
+def intrinsic(function: Callable) -> Any:
+    """``numba.extending.intrinsic``: ``function`` gets the types of a call's arguments, and returns what emits its code."""
+    return numba.extending.intrinsic(function)
+
+
+def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """The pointer to the first value of an array argument of an intrinsic."""
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def index(value: int) -> Any:
+    """A constant index."""
+    return ir.Constant(INDEX, value)
