@@ -109,6 +109,31 @@ def _emit_max_pool_cell(context: Any, builder: Any, signature: Any, arguments: A
     return context.get_dummy_value()
 
 
+@intrinsic
+def store_lanes(typing_context: Any, z: Any, y: Any, channels: Any, relu: Any) -> Any:
+    """One pixel, for as many channels as a vector has lanes: from one (flat array, place) to another, with ReLU where asked for."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = Vectors(builder)
+        z, y = (
+            builder.gep(
+                data_of(context, builder, signature.args[i][0], builder.extract_value(arguments[i], 0)),
+                [builder.extract_value(arguments[i], 1)],
+            )
+            for i in (0, 1)
+        )
+        value = vectors.load(z)
+        value = builder.select(arguments[3], vectors.relu(value), value)
+        with builder.if_else(builder.icmp_signed(">=", arguments[2], index(LANES)), likely=True) as (whole, part):
+            with whole:
+                vectors.store(value, y)
+            with part:
+                vectors.store_masked(value, y, vectors.mask(arguments[2]))
+        return context.get_dummy_value()
+
+    return types.void(z, y, types.int64, types.boolean), emit
+
+
 @kernel(inline=True, fast_math=False)
 def scatter_gradient(dy, y, winners, pool, relu, first, stop, target, at, row_step, column_step):
     """target[at + i*row_step + j*column_step + f - first] = the gradient of cell (i, j, f) before ReLU and pooling, f in first...stop.

@@ -123,6 +123,11 @@ def intrinsic(function: Callable) -> Any:
     return numba.extending.intrinsic(function)
 
 
+def intrinsic_of_constants(function: Callable) -> Any:
+    """The same, where the types of constant arguments carry their values."""
+    return numba.extending.intrinsic(prefer_literal=True)(function)
+
+
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """The pointer to the first value of an array argument of an intrinsic."""
     return context.make_array(array_type)(context, builder, array).data

@@ -1,0 +1,340 @@
+"""Convolution in the frequency domain, in float32, with ReLU and max pooling fused.
+
+In the frequency domain a convolution is a product, point by point. A filter cell costs a multiplication per pixel and pair of
+channels in direct summation: 25 for a 5 x 5 filter. Here a pair of channels costs one complex multiplication per point, and there
+are half as many points as pixels, since the spectra of real images mirror themselves: about 2 multiplications per pixel, whatever
+the size of the filter. The transforms themselves are needed once per channel, not per pair of channels.
+
+With x^, w^ and y^ for the spectra of images, filters and outputs, * for the conjugate, and sums over what does not stand on the left:
+
+    y^[n, f]  = sum_c x^[n, c] w^*[c, f]          forward
+    dx^[n, c] = sum_f dy^[n, f] w^[c, f]          the input's gradient
+    dw^[c, f] = sum_n x^[n, c] dy^*[n, f]         the filters' gradient
+
+x^ is kept from the forward pass for the filters' gradient, and dy^ serves both gradients. At each point the sums are a product of
+real matrices, with real and imaginary parts side by side, by the micro-kernel:
+
+    [x_re x_im] (n, 2c)   times   [ w_re  -w_im ]   (2c, 2f)
+                                  [ w_im   w_re ]
+
+A transform of length L wraps around: what leaves the image on one side comes in on the other. L is so long that only the zeros
+beside the image do: h + pad_before at least, and out + kernel - 1 - pad_before (see ``shapes_in_frequency.py``).
+
+A spectrum has Lx/2 + 1 columns. The first and the last are spectra of real numbers, so that half of each will do. Points lie in the
+order: first column (Ly/2 + 1 points), the inner columns (Ly points each), the last column (Ly/2 + 1 points).
+
+Source: Mathieu, Henaff & LeCun 2013 (arXiv:1312.5851); Vasilache et al. 2014 (arXiv:1412.7580).
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.fourier import Kind
+from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.backends.cpu.pooled import max_pool_cell, scatter_gradient, store_lanes
+from numbacnn.backends.cpu.transforms import fourier
+from numbacnn.backends.cpu.vectors import LANES
+
+REAL_FORWARD, COMPLEX_FORWARD = int(Kind.REAL_FORWARD), int(Kind.COMPLEX_FORWARD)
+COMPLEX_INVERSE, REAL_INVERSE = int(Kind.COMPLEX_INVERSE), int(Kind.REAL_INVERSE)
+
+SHORT_LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
+"""Lengths that have short programs; the next one at or above what is needed is taken."""
+
+
+class Saved(NamedTuple):
+    """What the backward pass needs: the images' spectra."""
+
+    spectra: Any
+    winners: Any
+
+
+def lengths(window):
+    """(Ly, Lx): the lengths of the transforms, or None where no short one is long enough."""
+    found = []
+    for axis in window:
+        least = max(axis.size + max(axis.pad_before, 0), axis.out + axis.kernel - 1 - min(axis.pad_before, axis.kernel - 1))
+        least = max(least, axis.size, axis.out, axis.kernel)
+        length = next((length for length in SHORT_LENGTHS if length >= least), None)
+        if length is None:
+            return None
+        found.append(length)
+    return tuple(found)
+
+
+def conv2d(x, filters, bias, window, pool, relu):
+    """y = pool(relu(conv2d(x))), and what ``conv2d_backward`` needs."""
+    rows, columns = window
+    ly, lx = lengths(window)
+    count, (kh, kw, channels, maps) = len(x), filters.shape
+    y = np.empty((count, pool.rows, pool.columns, maps), np.float32)
+    winners = np.empty(y.shape if pool.kh * pool.kw > 1 else (1, 1, 1, 1), np.uint8)
+    nothing = np.empty((1, 1, 1, 1), np.uint8)
+    plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
+    spectra = image_spectra(ly, lx, rows.size, columns.size)(x, x, nothing, plain, False)
+    products = filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(filters, 1)
+    out = np.empty((len(spectra), count, 2 * _padded(maps)), np.float32)
+    multiply_points(spectra, products, out)
+    image_values(ly, lx, rows.out, columns.out)(out, bias, pool, relu, y, winners)
+    return y, Saved(spectra, winners)
+
+
+def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
+    """dx (or None), dfilters, dbias of ``conv2d``."""
+    rows, columns = window
+    ly, lx = lengths(window)
+    kh, kw, channels, maps = filters.shape
+    spectra = image_spectra(ly, lx, rows.out, columns.out)(dy, y, saved.winners, pool, relu)
+    dfilters = np.empty(filters.shape, np.float32)
+    correlations = correlate_points(saved.spectra, spectra)
+    filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
+    dbias = _sum_first_point(spectra[0], maps)
+    if not needs_dx:
+        return None, dfilters, dbias
+    back = np.ascontiguousarray(filters.transpose(0, 1, 3, 2))
+    products = filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(back, -1)
+    out = np.empty((len(spectra), len(dy), 2 * _padded(channels)), np.float32)
+    multiply_points(spectra, products, out)
+    dx = np.empty(x.shape, np.float32)
+    plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
+    image_values(ly, lx, rows.size, columns.size)(out, np.zeros(channels, np.float32), plain, False, dx, saved.winners)
+    return dx, dfilters, dbias
+
+
+def _padded(channels):
+    return (channels + LANES - 1) // LANES * LANES
+
+
+@lru_cache
+def image_spectra(ly, lx, height, width):
+    """A kernel: images of this size to spectra. It is given y, winners, a pooling and relu to undo, as ``scatter_gradient`` does."""
+    columns, inner = lx // 2 + 1, lx // 2 - 1
+    row = columns * 2 * LANES
+    last = ly // 2 + 1 + inner * ly
+
+    @kernel(parallel=True)
+    def images_to_spectra(x, y, winners, pool, relu):
+        count, channels = x.shape[0], x.shape[3]
+        depth = (channels + LANES - 1) // LANES * LANES
+        spectra = np.empty((last + ly // 2 + 1, count, 2 * depth), np.float32)
+        flat = spectra.reshape(spectra.size)
+        point = count * 2 * depth
+        for n in prange(count):
+            image, half = np.zeros(height * width * LANES, np.float32), np.empty(height * row, np.float32)
+            for c in range(0, channels, LANES):
+                stop = min(c + LANES, channels)
+                if stop < c + LANES:
+                    image[:] = 0
+                scatter_gradient(x[n], y[n], winners[n], pool, relu, c, stop, image, 0, width * LANES, LANES)
+                for i in range(height):
+                    fourier(REAL_FORWARD, lx, 0, width, (image, i * width * LANES, LANES, 0), (half, i * row, 2 * LANES, LANES))
+                at = n * 2 * depth + c
+                fourier(REAL_FORWARD, ly, 0, height, (half, 0, row, 0), (flat, at, point, depth))
+                fourier(REAL_FORWARD, ly, 0, height, (half, (columns - 1) * 2 * LANES, row, 0), (flat, at + last * point, point, depth))
+                for k in range(inner):
+                    place = at + (ly // 2 + 1 + k * ly) * point
+                    fourier(COMPLEX_FORWARD, ly, 0, height, (half, (k + 1) * 2 * LANES, row, LANES), (flat, place, point, depth))
+        return spectra
+
+    return images_to_spectra
+
+
+@lru_cache
+def image_values(ly, lx, height, width):
+    """A kernel: spectra to images of this size, then bias, ReLU and pooling."""
+    columns, inner = lx // 2 + 1, lx // 2 - 1
+    row = columns * 2 * LANES
+    last = ly // 2 + 1 + inner * ly
+
+    @kernel(parallel=True)
+    def spectra_to_images(spectra, bias, pool, relu, y, winners):
+        count, channels = y.shape[0], y.shape[3]
+        depth = spectra.shape[2] // 2
+        flat = spectra.reshape(spectra.size)
+        point = count * 2 * depth
+        alone = pool.kh * pool.kw == 1
+        y_flat, winners_flat = y.reshape(y.size), winners.reshape(winners.size)
+        for n in prange(count):
+            z, half = np.empty(height * width * LANES, np.float32), np.empty(height * row, np.float32)
+            pixels = z.reshape(height * width, LANES)
+            own_bias = np.zeros(LANES, np.float32)
+            for c in range(0, channels, LANES):
+                here = min(LANES, channels - c)
+                at = n * 2 * depth + c
+                fourier(REAL_INVERSE, ly, 0, height, (flat, at, point, depth), (half, 0, row, LANES))
+                fourier(REAL_INVERSE, ly, 0, height, (flat, at + last * point, point, depth), (half, (columns - 1) * 2 * LANES, row, LANES))
+                for k in range(inner):
+                    place = at + (ly // 2 + 1 + k * ly) * point
+                    fourier(COMPLEX_INVERSE, ly, 0, height, (flat, place, point, depth), (half, (k + 1) * 2 * LANES, row, LANES))
+                for i in range(height):
+                    fourier(REAL_INVERSE, lx, 0, width, (half, i * row, 2 * LANES, LANES), (z, i * width * LANES, LANES, 0))
+                for lane in range(here):
+                    own_bias[lane] = bias[c + lane]
+                for pixel in range(height * width):
+                    value = pixels[pixel]
+                    for lane in range(LANES):
+                        value[lane] += own_bias[lane]
+                for p in range(pool.rows):
+                    for q in range(pool.columns):
+                        corner = (p * pool.sh * width + q * pool.sw) * LANES
+                        out = ((n * pool.rows + p) * pool.columns + q) * channels + c
+                        if alone:
+                            store_lanes((z, corner), (y_flat, out), here, relu)
+                        else:
+                            window = (z, corner, width * LANES, LANES)
+                            max_pool_cell(window, (pool.kh, pool.kw), y_flat, winners_flat, out, here, relu)
+
+    return spectra_to_images
+
+
+@lru_cache
+def filter_matrices(ly, lx, kh, kw, top, left):
+    """A kernel: filters to the matrices that spectra are multiplied by, as panels; their cell (0, 0) lies at (top, left)."""
+    columns, inner = lx // 2 + 1, lx // 2 - 1
+    row = columns * 2 * LANES
+    last = ly // 2 + 1 + inner * ly
+    points = last + ly // 2 + 1
+    top, left = top % ly, left % lx
+
+    @kernel(parallel=True)
+    def filters_to_matrices(filters, sign):
+        channels, maps = filters.shape[2], filters.shape[3]
+        rows, columns_out = (channels + LANES - 1) // LANES * LANES, (maps + LANES - 1) // LANES * LANES
+        panels = (2 * columns_out + TILE_COLUMNS - 1) // TILE_COLUMNS
+        size = panels * 2 * rows * TILE_COLUMNS
+        matrices = np.zeros((points, size), np.float32)
+        scale = np.float32(1 / (ly * lx))
+        for c in prange(channels):
+            cells, half = np.zeros(kh * kw * LANES, np.float32), np.empty(kh * row, np.float32)
+            spectrum = np.empty(points * 2 * LANES, np.float32)
+            for f in range(0, maps, LANES):
+                for u in range(kh):
+                    for v in range(kw):
+                        for lane in range(LANES):
+                            cells[(u * kw + v) * LANES + lane] = filters[u, v, c, f + lane] * scale if f + lane < maps else 0
+                    fourier(REAL_FORWARD, lx, left, kw, (cells, u * kw * LANES, LANES, 0), (half, u * row, 2 * LANES, LANES))
+                fourier(REAL_FORWARD, ly, top, kh, (half, 0, row, 0), (spectrum, 0, 2 * LANES, LANES))
+                end = (columns - 1) * 2 * LANES
+                fourier(REAL_FORWARD, ly, top, kh, (half, end, row, 0), (spectrum, last * 2 * LANES, 2 * LANES, LANES))
+                for k in range(inner):
+                    place = (ly // 2 + 1 + k * ly) * 2 * LANES
+                    fourier(COMPLEX_FORWARD, ly, top, kh, (half, (k + 1) * 2 * LANES, row, LANES), (spectrum, place, 2 * LANES, LANES))
+                for p in range(points):
+                    real = f // TILE_COLUMNS * 2 * rows * TILE_COLUMNS + f % TILE_COLUMNS + c * TILE_COLUMNS
+                    other = (columns_out + f) // TILE_COLUMNS * 2 * rows * TILE_COLUMNS + (columns_out + f) % TILE_COLUMNS + c * TILE_COLUMNS
+                    down = rows * TILE_COLUMNS
+                    target = matrices[p]
+                    a, b = spectrum[p * 2 * LANES : p * 2 * LANES + LANES], spectrum[p * 2 * LANES + LANES : (p + 1) * 2 * LANES]
+                    for lane in range(LANES):
+                        target[real + lane] = a[lane]
+                        target[other + down + lane] = a[lane]
+                        target[other + lane] = -sign * b[lane]
+                        target[real + down + lane] = sign * b[lane]
+        return matrices
+
+    return filters_to_matrices
+
+
+@kernel(parallel=True)
+def multiply_points(spectra, matrices, out):
+    """out[p] = spectra[p] @ matrices[p], a point a task."""
+    points, count, depth = spectra.shape
+    columns = out.shape[2]
+    a_rows = np.empty(count, np.int64)
+    for n in range(count):
+        a_rows[n] = n * depth
+    zeros = np.zeros(TILE_COLUMNS, np.float32)
+    a, b, y = spectra.reshape(spectra.size), matrices.reshape(matrices.size), out.reshape(out.size)
+    for p in prange(points):
+        for f in range(0, columns, TILE_COLUMNS):
+            for n in range(0, count, TILE_ROWS):
+                multiply_tile(
+                    (a, a_rows, n, p * count * depth, 0, 1),
+                    (b, p * matrices.shape[1] + f * depth, 0, TILE_COLUMNS),
+                    (1, depth),
+                    (zeros, 0, 0),
+                    (y, (p * count + n) * columns + f, columns),
+                    (min(TILE_ROWS, count - n), min(TILE_COLUMNS, columns - f)),
+                    False,
+                )
+
+
+@kernel(parallel=True)
+def correlate_points(x, dy):
+    """At each point x^T dy*, summed over images: (points, channels, real and imaginary parts of the maps)."""
+    points, count, depth = x.shape
+    columns = dy.shape[2]
+    channels, maps = depth // 2, columns // 2
+    out = np.empty((points, channels, columns), np.float32)
+    a_rows = np.empty(depth, np.int64)
+    for c in range(depth):
+        a_rows[c] = c
+    zeros = np.zeros(TILE_COLUMNS, np.float32)
+    a, b = x.reshape(x.size), dy.reshape(dy.size)
+    for p in prange(points):
+        parts = np.empty((depth, columns), np.float32)
+        flat = parts.reshape(parts.size)
+        for f in range(0, columns, TILE_COLUMNS):
+            for c in range(0, depth, TILE_ROWS):
+                multiply_tile(
+                    (a, a_rows, c, p * count * depth, 0, depth),
+                    (b, p * count * columns + f, 0, columns),
+                    (1, count),
+                    (zeros, 0, 0),
+                    (flat, c * columns + f, columns),
+                    (min(TILE_ROWS, depth - c), min(TILE_COLUMNS, columns - f)),
+                    False,
+                )
+        for c in range(channels):
+            real, imaginary, total = parts[c], parts[channels + c], out[p, c]
+            for f in range(maps):
+                total[f] = real[f] + imaginary[maps + f]
+                total[maps + f] = imaginary[f] - real[maps + f]
+    return out
+
+
+@lru_cache
+def filter_values(ly, lx, kh, kw, top, left):
+    """A kernel: spectra of filters, as ``correlate_points`` gives them, to their cells."""
+    columns, inner = lx // 2 + 1, lx // 2 - 1
+    row = columns * 2 * LANES
+    last = ly // 2 + 1 + inner * ly
+    top, left = top % ly, left % lx
+
+    @kernel(parallel=True)
+    def spectra_to_filters(spectra, filters):
+        channels, maps = filters.shape[2], filters.shape[3]
+        flat = spectra.reshape(spectra.size)
+        depth = spectra.shape[2] // 2
+        point = spectra.shape[1] * 2 * depth
+        scale = np.float32(1 / (ly * lx))
+        for c in prange(channels):
+            cells, half = np.empty(kh * kw * LANES, np.float32), np.empty(kh * row, np.float32)
+            for f in range(0, maps, LANES):
+                at = c * 2 * depth + f
+                fourier(REAL_INVERSE, ly, top, kh, (flat, at, point, depth), (half, 0, row, LANES))
+                fourier(REAL_INVERSE, ly, top, kh, (flat, at + last * point, point, depth), (half, (columns - 1) * 2 * LANES, row, LANES))
+                for k in range(inner):
+                    place = at + (ly // 2 + 1 + k * ly) * point
+                    fourier(COMPLEX_INVERSE, ly, top, kh, (flat, place, point, depth), (half, (k + 1) * 2 * LANES, row, LANES))
+                for u in range(kh):
+                    fourier(REAL_INVERSE, lx, left, kw, (half, u * row, 2 * LANES, LANES), (cells, u * kw * LANES, LANES, 0))
+                    for v in range(kw):
+                        for lane in range(min(LANES, maps - f)):
+                            filters[u, v, c, f + lane] = cells[(u * kw + v) * LANES + lane] * scale
+
+    return spectra_to_filters
+
+
+@kernel()
+def _sum_first_point(spectra, maps):
+    """The spectrum at frequency zero is the sum over an image's pixels: their sum over images is the bias's gradient."""
+    total = np.zeros(maps, np.float32)
+    for n in range(spectra.shape[0]):
+        for f in range(maps):
+            total[f] += spectra[n, f]
+    return total

@@ -1,0 +1,154 @@
+"""Programs without loops: sums, differences and multiples of some inputs, each computed once.
+
+A transform of fixed length (a Fourier transform, one of Winograd's) is written down as ordinary arithmetic on ``Number`` objects. That
+records what is computed: equal terms are found and shared, terms that are known to be zero vanish, and in the end only what some
+output needs is left. So the general complex Fourier transform, applied to real numbers of which some are zero, turns by itself into
+a short program for just that case. ``transforms.py`` emits the programs as vector instructions.
+
+Source: Frigo 1999, A Fast Fourier Transform Compiler (PLDI).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Operation: TypeAlias = tuple[str, int | float, int]
+"""("input", i, 0), ("add", a, b), ("subtract", a, b) or ("scale", factor, a), where a and b are numbers of earlier operations."""
+
+
+class Recorder:
+    """The operations recorded so far, each once."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self._known: dict[Operation, int] = {}
+
+    def inputs(self, count: int) -> list["Number"]:
+        """The inputs of the program to be."""
+        return [Number(self, self.record(("input", i, 0))) for i in range(count)]
+
+    def zero(self) -> "Number":
+        """A number known to be zero."""
+        return Number(self, None)
+
+    def record(self, operation: Operation) -> int:
+        """The number of an operation, which is new or was recorded before."""
+        if operation not in self._known:
+            self._known[operation] = len(self.operations)
+            self.operations.append(operation)
+        return self._known[operation]
+
+
+@dataclass(frozen=True)
+class Number:
+    """The result of an operation or its negative; of no operation, zero.
+
+    Signs are kept here and not recorded, so that x - y and y - x are one operation.
+    """
+
+    recorder: Recorder
+    operation: int | None
+    negative: bool = False
+
+    def __neg__(self) -> "Number":
+        return self if self.operation is None else Number(self.recorder, self.operation, not self.negative)
+
+    def __add__(self, other: "Number") -> "Number":
+        if other.operation is None:
+            return self
+        if self.operation is None:
+            return other
+        first, second = sorted((self, other), key=lambda number: number.operation or 0)
+        if first.negative == second.negative:
+            return self._made(("add", first.operation or 0, second.operation or 0), first.negative)
+        if first.operation == second.operation:
+            return self.recorder.zero()
+        return self._made(("subtract", first.operation or 0, second.operation or 0), first.negative)
+
+    def __sub__(self, other: "Number") -> "Number":
+        return self + -other
+
+    def __mul__(self, factor: float) -> "Number":
+        if self.operation is None or factor == 0:
+            return self.recorder.zero()
+        negative = self.negative != (factor < 0)
+        if abs(factor) == 1:
+            return Number(self.recorder, self.operation, negative)
+        kind, before, of = self.recorder.operations[self.operation]
+        if kind == "scale":
+            return self._made(("scale", before * abs(factor), of), negative)
+        return self._made(("scale", abs(factor), self.operation), negative)
+
+    def _made(self, operation: Operation, negative: bool) -> "Number":
+        return Number(self.recorder, self.recorder.record(operation), negative)
+
+
+class Output(NamedTuple):
+    """What a program returns in one place: the result of an operation (None: zero), or its negative."""
+
+    operation: int | None
+    negative: bool
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program: its operations in order, and which of them are the outputs."""
+
+    operations: tuple[Operation, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def arithmetic(self) -> int:
+        """How many additions, subtractions and multiplications it takes."""
+        return sum(kind != "input" for kind, _, _ in self.operations)
+
+    def run(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Run it on numbers, (inputs, ...) to (outputs, ...): slow, to test it by."""
+        results: list[NDArray[np.float64]] = []
+        for kind, a, b in self.operations:
+            if kind == "input":
+                results.append(inputs[int(a)])
+            elif kind == "scale":
+                results.append(a * results[b])
+            else:
+                results.append(results[int(a)] + results[b] if kind == "add" else results[int(a)] - results[b])
+        zero = np.zeros_like(inputs[0])
+        return np.array([zero if o.operation is None else results[o.operation] * (-1 if o.negative else 1) for o in self.outputs])
+
+
+def program(outputs: Sequence[Number]) -> Program:
+    """The operations that the outputs need, in an order in which each follows closely on what it uses."""
+    recorded = outputs[0].recorder.operations
+    places: dict[int, int] = {}
+    operations: list[Operation] = []
+
+    def place(number: int) -> int:
+        if number not in places:
+            kind, a, b = recorded[number]
+            if kind == "scale":
+                operation: Operation = (kind, a, place(b))
+            elif kind == "input":
+                operation = (kind, a, b)
+            else:
+                operation = (kind, place(int(a)), place(b))
+            places[number] = len(operations)
+            operations.append(operation)
+        return places[number]
+
+    results = [Output(None if each.operation is None else place(each.operation), each.negative) for each in outputs]
+    return Program(tuple(operations), tuple(results))
+
+
+def linear_program(matrix: Sequence[Sequence[float]]) -> Program:
+    """The product of a matrix with the inputs, row by row."""
+    numbers = Recorder().inputs(len(matrix[0]))
+    outputs = []
+    for row in matrix:
+        total = numbers[0].recorder.zero()
+        for factor, number in zip(row, numbers, strict=True):
+            total += number * float(factor)
+        outputs.append(total)
+    return program(outputs)
