@@ -14,7 +14,8 @@ from numbacnn.plan import Step, make_plan
 PIXEL_SCALE = 1 / 255
 """Pixels 0...255 become numbers 0...1."""
 
-INFERENCE_BATCH = 500
+INFERENCE_BATCH = 100
+"""Images predicted at a time: more would not stay in the cache between one layer and the next."""
 
 
 class Forward(NamedTuple):
@@ -111,8 +112,9 @@ def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDA
     device_images = ops.asarray(images)
     parts = []
     for batch in batches(len(images), INFERENCE_BATCH):
-        x = ops.gather_images(device_images, ops.asarray(np.arange(batch.start, batch.stop)), PIXEL_SCALE)
-        parts.append(ops.to_host(forward(graph, ops, parameters, x).y))
+        with ops.step():
+            x = ops.gather_images(device_images, ops.asarray(np.arange(batch.start, batch.stop)), PIXEL_SCALE)
+            parts.append(ops.to_host(forward(graph, ops, parameters, x).y).copy())
     return Prediction(np.concatenate(parts) if parts else np.zeros((0, graph.output_shape[0]), np.float32))
 
 

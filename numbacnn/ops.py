@@ -10,6 +10,7 @@ for the updates at the end, which work in place.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from numbacnn.shapes import Window2D
@@ -55,6 +56,10 @@ class Ops(ABC):
 
     name: str
     """The device's name, as in ``--device``."""
+
+    def step(self) -> AbstractContextManager[None]:
+        """Arrays made within it last until the next one begins: a device may use their memory again. Copy what is to be kept."""
+        return nullcontext()
 
     # --- transfers -------------------------------------------------------------------------------------------------------------
 

@@ -50,8 +50,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         for batch in slices[state.batch :]:
             indices = order[batch]
             learning_rate = rate(state.epoch + state.batch / len(slices))
-            x = ops.gather_images(images, ops.asarray(indices), PIXEL_SCALE)
-            _update(state, logits_graph, ops, x, labels[indices], learning_rate)
+            _update(state, logits_graph, ops, images, indices, labels[indices], learning_rate)
             clock.add(state, len(indices))
             yield StepDone(
                 epoch=state.epoch + 1,
@@ -88,19 +87,29 @@ def check_fit(graph: Graph, dataset: Dataset) -> None:
         )
 
 
-def _update(state: State, graph: Graph, ops: Ops, x: Array, labels: NDArray[np.int64], learning_rate: float) -> None:
+def _update(
+    state: State,
+    graph: Graph,
+    ops: Ops,
+    images: Array,
+    indices: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    learning_rate: float,
+) -> None:
     """One step. Everything that could go wrong goes wrong before the first parameter changes."""
-    passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
-    losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, ops.asarray(labels))
-    loss = float(np.sum(ops.to_host(losses), dtype=np.float64))
-    if not math.isfinite(loss):
-        raise TrainingError(_diverged(state, f"the loss is {loss}", learning_rate))
-    gradients = backward(ops, state.parameters, passed, dlogits)
-    optimizer = OPTIMIZERS[state.settings.optimizer]
-    state.step += 1
-    for name, gradient in gradients.items():
-        slots = {slot: state.slots[f"{name}/{slot}"] for slot in optimizer.slots}
-        optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step)
+    with ops.step():
+        x = ops.gather_images(images, ops.asarray(indices), PIXEL_SCALE)
+        passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
+        losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, ops.asarray(labels))
+        loss = float(np.sum(ops.to_host(losses), dtype=np.float64))
+        if not math.isfinite(loss):
+            raise TrainingError(_diverged(state, f"the loss is {loss}", learning_rate))
+        gradients = backward(ops, state.parameters, passed, dlogits)
+        optimizer = OPTIMIZERS[state.settings.optimizer]
+        state.step += 1
+        for name, gradient in gradients.items():
+            slots = {slot: state.slots[f"{name}/{slot}"] for slot in optimizer.slots}
+            optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step)
     state.parameters |= passed.updates
     state.batch += 1
     state.loss_sum += loss

@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.conv2d import IMAGE_GROUPS, sum_groups, turned_filters
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.panels import packed_panels, panel_count
@@ -31,8 +32,8 @@ def conv2d(x, filters, bias, window, pool, relu):
     """y = pool(relu(conv2d(x))), and the winners of the pooling."""
     rows, columns = window
     kh, kw, channels, maps = filters.shape
-    y = np.empty((len(x), pool.rows, pool.columns, maps), np.float32)
-    winners = np.empty(y.shape if pool.kh * pool.kw > 1 else (1, 1, 1, 1), np.uint8)
+    y = arena.empty((len(x), pool.rows, pool.columns, maps))
+    winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else (1, 1, 1, 1), np.uint8)
     each = max(1, min(pool.rows, BAND_VALUES // (columns.out * maps * pool.sh)))
     if len(x) < FEW_IMAGES:
         each = min(each, -(-pool.rows // BANDS))
@@ -107,7 +108,7 @@ def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
         return None, dfilters, dbias
     kh, kw, channels, maps = filters.shape
     panels = packed_panels(turned_filters(filters).reshape(kh * kw * maps, channels))
-    dx = np.empty(x.shape, np.float32)
+    dx = arena.empty(x.shape)
     _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx)
     return dx, dfilters, dbias
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.panels import pack_panels, packed_panels, turned
 from numbacnn.backends.cpu.updates import adam_rule, momentum_rule, sgd_rule
@@ -33,14 +34,14 @@ GRADIENT_VALUES = 24576
 def dense(x, weights, bias, relu):
     """y = x @ weights + bias, and max(0, y) where ``relu``."""
     columns = weights.shape[1]
-    return _multiply(x, weights.reshape(-1), columns, 1, bias, relu, np.empty((x.shape[0], columns), np.float32))
+    return _multiply(x, weights.reshape(-1), columns, 1, bias, relu, arena.empty((x.shape[0], columns)))
 
 
 def input_gradient(dy, weights):
     """dx = dy @ weights.T"""
     terms, columns = weights.shape
     zeros = np.zeros(terms, np.float32)
-    return _multiply(dy, weights.reshape(-1), 1, columns, zeros, False, np.empty((dy.shape[0], terms), np.float32))
+    return _multiply(dy, weights.reshape(-1), 1, columns, zeros, False, arena.empty((dy.shape[0], terms)))
 
 
 @kernel(parallel=True)
@@ -84,7 +85,7 @@ def _multiply(a, b, b_row, b_column, bias, relu, out):
 
 def weight_gradient(x, dy):
     """dW = x.T @ dy"""
-    dweights = np.empty((x.shape[1], dy.shape[1]), np.float32)
+    dweights = arena.empty((x.shape[1], dy.shape[1]))
     _meet_rows(turned(x), packed_panels(dy), len(x), GRADIENT, dweights, dweights, dweights, 0.0, 0.0, 0.0, 0.0)
     return dweights
 

@@ -33,8 +33,10 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.fourier import Kind
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.backends.cpu.panels import panel_count
 from numbacnn.backends.cpu.pooled import max_pool_cell, scatter_gradient, store_lanes
 from numbacnn.backends.cpu.transforms import fourier
 from numbacnn.backends.cpu.vectors import LANES
@@ -44,6 +46,10 @@ COMPLEX_INVERSE, REAL_INVERSE = int(Kind.COMPLEX_INVERSE), int(Kind.REAL_INVERSE
 
 SHORT_LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
 """Lengths that have short programs; the next one at or above what is needed is taken."""
+
+
+NOTHING = np.empty((1, 1, 1, 1), np.uint8)
+"""The winners of no pooling: never looked at."""
 
 
 class Saved(NamedTuple):
@@ -70,15 +76,17 @@ def conv2d(x, filters, bias, window, pool, relu):
     """y = pool(relu(conv2d(x))), and what ``conv2d_backward`` needs."""
     rows, columns = window
     ly, lx = lengths(window)
+    points = point_count(ly, lx)
     count, (kh, kw, channels, maps) = len(x), filters.shape
-    y = np.empty((count, pool.rows, pool.columns, maps), np.float32)
-    winners = np.empty(y.shape if pool.kh * pool.kw > 1 else (1, 1, 1, 1), np.uint8)
-    nothing = np.empty((1, 1, 1, 1), np.uint8)
+    y = arena.empty((count, pool.rows, pool.columns, maps))
+    winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NOTHING.shape, np.uint8)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    spectra = image_spectra(ly, lx, rows.size, columns.size)(x, x, nothing, plain, False)
-    products = filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(filters, 1)
-    out = np.empty((len(spectra), count, 2 * _padded(maps)), np.float32)
-    multiply_points(spectra, products, out)
+    spectra = arena.empty((points, count, 2 * _padded(channels)))
+    image_spectra(ly, lx, rows.size, columns.size)(x, x, NOTHING, plain, False, spectra)
+    matrices = arena.empty((points, _matrix_size(channels, maps)))
+    filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(filters, 1, matrices)
+    out = arena.empty((points, count, 2 * _padded(maps)))
+    multiply_points(spectra, matrices, out)
     image_values(ly, lx, rows.out, columns.out)(out, bias, pool, relu, y, winners)
     return y, Saved(spectra, winners)
 
@@ -88,25 +96,39 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     rows, columns = window
     ly, lx = lengths(window)
     kh, kw, channels, maps = filters.shape
-    spectra = image_spectra(ly, lx, rows.out, columns.out)(dy, y, saved.winners, pool, relu)
-    dfilters = np.empty(filters.shape, np.float32)
-    correlations = correlate_points(saved.spectra, spectra)
+    points, count = point_count(ly, lx), len(dy)
+    spectra = arena.empty((points, count, 2 * _padded(maps)))
+    image_spectra(ly, lx, rows.out, columns.out)(dy, y, saved.winners, pool, relu, spectra)
+    dfilters = arena.empty(filters.shape)
+    correlations = arena.empty((points, _padded(channels), 2 * _padded(maps)))
+    correlate_points(saved.spectra, spectra, correlations)
     filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
     dbias = _sum_first_point(spectra[0], maps)
     if not needs_dx:
         return None, dfilters, dbias
+    matrices = arena.empty((points, _matrix_size(maps, channels)))
     back = np.ascontiguousarray(filters.transpose(0, 1, 3, 2))
-    products = filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(back, -1)
-    out = np.empty((len(spectra), len(dy), 2 * _padded(channels)), np.float32)
-    multiply_points(spectra, products, out)
-    dx = np.empty(x.shape, np.float32)
+    filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(back, -1, matrices)
+    out = arena.empty((points, count, 2 * _padded(channels)))
+    multiply_points(spectra, matrices, out)
+    dx = arena.empty(x.shape)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    image_values(ly, lx, rows.size, columns.size)(out, np.zeros(channels, np.float32), plain, False, dx, saved.winners)
+    image_values(ly, lx, rows.size, columns.size)(out, np.zeros(channels, np.float32), plain, False, dx, NOTHING)
     return dx, dfilters, dbias
+
+
+def point_count(ly, lx):
+    """Points of a half spectrum that say all of it."""
+    return 2 * (ly // 2 + 1) + (lx // 2 - 1) * ly
 
 
 def _padded(channels):
     return (channels + LANES - 1) // LANES * LANES
+
+
+def _matrix_size(channels, maps):
+    """Values of one point's matrix, as panels."""
+    return panel_count.py_func(2 * _padded(maps)) * TILE_COLUMNS * 2 * _padded(channels)
 
 
 @lru_cache
@@ -117,10 +139,9 @@ def image_spectra(ly, lx, height, width):
     last = ly // 2 + 1 + inner * ly
 
     @kernel(parallel=True)
-    def images_to_spectra(x, y, winners, pool, relu):
+    def images_to_spectra(x, y, winners, pool, relu, spectra):
         count, channels = x.shape[0], x.shape[3]
-        depth = (channels + LANES - 1) // LANES * LANES
-        spectra = np.empty((last + ly // 2 + 1, count, 2 * depth), np.float32)
+        depth = spectra.shape[2] // 2
         flat = spectra.reshape(spectra.size)
         point = count * 2 * depth
         for n in prange(count):
@@ -128,17 +149,24 @@ def image_spectra(ly, lx, height, width):
             for c in range(0, channels, LANES):
                 stop = min(c + LANES, channels)
                 if stop < c + LANES:
-                    image[:] = 0
+                    for i in range(image.size):
+                        image[i] = 0
                 scatter_gradient(x[n], y[n], winners[n], pool, relu, c, stop, image, 0, width * LANES, LANES)
                 for i in range(height):
                     fourier(REAL_FORWARD, lx, 0, width, (image, i * width * LANES, LANES, 0), (half, i * row, 2 * LANES, LANES))
                 at = n * 2 * depth + c
                 fourier(REAL_FORWARD, ly, 0, height, (half, 0, row, 0), (flat, at, point, depth))
-                fourier(REAL_FORWARD, ly, 0, height, (half, (columns - 1) * 2 * LANES, row, 0), (flat, at + last * point, point, depth))
+                fourier(
+                    REAL_FORWARD,
+                    ly,
+                    0,
+                    height,
+                    (half, (columns - 1) * 2 * LANES, row, 0),
+                    (flat, at + last * point, point, depth),
+                )
                 for k in range(inner):
                     place = at + (ly // 2 + 1 + k * ly) * point
                     fourier(COMPLEX_FORWARD, ly, 0, height, (half, (k + 1) * 2 * LANES, row, LANES), (flat, place, point, depth))
-        return spectra
 
     return images_to_spectra
 
@@ -166,7 +194,14 @@ def image_values(ly, lx, height, width):
                 here = min(LANES, channels - c)
                 at = n * 2 * depth + c
                 fourier(REAL_INVERSE, ly, 0, height, (flat, at, point, depth), (half, 0, row, LANES))
-                fourier(REAL_INVERSE, ly, 0, height, (flat, at + last * point, point, depth), (half, (columns - 1) * 2 * LANES, row, LANES))
+                fourier(
+                    REAL_INVERSE,
+                    ly,
+                    0,
+                    height,
+                    (flat, at + last * point, point, depth),
+                    (half, (columns - 1) * 2 * LANES, row, LANES),
+                )
                 for k in range(inner):
                     place = at + (ly // 2 + 1 + k * ly) * point
                     fourier(COMPLEX_INVERSE, ly, 0, height, (flat, place, point, depth), (half, (k + 1) * 2 * LANES, row, LANES))
@@ -201,31 +236,36 @@ def filter_matrices(ly, lx, kh, kw, top, left):
     top, left = top % ly, left % lx
 
     @kernel(parallel=True)
-    def filters_to_matrices(filters, sign):
+    def filters_to_matrices(filters, sign, matrices):
         channels, maps = filters.shape[2], filters.shape[3]
         rows, columns_out = (channels + LANES - 1) // LANES * LANES, (maps + LANES - 1) // LANES * LANES
-        panels = (2 * columns_out + TILE_COLUMNS - 1) // TILE_COLUMNS
-        size = panels * 2 * rows * TILE_COLUMNS
-        matrices = np.zeros((points, size), np.float32)
         scale = np.float32(1 / (ly * lx))
-        for c in prange(channels):
+        for c in prange(rows):  # zeros for channels that are not there: whatever memory held, it would be multiplied
             cells, half = np.zeros(kh * kw * LANES, np.float32), np.empty(kh * row, np.float32)
             spectrum = np.empty(points * 2 * LANES, np.float32)
             for f in range(0, maps, LANES):
                 for u in range(kh):
                     for v in range(kw):
                         for lane in range(LANES):
-                            cells[(u * kw + v) * LANES + lane] = filters[u, v, c, f + lane] * scale if f + lane < maps else 0
+                            cells[(u * kw + v) * LANES + lane] = (
+                                filters[u, v, c, f + lane] * scale if c < channels and f + lane < maps else 0
+                            )
                     fourier(REAL_FORWARD, lx, left, kw, (cells, u * kw * LANES, LANES, 0), (half, u * row, 2 * LANES, LANES))
                 fourier(REAL_FORWARD, ly, top, kh, (half, 0, row, 0), (spectrum, 0, 2 * LANES, LANES))
                 end = (columns - 1) * 2 * LANES
                 fourier(REAL_FORWARD, ly, top, kh, (half, end, row, 0), (spectrum, last * 2 * LANES, 2 * LANES, LANES))
                 for k in range(inner):
                     place = (ly // 2 + 1 + k * ly) * 2 * LANES
-                    fourier(COMPLEX_FORWARD, ly, top, kh, (half, (k + 1) * 2 * LANES, row, LANES), (spectrum, place, 2 * LANES, LANES))
+                    fourier(
+                        COMPLEX_FORWARD, ly, top, kh, (half, (k + 1) * 2 * LANES, row, LANES), (spectrum, place, 2 * LANES, LANES)
+                    )
                 for p in range(points):
                     real = f // TILE_COLUMNS * 2 * rows * TILE_COLUMNS + f % TILE_COLUMNS + c * TILE_COLUMNS
-                    other = (columns_out + f) // TILE_COLUMNS * 2 * rows * TILE_COLUMNS + (columns_out + f) % TILE_COLUMNS + c * TILE_COLUMNS
+                    other = (
+                        (columns_out + f) // TILE_COLUMNS * 2 * rows * TILE_COLUMNS
+                        + (columns_out + f) % TILE_COLUMNS
+                        + c * TILE_COLUMNS
+                    )
                     down = rows * TILE_COLUMNS
                     target = matrices[p]
                     a, b = spectrum[p * 2 * LANES : p * 2 * LANES + LANES], spectrum[p * 2 * LANES + LANES : (p + 1) * 2 * LANES]
@@ -234,7 +274,6 @@ def filter_matrices(ly, lx, kh, kw, top, left):
                         target[other + down + lane] = a[lane]
                         target[other + lane] = -sign * b[lane]
                         target[real + down + lane] = sign * b[lane]
-        return matrices
 
     return filters_to_matrices
 
@@ -264,12 +303,11 @@ def multiply_points(spectra, matrices, out):
 
 
 @kernel(parallel=True)
-def correlate_points(x, dy):
+def correlate_points(x, dy, out):
     """At each point x^T dy*, summed over images: (points, channels, real and imaginary parts of the maps)."""
     points, count, depth = x.shape
     columns = dy.shape[2]
     channels, maps = depth // 2, columns // 2
-    out = np.empty((points, channels, columns), np.float32)
     a_rows = np.empty(depth, np.int64)
     for c in range(depth):
         a_rows[c] = c
@@ -294,7 +332,6 @@ def correlate_points(x, dy):
             for f in range(maps):
                 total[f] = real[f] + imaginary[maps + f]
                 total[maps + f] = imaginary[f] - real[maps + f]
-    return out
 
 
 @lru_cache
@@ -317,7 +354,14 @@ def filter_values(ly, lx, kh, kw, top, left):
             for f in range(0, maps, LANES):
                 at = c * 2 * depth + f
                 fourier(REAL_INVERSE, ly, top, kh, (flat, at, point, depth), (half, 0, row, LANES))
-                fourier(REAL_INVERSE, ly, top, kh, (flat, at + last * point, point, depth), (half, (columns - 1) * 2 * LANES, row, LANES))
+                fourier(
+                    REAL_INVERSE,
+                    ly,
+                    top,
+                    kh,
+                    (flat, at + last * point, point, depth),
+                    (half, (columns - 1) * 2 * LANES, row, LANES),
+                )
                 for k in range(inner):
                     place = at + (ly // 2 + 1 + k * ly) * point
                     fourier(COMPLEX_INVERSE, ly, top, kh, (flat, place, point, depth), (half, (k + 1) * 2 * LANES, row, LANES))

@@ -1,6 +1,7 @@
 """The CPU device: NumPy arrays and the kernels of this folder."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ from numbacnn.backends.cpu import (
     dense_tiled,
     dropout,
     elementwise,
+    frequency,
     pool2d,
     updates,
 )
 from numbacnn.backends.cpu import softmax_cross_entropy as loss
+from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.choice import choose
 from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
 from numbacnn.ops import Array, ConvBlock, DropoutKey, Ops, Product
 from numbacnn.shapes import Window2D
@@ -27,6 +31,12 @@ class CpuOps(Ops):
     """Every op on the CPU, on as many threads as Numba was given."""
 
     name = "cpu"
+
+    def __init__(self, exact_conv: bool = False):
+        self.exact_conv = exact_conv
+
+    def step(self) -> AbstractContextManager[None]:
+        return arena.reused()
 
     def asarray(self, host: Any) -> Array:
         # Writeable too: Numba would compile every kernel once more for arrays that are not.
@@ -70,8 +80,9 @@ class CpuOps(Ops):
             return pooled, (saved, winners)
         bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
         pool = pool_of(block.window, block.pool)
-        y, winners = conv2d_tiled.conv2d(x, kernel, bias, block.window, pool, block.relu)
-        return y, (x, y, winners, pool)
+        algorithm = self._algorithm(x, kernel, block.window)
+        y, saved = algorithm.conv2d(x, kernel, bias, block.window, pool, block.relu)
+        return y, (algorithm, x, y, saved, pool)
 
     def conv2d_block_backward(
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
@@ -82,8 +93,14 @@ class CpuOps(Ops):
             saved, winners = saved
             dy = self.max_pool2d_backward(dy, winners, block.pool)
             block = block._replace(pool=None)
-        x, y, winners, pool = saved
-        return conv2d_tiled.conv2d_backward(x, kernel, y, winners, dy, block.window, pool, block.relu, needs_dx)
+        algorithm, x, y, saved, pool = saved
+        return algorithm.conv2d_backward(x, kernel, y, saved, dy, block.window, pool, block.relu, needs_dx)
+
+    def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> Any:
+        """The module that does a convolution of these shapes: by the shapes alone, so that the same seed gives the same bits."""
+        if self.exact_conv or choose(len(x), window, *kernel.shape[2:]) == "direct":
+            return conv2d_tiled
+        return frequency
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         bias = np.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias

@@ -5,12 +5,12 @@ A panel is read from its first value to its last, so it streams; a row of a wide
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS
 from numbacnn.backends.cpu.vectors import LANES, Vectors, data_of, index, intrinsic
 
@@ -117,28 +117,40 @@ def _lanes(chosen: list[int]) -> Any:
     return ir.Constant(ir.VectorType(ir.IntType(32), LANES), chosen)
 
 
-@kernel(parallel=True)
 def packed_panels(b):
-    """A matrix (rows, columns) as a flat array of panels, one panel a task."""
+    """A matrix (rows, columns) as a flat array of panels."""
     rows, columns = b.shape
-    packed = np.empty(panel_count(columns) * rows * TILE_COLUMNS, b.dtype)
+    packed = arena.empty((panel_count.py_func(columns) * rows * TILE_COLUMNS,))
+    _pack(b, packed)
+    return packed
+
+
+@kernel(parallel=True)
+def _pack(b, packed):
+    """A panel a task."""
+    rows, columns = b.shape
     flat = b.reshape(rows * columns)
     for p in prange(panel_count(columns)):
         first = p * TILE_COLUMNS
         part = packed[p * rows * TILE_COLUMNS : (p + 1) * rows * TILE_COLUMNS]
         pack_panels(flat, first, columns, 1, rows, min(TILE_COLUMNS, columns - first), part)
-    return packed
 
 
-@kernel(parallel=True)
 def turned(x):
     """The transpose of a matrix (rows, columns): (columns, rows padded with zeros to a multiple of LANES)."""
     rows, columns = x.shape
-    length = (rows + LANES - 1) // LANES * LANES
-    out = np.empty((columns, length), x.dtype)
+    out = arena.empty((columns, (rows + LANES - 1) // LANES * LANES))
+    _turn(x, out)
+    return out
+
+
+@kernel(parallel=True)
+def _turn(x, out):
+    """LANES columns a task."""
+    rows, columns = x.shape
+    length = out.shape[1]
     flat, out_flat = x.reshape(rows * columns), out.reshape(columns * length)
     for task in prange((columns + LANES - 1) // LANES):
         i = task * LANES
         for j in range(0, rows, LANES):
             transpose_block((flat, j * columns + i, columns), (out_flat, i * length + j, length), (columns - i, rows - j))
-    return out
