@@ -125,13 +125,14 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
     groups = max(min(IMAGE_GROUPS, count), 1)
     parts = np.zeros((groups, taps * maps), x.dtype)
     bias_parts = np.zeros((groups, maps), x.dtype)
+    dy_flat, y_flat, winners_flat = dy.reshape(dy.size), y.reshape(y.size), winners.reshape(winners.size)
     for group in prange(groups):
         padded = np.zeros(((rows.out - 1) * rows.stride + rows.kernel) * line, x.dtype)
         dz = np.zeros(rows.out * columns.out * depth, x.dtype)
         part = parts[group]
         for n in range(group * count // groups, (group + 1) * count // groups):
             _copy_lines(x[n], -rows.pad_before, columns.pad_before, line, padded)
-            scatter_gradient(dy[n], y[n], winners[n], pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
+            scatter_gradient(dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
             for f in range(0, maps, TILE_COLUMNS):
                 for m in range(0, taps, TILE_ROWS):
                     multiply_tile(
@@ -168,10 +169,13 @@ def _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx):
     start = above * line + before * maps
     offsets = _patch_offsets(height, width, line, maps)
     pixels, run = height * width, columns.kernel * maps
+    dy_flat, y_flat, winners_flat = dy.reshape(dy.size), y.reshape(y.size), winners.reshape(winners.size)
     for n in prange(count):
         spread = np.zeros(lines * line, dx.dtype)
         corner = (above + top) * line + (before + left) * maps
-        scatter_gradient(dy[n], y[n], winners[n], pool, relu, 0, maps, spread, corner, rows.stride * line, columns.stride * maps)
+        scatter_gradient(
+            dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, spread, corner, rows.stride * line, columns.stride * maps
+        )
         out = dx[n].reshape(pixels * channels)
         zeros = np.zeros(channels, dx.dtype)
         for c in range(0, channels, TILE_COLUMNS):

@@ -48,6 +48,9 @@ SHORT_LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
 """Lengths that have short programs; the next one at or above what is needed is taken."""
 
 
+LINE = 16
+"""float32 values in a cache line."""
+
 NOTHING = np.empty((1, 1, 1, 1), np.uint8)
 """The winners of no pooling: never looked at."""
 
@@ -81,12 +84,12 @@ def conv2d(x, filters, bias, window, pool, relu):
     y = arena.empty((count, pool.rows, pool.columns, maps))
     winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NOTHING.shape, np.uint8)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    spectra = arena.empty((points, count, 2 * _padded(channels)))
+    spectra = arena.empty((points, _apart(count * 2 * _padded(channels))))
     image_spectra(ly, lx, rows.size, columns.size)(x, x, NOTHING, plain, False, spectra)
     matrices = arena.empty((points, _matrix_size(channels, maps)))
     filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(filters, 1, matrices)
-    out = arena.empty((points, count, 2 * _padded(maps)))
-    multiply_points(spectra, matrices, out)
+    out = arena.empty((points, _apart(count * 2 * _padded(maps))))
+    multiply_points(spectra, matrices, out, count, 2 * _padded(channels), 2 * _padded(maps))
     image_values(ly, lx, rows.out, columns.out)(out, bias, pool, relu, y, winners)
     return y, Saved(spectra, winners)
 
@@ -97,20 +100,20 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     ly, lx = lengths(window)
     kh, kw, channels, maps = filters.shape
     points, count = point_count(ly, lx), len(dy)
-    spectra = arena.empty((points, count, 2 * _padded(maps)))
+    spectra = arena.empty((points, _apart(count * 2 * _padded(maps))))
     image_spectra(ly, lx, rows.out, columns.out)(dy, y, saved.winners, pool, relu, spectra)
     dfilters = arena.empty(filters.shape)
-    correlations = arena.empty((points, _padded(channels), 2 * _padded(maps)))
-    correlate_points(saved.spectra, spectra, correlations)
+    correlations = arena.empty((points, _apart(_padded(channels) * 2 * _padded(maps))))
+    correlate_points(saved.spectra, spectra, correlations, count, 2 * _padded(channels), 2 * _padded(maps))
     filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
-    dbias = _sum_first_point(spectra[0], maps)
+    dbias = _sum_first_point(spectra[0, : count * 2 * _padded(maps)].reshape(count, -1), maps)
     if not needs_dx:
         return None, dfilters, dbias
     matrices = arena.empty((points, _matrix_size(maps, channels)))
     back = np.ascontiguousarray(filters.transpose(0, 1, 3, 2))
     filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(back, -1, matrices)
-    out = arena.empty((points, count, 2 * _padded(channels)))
-    multiply_points(spectra, matrices, out)
+    out = arena.empty((points, _apart(count * 2 * _padded(channels))))
+    multiply_points(spectra, matrices, out, count, 2 * _padded(maps), 2 * _padded(channels))
     dx = arena.empty(x.shape)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
     image_values(ly, lx, rows.size, columns.size)(out, np.zeros(channels, np.float32), plain, False, dx, NOTHING)
@@ -128,7 +131,16 @@ def _padded(channels):
 
 def _matrix_size(channels, maps):
     """Values of one point's matrix, as panels."""
-    return panel_count.py_func(2 * _padded(maps)) * TILE_COLUMNS * 2 * _padded(channels)
+    return _apart(panel_count.py_func(2 * _padded(maps)) * TILE_COLUMNS * 2 * _padded(channels))
+
+
+def _apart(values):
+    """The distance of points, at least ``values``: an odd number of cache lines.
+
+    A transform touches the same place of every point in turn. At a distance with many factors of 2 all these would compete for the
+    few lines of a cache that such addresses map to.
+    """
+    return (-(-values // LINE) | 1) * LINE
 
 
 @lru_cache
@@ -141,9 +153,9 @@ def image_spectra(ly, lx, height, width):
     @kernel(parallel=True)
     def images_to_spectra(x, y, winners, pool, relu, spectra):
         count, channels = x.shape[0], x.shape[3]
-        depth = spectra.shape[2] // 2
-        flat = spectra.reshape(spectra.size)
-        point = count * 2 * depth
+        depth = (channels + LANES - 1) // LANES * LANES
+        flat, point = spectra.reshape(spectra.size), spectra.shape[1]
+        x_flat, y_flat, winners_flat = x.reshape(x.size), y.reshape(y.size), winners.reshape(winners.size)
         for n in prange(count):
             image, half = np.zeros(height * width * LANES, np.float32), np.empty(height * row, np.float32)
             for c in range(0, channels, LANES):
@@ -151,7 +163,7 @@ def image_spectra(ly, lx, height, width):
                 if stop < c + LANES:
                     for i in range(image.size):
                         image[i] = 0
-                scatter_gradient(x[n], y[n], winners[n], pool, relu, c, stop, image, 0, width * LANES, LANES)
+                scatter_gradient(x_flat, y_flat, winners_flat, n, channels, pool, relu, c, stop, image, 0, width * LANES, LANES)
                 for i in range(height):
                     fourier(REAL_FORWARD, lx, 0, width, (image, i * width * LANES, LANES, 0), (half, i * row, 2 * LANES, LANES))
                 at = n * 2 * depth + c
@@ -181,9 +193,8 @@ def image_values(ly, lx, height, width):
     @kernel(parallel=True)
     def spectra_to_images(spectra, bias, pool, relu, y, winners):
         count, channels = y.shape[0], y.shape[3]
-        depth = spectra.shape[2] // 2
-        flat = spectra.reshape(spectra.size)
-        point = count * 2 * depth
+        depth = (channels + LANES - 1) // LANES * LANES
+        flat, point = spectra.reshape(spectra.size), spectra.shape[1]
         alone = pool.kh * pool.kw == 1
         y_flat, winners_flat = y.reshape(y.size), winners.reshape(winners.size)
         for n in prange(count):
@@ -279,48 +290,44 @@ def filter_matrices(ly, lx, kh, kw, top, left):
 
 
 @kernel(parallel=True)
-def multiply_points(spectra, matrices, out):
-    """out[p] = spectra[p] @ matrices[p], a point a task."""
-    points, count, depth = spectra.shape
-    columns = out.shape[2]
+def multiply_points(spectra, matrices, out, count, depth, columns):
+    """out[p] = spectra[p] @ matrices[p], a point a task: (count, depth) times (depth, columns)."""
     a_rows = np.empty(count, np.int64)
     for n in range(count):
         a_rows[n] = n * depth
     zeros = np.zeros(TILE_COLUMNS, np.float32)
     a, b, y = spectra.reshape(spectra.size), matrices.reshape(matrices.size), out.reshape(out.size)
-    for p in prange(points):
+    for p in prange(spectra.shape[0]):
         for f in range(0, columns, TILE_COLUMNS):
             for n in range(0, count, TILE_ROWS):
                 multiply_tile(
-                    (a, a_rows, n, p * count * depth, 0, 1),
+                    (a, a_rows, n, p * spectra.shape[1], 0, 1),
                     (b, p * matrices.shape[1] + f * depth, 0, TILE_COLUMNS),
                     (1, depth),
                     (zeros, 0, 0),
-                    (y, (p * count + n) * columns + f, columns),
+                    (y, p * out.shape[1] + n * columns + f, columns),
                     (min(TILE_ROWS, count - n), min(TILE_COLUMNS, columns - f)),
                     False,
                 )
 
 
 @kernel(parallel=True)
-def correlate_points(x, dy, out):
-    """At each point x^T dy*, summed over images: (points, channels, real and imaginary parts of the maps)."""
-    points, count, depth = x.shape
-    columns = dy.shape[2]
+def correlate_points(x, dy, out, count, depth, columns):
+    """out[p, c] = x[p]^T dy*[p], summed over images: for each channel the real, then the imaginary parts of the maps."""
     channels, maps = depth // 2, columns // 2
     a_rows = np.empty(depth, np.int64)
     for c in range(depth):
         a_rows[c] = c
     zeros = np.zeros(TILE_COLUMNS, np.float32)
     a, b = x.reshape(x.size), dy.reshape(dy.size)
-    for p in prange(points):
+    for p in prange(x.shape[0]):
         parts = np.empty((depth, columns), np.float32)
         flat = parts.reshape(parts.size)
         for f in range(0, columns, TILE_COLUMNS):
             for c in range(0, depth, TILE_ROWS):
                 multiply_tile(
-                    (a, a_rows, c, p * count * depth, 0, depth),
-                    (b, p * count * columns + f, 0, columns),
+                    (a, a_rows, c, p * x.shape[1], 0, depth),
+                    (b, p * dy.shape[1] + f, 0, columns),
                     (1, count),
                     (zeros, 0, 0),
                     (flat, c * columns + f, columns),
@@ -328,7 +335,8 @@ def correlate_points(x, dy, out):
                     False,
                 )
         for c in range(channels):
-            real, imaginary, total = parts[c], parts[channels + c], out[p, c]
+            real, imaginary = parts[c], parts[channels + c]
+            total = out[p, c * columns : (c + 1) * columns]
             for f in range(maps):
                 total[f] = real[f] + imaginary[maps + f]
                 total[maps + f] = imaginary[f] - real[maps + f]
@@ -346,8 +354,7 @@ def filter_values(ly, lx, kh, kw, top, left):
     def spectra_to_filters(spectra, filters):
         channels, maps = filters.shape[2], filters.shape[3]
         flat = spectra.reshape(spectra.size)
-        depth = spectra.shape[2] // 2
-        point = spectra.shape[1] * 2 * depth
+        depth, point = (maps + LANES - 1) // LANES * LANES, spectra.shape[1]
         scale = np.float32(1 / (ly * lx))
         for c in prange(channels):
             cells, half = np.empty(kh * kw * LANES, np.float32), np.empty(kh * row, np.float32)

@@ -135,25 +135,76 @@ def store_lanes(typing_context: Any, z: Any, y: Any, channels: Any, relu: Any) -
 
 
 @kernel(inline=True, fast_math=False)
-def scatter_gradient(dy, y, winners, pool, relu, first, stop, target, at, row_step, column_step):
+def scatter_gradient(dy, y, winners, n, channels, pool, relu, first, stop, target, at, row_step, column_step):
     """target[at + i*row_step + j*column_step + f - first] = the gradient of cell (i, j, f) before ReLU and pooling, f in first...stop.
 
-    dy, y and winners are of one image; target is flat. Cells that no window looked at are not written.
+    dy, y, winners and target are flat; ``n`` is the image. Cells that no window looked at are not written.
     """
-    zero = dy.dtype.type(0)
     for p in range(pool.rows):
         for q in range(pool.columns):
-            gradient, out = dy[p, q, first:stop], y[p, q, first:stop]
+            place = ((n * pool.rows + p) * pool.columns + q) * channels
             corner = at + p * pool.sh * row_step + q * pool.sw * column_step
-            if pool.kh * pool.kw == 1:
-                cells = target[corner : corner + stop - first]
-                for f in range(cells.shape[0]):
-                    cells[f] = gradient[f] if not relu or out[f] > zero else zero
+            for f in range(first, stop, LANES):
+                goal = (target, corner + f - first, row_step, column_step)
+                scatter_cell(dy, y, winners, place + f, stop - f, (pool.kh, pool.kw), goal, relu)
+
+
+@intrinsic
+def scatter_cell(
+    typing_context: Any, dy: Any, y: Any, winners: Any, at: Any, channels: Any, size: Any, target: Any, relu: Any
+) -> Any:
+    """Undo ``max_pool_cell``: the gradient goes to the cell that won, zeros to the others. A window of one cell has no winner.
+
+    Args:
+        dy, y, winners, at: flat arrays, float32, float32 and uint8, and the place in all of them.
+        channels: how many there are from here on; only the first LANES of them are looked at.
+        size: (rows, columns) of the window.
+        target: (flat array, place of the first cell, distance of rows, distance of columns).
+        relu: whether no gradient passes where y is not positive.
+    """
+    return types.void(dy, y, winners, types.int64, types.int64, size, target, types.boolean), _emit_scatter_cell
+
+
+def _emit_scatter_cell(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    vectors = Vectors(builder)
+    dy, y, winners = (builder.gep(data_of(context, builder, signature.args[i], arguments[i]), [arguments[3]]) for i in range(3))
+    kh, kw = cgutils.unpack_tuple(builder, arguments[5])
+    array, place, row_step, column_step = cgutils.unpack_tuple(builder, arguments[6])
+    target = builder.gep(data_of(context, builder, signature.args[6][0], array), [place])
+    cells, byte_type = ir.VectorType(ir.IntType(32), LANES), ir.VectorType(ir.IntType(8), LANES)
+    zero = vectors.constant(0.0)
+
+    def scatter(mask: Any) -> None:
+        def write(value: Any, to: Any) -> None:
+            if mask is None:
+                vectors.store(value, to)
             else:
-                winner = winners[p, q, first:stop]
-                for cell in range(pool.kh * pool.kw):
-                    u = cell // pool.kw
-                    start = corner + u * row_step + (cell - u * pool.kw) * column_step
-                    cells = target[start : start + stop - first]
-                    for f in range(cells.shape[0]):
-                        cells[f] = gradient[f] if winner[f] == cell and (not relu or out[f] > zero) else zero
+                vectors.store_masked(value, to, mask)
+
+        gradient, output = (vectors.load(each) if mask is None else vectors.load_masked(each, mask) for each in (dy, y))
+        passes = builder.or_(vectors.broadcast(builder.not_(relu)), builder.fcmp_ordered(">", output, zero))
+        gradient = builder.select(passes, gradient, zero)
+        one_cell = builder.icmp_signed("==", builder.mul(kh, kw), index(1))
+        with builder.if_else(one_cell) as (plain, pooled):
+            with plain:
+                write(gradient, target)
+            with pooled:
+                if mask is None:
+                    won = builder.load(builder.bitcast(winners, byte_type.as_pointer()))
+                    won.align = 1
+                else:
+                    won = vectors.load_bytes_masked(winners, mask)
+                winner = builder.zext(won, cells)
+                with cgutils.for_range(builder, kh, intp=INDEX) as row, cgutils.for_range(builder, kw, intp=INDEX) as column:
+                    offset = builder.add(builder.mul(row.index, row_step), builder.mul(column.index, column_step))
+                    cell = builder.trunc(builder.add(builder.mul(row.index, kw), column.index), ir.IntType(32))
+                    here = builder.icmp_signed("==", winner, vectors.broadcast(cell))
+                    write(builder.select(here, gradient, zero), builder.gep(target, [offset]))
+
+    relu = arguments[7]
+    with builder.if_else(builder.icmp_signed(">=", arguments[4], index(LANES)), likely=True) as (whole, part):
+        with whole:
+            scatter(None)
+        with part:
+            scatter(vectors.mask(arguments[4]))
+    return context.get_dummy_value()

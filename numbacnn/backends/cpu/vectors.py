@@ -87,6 +87,11 @@ class Vectors:
         """Like ``load``, with zeros where the mask is false: memory is not touched there."""
         return self._masked("load", self.type, "f32", pointer, mask, self.constant(0.0))
 
+    def load_bytes_masked(self, pointer: Any, mask: Any) -> Any:
+        """The same for bytes."""
+        bytes_type = ir.VectorType(ir.IntType(8), LANES)
+        return self._masked("load", bytes_type, "i8", pointer, mask, ir.Constant(bytes_type, [0] * LANES))
+
     def store_masked(self, value: Any, pointer: Any, mask: Any) -> None:
         """Like ``store``, where the mask is true; of floats or bytes."""
         kind = "f32" if value.type == self.type else "i8"
