@@ -7,9 +7,9 @@
         --torch-python .venv-torch/bin/python --keras-python .venv-keras/bin/python --onnxruntime-python .venv-onnxruntime/bin/python
 
 Live processes take turns: in each round every one does the same work once, after calls that are not timed, while the others are
-stopped (SIGSTOP), so that no idle thread spins. Each entry of a round is the median of its steps; a ratio is taken within each round, and
-its median, least and greatest are printed. All use the same number of threads. Every peer is given numbacnn's weights first, and its
-logits have to agree with numbacnn's.
+stopped (SIGSTOP), so that no idle thread spins; how threads wait is left to each framework. A round's figure is the median of its
+steps; a ratio is taken within each round, and its median, least and greatest are printed. All use the same number of threads. Every
+peer is given numbacnn's weights first, and its logits have to agree with numbacnn's.
 
 Where frameworks differ in what they have to do, the peer has the advantage: PyTorch, Keras and ONNX Runtime are given float32 images in
 the layout they like, numbacnn converts uint8 images within the time that is measured, and counts its accuracy too.
@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,9 +46,9 @@ QUICK_LIMIT = 500
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     options = parse(arguments)
-    console = Console(soft_wrap=True, width=160 if not sys.stdout.isatty() else None)
+    console = Console(soft_wrap=True, width=200 if not sys.stdout.isatty() else None)
     progress = Console(stderr=True)
-    pythons = {OURS: sys.executable} | {name: getattr(options, f"{name}_python") for name in PEERS if name != OURS}
+    pythons = {OURS: sys.executable} | {name: located(getattr(options, f"{name}_python")) for name in PEERS if name != OURS}
     missing = {name: advice(name) for name in options.peers if not installed(pythons[name], PEERS[name].modules)}
     pythons = {name: python for name, python in pythons.items() if name in options.peers and name not in missing}
     machine = describe_machine()
@@ -227,6 +228,11 @@ class Bench:
             if entry.variant == COLD:
                 kernels.mkdir()
             return run_whole(command, environment(entry.threads, NUMBA_CACHE_DIR=str(kernels)), Path(output))
+
+
+def located(python: str) -> str:
+    """The absolute path of an interpreter: whole runs start in another folder. Links stay, for they are what makes an environment."""
+    return os.path.abspath(shutil.which(python) or python)
 
 
 def installed(python: str, modules: tuple[str, ...]) -> bool:

@@ -22,6 +22,9 @@ from works import (
     Work,
 )
 
+LEFT_OUT = "left out"
+"""The reason for what was not asked for."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -135,12 +138,15 @@ def _memory_verdicts(results: dict[str, Result], full_data: bool) -> list[Verdic
         return [_unmeasured(name, goal, result, reason) for name, goal in zip(names, goals, strict=True)]
     assert result is not None
     most = max(ours)
-    first = Verdict(names[0], memory(most), "", "", goals[0], most <= MEMORY_TARGET)
+    each = ", ".join(
+        f"{memory(max(entry.peak_bytes))} {entry.variant.split()[0]}" for entry in result.entries if entry.peer == OURS
+    )
+    first = Verdict(names[0], each, "", "", goals[0], most <= MEMORY_TARGET)
     theirs = [(min(entry.peak_bytes), label(entry)) for entry in result.entries if entry.peer != OURS and entry.peak_bytes]
     if not theirs:
         return [first, _unmeasured(names[1], goals[1], result, "no peer was measured")]
     least, who = min(theirs)
-    return [first, Verdict(names[1], memory(most), f"{memory(least)} {who}", f"{most / least:.2f}", goals[1], most < least)]
+    return [first, Verdict(names[1], each, f"{memory(least)} {who}", f"{most / least:.2f}", goals[1], most < least)]
 
 
 def _fast_verdict(results: dict[str, Result], full_data: bool) -> Verdict:
@@ -157,7 +163,7 @@ def _fast_verdict(results: dict[str, Result], full_data: bool) -> Verdict:
 
 def _unmeasured(name: str, goal: str, result: Result | None, reason: str = "") -> Verdict:
     if not reason:
-        reason = "left out" if result is None else result.skipped or "; ".join(why for *_, why in result.failed) or "not measured"
+        reason = LEFT_OUT if result is None else result.skipped or "; ".join(why for *_, why in result.failed) or "not measured"
     return Verdict(name, "", "", "", goal, None, reason)
 
 
@@ -205,12 +211,14 @@ def print_verdicts(console: Console, lines: list[Verdict]) -> None:
     """The table of targets."""
     rows = _table("targets", "", "numbacnn", "best of the peer", "ratio", "target", "")
     for line in lines:
-        state = "not measured" if line.met is None else "met" if line.met else "NOT met"
+        state = (
+            line.reason if line.reason == LEFT_OUT else "not measured" if line.met is None else "met" if line.met else "NOT met"
+        )
         rows.add_row(line.name, line.ours, line.best_peer, line.ratio, line.target, state)
     console.print()
     console.print(rows)
     for line in lines:
-        if line.met is None:
+        if line.met is None and line.reason != LEFT_OUT:
             console.print(f"  {line.name}: {line.reason}", markup=False, highlight=False)
 
 

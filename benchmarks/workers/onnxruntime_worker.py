@@ -83,7 +83,7 @@ def build(network: Network, parameters: dict[str, np.ndarray]) -> onnx.ModelProt
     graph = helper.make_graph(
         nodes, "network",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", channels, height, width])],
-        [helper.make_tensor_value_info(last, TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, ["n", network.layers[-1]["units"]])],
         [numpy_helper.from_array(array, name) for name, array in parameters.items()],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
