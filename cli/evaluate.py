@@ -25,7 +25,14 @@ from numbacnn.network import predict, to_device
 @options.computing
 @options.reporting
 def evaluate(
-    model: Path | None, dataset: str, data_dir: Path, test_limit: int | None, device: str, threads: int | None, output_format: str
+    model: Path | None,
+    dataset: str,
+    data_dir: Path,
+    test_limit: int | None,
+    device: str,
+    threads: int | None,
+    exact_conv: bool,
+    output_format: str,
 ) -> None:
     """Measure a trained network on the test images: accuracy, each class, and the confusion matrix.
 
@@ -35,7 +42,7 @@ def evaluate(
     """
     path = trained_model(model)
     network = load_network(path)
-    ops = get_ops(device, threads)
+    ops = get_ops(device, threads, exact_conv=exact_conv)
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
         data = load_dataset(dataset, data_dir, train_limit=0, test_limit=test_limit, progress=DownloadView(), notice=notice)
         if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:

@@ -55,6 +55,11 @@ threads = click.option(
     help="CPU threads; as many as the machine grants by default. Changes no result.",
 )  # fmt: skip
 
+exact_conv = click.option(
+    "--exact-conv", is_flag=True,
+    help="Sum convolutions directly, without transforms: slower, and equal to about seven digits.",
+)  # fmt: skip
+
 trained_model = click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -74,6 +79,6 @@ def combine(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-computing = combine(device, threads)
+computing = combine(device, threads, exact_conv)
 reporting = combine(output_format, debug)
 labelled_images = combine(dataset, data_dir)

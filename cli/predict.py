@@ -39,7 +39,14 @@ PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".w
 @options.computing
 @options.reporting
 def predict(
-    files: tuple[str, ...], model: Path | None, top: int, invert: Any, device: str, threads: int | None, output_format: str
+    files: tuple[str, ...],
+    model: Path | None,
+    top: int,
+    invert: Any,
+    device: str,
+    threads: int | None,
+    exact_conv: bool,
+    output_format: str,
 ) -> int:
     """Read digits from pictures: files, folders, or - for stdin.
 
@@ -54,7 +61,7 @@ def predict(
     height, width, channels = network.graph.input_shape
     if channels != 1:
         raise ModelError(f"{path}: takes images of {channels} channels; pictures are read as grey. Choose another --model")
-    ops = get_ops(device, threads)
+    ops = get_ops(device, threads, exact_conv=exact_conv)
     results = [_read(name, source, invert, (height, width)) for name, source in _sources(files)]
     pictures = [result for result in results if isinstance(result, Picture)]
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):

@@ -33,19 +33,27 @@ class InputShape(click.ParamType):
     default=1,
     show_default=True,
     metavar="N",
-    help="Images in a batch, for the memory column.",
+    help="Images in a batch, for the memory column and the plan.",
 )
+@click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes it, for this batch size.")
 @options.reporting
-def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, output_format: str) -> None:
+def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, with_plan: bool, output_format: str) -> None:
     """Trace the shapes, parameters and cost of a network.
 
     MODEL is the name of a preset, a .toml model file, or a trained .safetensors file.
 
+    \b
     Example: numbacnn shapes cnn --batch-size 100
+             numbacnn shapes cnn --batch-size 100 --plan
     """
     graph = read_model(model).graph
     if input_shape is not None:
         graph = Graph(graph.name, input_shape, graph.nodes)
+    if with_plan:
+        from numbacnn_cli.plans import show_plan  # needs numba, to know the CPU
+
+        show_plan(graph, batch_size, output_format)
+        return
     summary = summarise(graph, batch_size)
     if output_format == "json":
         from numbacnn_cli.console import print_json

@@ -34,6 +34,7 @@ from numbacnn.training import train as train_events
 from numbacnn.training.run_folder import RunFolder
 
 EARLY_STOP_VALIDATION = 0.1
+STARTED_WITH = ("model", "dataset", "train_limit", "test_limit", "exact_conv")
 SETTINGS_OPTIONS = ("batch_size", "optimizer", "learning_rate", "schedule", "lr_decay", "seed", "validation", "early_stop")
 
 
@@ -95,7 +96,7 @@ def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -
     explicit = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     source = read_model(given["model"]) if not (given["resume"] and given["output"]) else None
     folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")  # type: ignore[union-attr]
-    ops = get_ops(given["device"], given["threads"])
+    ops = get_ops(given["device"], given["threads"], exact_conv=given["exact_conv"])
     if given["device"] == "auto":
         notice(f"--device auto: using {ops.name}.")
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
@@ -119,7 +120,7 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -
         early_stop=given["early_stop"],
     )
     folder.prepare()
-    about = {name: given[name] for name in ("model", "dataset", "train_limit", "test_limit")}
+    about = {name: given[name] for name in STARTED_WITH}
     dataset = _load(about, given["data_dir"])
     check_fit(source.graph, dataset)
     state = new_state(source.graph, settings, ops)
@@ -144,8 +145,8 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
     """A run taken up again: its own settings count, and what the command line asks for must agree with them."""
     state, about = folder.resume(ops)
     folder.prepare()
-    started_with = {**about, **state.settings.to_dict()}
-    for name in sorted(explicit & {"model", "dataset", "train_limit", "test_limit", *SETTINGS_OPTIONS}):
+    started_with = {"exact_conv": False, **about, **state.settings.to_dict()}
+    for name in sorted(explicit & {*STARTED_WITH, *SETTINGS_OPTIONS}):
         if given[name] != started_with[name]:
             flag = "--" + name.replace("_", "-")
             raise CheckpointError(
@@ -161,6 +162,8 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
         raise CheckpointError(
             f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with"
         )
+    if about.get("exact_conv"):
+        ops = get_ops(given["device"], given["threads"], exact_conv=True)
     notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
     return Run(state, dataset, ops, folder, about, given["data_dir"], ops.name, _thread_count(given["threads"]))
 

@@ -14,13 +14,14 @@ DEVICES = ("cpu", "cuda", "auto")
 MOST_THREADS = 1024
 
 
-def get_ops(device: str = "cpu", threads: int | None = None) -> Ops:
+def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool = False) -> Ops:
     """The ops of a device.
 
     Args:
         device: ``"cpu"``, ``"cuda"`` or ``"auto"`` (the fastest one that works).
         threads: CPU threads; None for what this process uses already, which is as many as the machine grants unless it was told
             otherwise. Does not change any result.
+        exact_conv: sum every convolution directly, even where another way is faster. Results agree to about seven digits.
 
     Raises:
         DeviceError: the device cannot be used; never another one silently in its place.
@@ -32,7 +33,14 @@ def get_ops(device: str = "cpu", threads: int | None = None) -> Ops:
     _start_threads(threads)
     from numbacnn.backends.cpu.ops import CpuOps  # after the number of threads is settled: Numba reads it once, when imported
 
-    return CpuOps()
+    return CpuOps(exact_conv)
+
+
+def vector_unit() -> tuple[str, int]:
+    """The vector instructions that kernels are compiled for, and how many float32 values one of them takes."""
+    from numbacnn.backends.cpu.vectors import VECTOR_UNIT
+
+    return VECTOR_UNIT.name, VECTOR_UNIT.lanes
 
 
 def why_not_cuda() -> str:

@@ -11,7 +11,7 @@ from numba import prange
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
-from numbacnn.backends.cpu.panels import pack_panels, packed_panels, turned
+from numbacnn.backends.cpu.panels import pack_panels, packed_panels
 from numbacnn.backends.cpu.updates import adam_rule, momentum_rule, sgd_rule
 
 DEPTH = 256
@@ -20,20 +20,28 @@ DEPTH = 256
 GROUP = 4
 """Panels that a task packs at a time: with DEPTH rows, an eighth of the second-level cache."""
 
-FEW_GROUPS, ROWS_EACH = 8, 8 * TILE_ROWS
-"""With fewer groups of columns than this, tasks divide the rows too: by a fixed number, so that threads cannot change the result."""
+FEW_GROUPS, ROW_PARTS = 8, 4
+"""With fewer groups of columns than this, tasks divide the rows too: into a fixed number of parts, whatever the number of threads."""
+
+FEW_ROWS = 3
+"""Up to so many rows, weights are read where they lie: to pack them would cost more than to use them."""
+
+TERM_PARTS = 8
+"""Into so many parts the sum is cut then, for there to be work for all threads; they are added up in their order."""
 
 
 GRADIENT, SGD, MOMENTUM, ADAM = range(4)
 """What ``_meet_rows`` does with the gradient of its rows: write it down, or update the weights at once."""
 
-GRADIENT_VALUES = 24576
-"""Values of the gradient that a task holds: what it reads next to them still fits the second-level cache."""
+GRADIENT_VALUES, MOST_ROWS = 24576, 8 * TILE_ROWS
+"""Values of the gradient that a task holds, at most, and rows: what it reads next to them still fits the second-level cache."""
 
 
 def dense(x, weights, bias, relu):
     """y = x @ weights + bias, and max(0, y) where ``relu``."""
     columns = weights.shape[1]
+    if len(x) <= FEW_ROWS:
+        return _multiply_few(x, weights, bias, relu, arena.empty((x.shape[0], columns)))
     return _multiply(x, weights.reshape(-1), columns, 1, bias, relu, arena.empty((x.shape[0], columns)))
 
 
@@ -51,8 +59,9 @@ def _multiply(a, b, b_row, b_column, bias, relu, out):
     columns = out.shape[1]
     group_columns = GROUP * TILE_COLUMNS
     groups = (columns + group_columns - 1) // group_columns
-    each = rows if groups >= FEW_GROUPS else ROWS_EACH
-    parts = (rows + each - 1) // each
+    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    parts = 1 if groups >= FEW_GROUPS else min(ROW_PARTS, max(tiles, 1))
+    each = (tiles + parts - 1) // parts * TILE_ROWS
     blocks = (terms + DEPTH - 1) // DEPTH
     depth = (terms + blocks - 1) // max(blocks, 1)
     a_rows = np.empty(rows, np.int64)
@@ -63,7 +72,7 @@ def _multiply(a, b, b_row, b_column, bias, relu, out):
         group = task // parts
         part = task - group * parts
         first, stop = group * group_columns, min((group + 1) * group_columns, columns)
-        top, bottom = part * each, min((part + 1) * each, rows)
+        top, bottom = min(part * each, rows), min((part + 1) * each, rows)
         packed = np.empty(GROUP * TILE_COLUMNS * depth, np.float32)
         for k in range(0, terms, depth):
             here = min(depth, terms - k)
@@ -86,38 +95,66 @@ def _multiply(a, b, b_row, b_column, bias, relu, out):
 def weight_gradient(x, dy):
     """dW = x.T @ dy"""
     dweights = arena.empty((x.shape[1], dy.shape[1]))
-    _meet_rows(turned(x), packed_panels(dy), len(x), GRADIENT, dweights, dweights, dweights, 0.0, 0.0, 0.0, 0.0)
+    _meet_rows(x, packed_panels(dy), GRADIENT, dweights, dweights, dweights, 0.0, 0.0, 0.0, 0.0)
     return dweights
 
 
 def sgd_update(weights, x, dy, learning_rate):
     """``updates.sgd_update`` with the gradient x.T @ dy, which is never written down."""
-    _meet_rows(turned(x), packed_panels(dy), len(x), SGD, weights, weights, weights, learning_rate, 0.0, 0.0, 0.0)
+    _meet_rows(x, packed_panels(dy), SGD, weights, weights, weights, learning_rate, 0.0, 0.0, 0.0)
 
 
 def momentum_update(weights, velocity, x, dy, learning_rate, momentum):
     """``updates.momentum_update`` with the gradient x.T @ dy, which is never written down."""
-    _meet_rows(turned(x), packed_panels(dy), len(x), MOMENTUM, weights, velocity, velocity, learning_rate, momentum, 0.0, 0.0)
+    _meet_rows(x, packed_panels(dy), MOMENTUM, weights, velocity, velocity, learning_rate, momentum, 0.0, 0.0)
 
 
 def adam_update(weights, m, v, x, dy, step_size, beta1, beta2, epsilon):
     """``updates.adam_update`` with the gradient x.T @ dy, which is never written down."""
-    _meet_rows(turned(x), packed_panels(dy), len(x), ADAM, weights, m, v, step_size, beta1, beta2, epsilon)
+    _meet_rows(x, packed_panels(dy), ADAM, weights, m, v, step_size, beta1, beta2, epsilon)
+
+
+@kernel(parallel=True)
+def _multiply_few(x, weights, bias, relu, y):
+    """The same for very few rows: weights are streamed through once, in the order of memory."""
+    rows, terms = x.shape
+    columns = weights.shape[1]
+    parts = np.zeros((TERM_PARTS, rows, columns), np.float32)
+    for part in prange(TERM_PARTS):
+        first, stop = part * terms // TERM_PARTS, (part + 1) * terms // TERM_PARTS
+        for m in range(rows):
+            total, factors = parts[part, m], x[m]
+            for k in range(first, stop - 3, 4):
+                a, b, c, d = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
+                u, v, w, z = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+                for n in range(columns):
+                    total[n] += (a * u[n] + b * v[n]) + (c * w[n] + d * z[n])
+            for k in range(stop - (stop - first) % 4, stop):
+                a, u = factors[k], weights[k]
+                for n in range(columns):
+                    total[n] += a * u[n]
+    for m in range(rows):
+        for n in range(columns):
+            total = bias[n]
+            for part in range(TERM_PARTS):
+                total += parts[part, m, n]
+            y[m, n] = np.float32(0) if relu and total <= 0 else total
+    return y
 
 
 @kernel(parallel=True, fast_math=False)
-def _meet_rows(x_turned, dy_panels, count, use, weights, slot1, slot2, rate, number1, number2, number3):
+def _meet_rows(x, dy_panels, use, weights, slot1, slot2, rate, number1, number2, number3):
     """dW[k, f] = sum_n x[n, k] * dy[n, f], and what ``use`` says with it; a task owns some whole rows of W.
 
     Rows lie one after the other in memory: weights and optimiser's slots stream through the cache once.
     """
     terms, units = weights.shape
-    each = max(min(GRADIENT_VALUES // max(units, 1), ROWS_EACH) // TILE_ROWS, 1) * TILE_ROWS
-    stride = x_turned.shape[1]
+    each = max(min(GRADIENT_VALUES // max(units, 1), MOST_ROWS) // TILE_ROWS, 1) * TILE_ROWS
+    count = x.shape[0]
     x_rows = np.empty(terms, np.int64)
     for k in range(terms):
-        x_rows[k] = k * stride
-    x_flat = x_turned.reshape(terms * stride)
+        x_rows[k] = k
+    x_flat = x.reshape(count * terms)
     w_flat, flat1, flat2 = weights.reshape(terms * units), slot1.reshape(terms * units), slot2.reshape(terms * units)
     zeros = np.zeros(TILE_COLUMNS, np.float32)
     for task in prange((terms + each - 1) // each):
@@ -127,7 +164,7 @@ def _meet_rows(x_turned, dy_panels, count, use, weights, slot1, slot2, rate, num
         for f in range(0, units, TILE_COLUMNS):
             for k in range(top, bottom, TILE_ROWS):
                 multiply_tile(
-                    (x_flat, x_rows, k, 0, 0, 1),
+                    (x_flat, x_rows, k, 0, 0, terms),
                     (dy_panels, f * count, 0, TILE_COLUMNS),
                     (1, count),
                     (zeros, 0, 0),

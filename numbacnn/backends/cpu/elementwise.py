@@ -30,8 +30,9 @@ def _gather_rows(rows, indices, scale):
     y = np.empty((indices.shape[0], rows.shape[1]), np.float32)
     factor = np.float32(scale)
     for n in prange(indices.shape[0]):
-        for i in range(rows.shape[1]):
-            y[n, i] = np.float32(rows[indices[n], i]) * factor
+        source, target = rows[indices[n]], y[n]
+        for i in range(target.shape[0]):
+            target[i] = np.float32(source[i]) * factor
     return y
 
 

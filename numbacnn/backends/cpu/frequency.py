@@ -18,7 +18,7 @@ real matrices, with real and imaginary parts side by side, by the micro-kernel:
                                   [ w_im   w_re ]
 
 A transform of length L wraps around: what leaves the image on one side comes in on the other. L is so long that only the zeros
-beside the image do: h + pad_before at least, and out + kernel - 1 - pad_before (see ``shapes_in_frequency.py``).
+beside the image do: h + pad_before at least, and out + kernel - 1 - pad_before (see ``choice.py``).
 
 A spectrum has Lx/2 + 1 columns. The first and the last are spectra of real numbers, so that half of each will do. Points lie in the
 order: first column (Ly/2 + 1 points), the inner columns (Ly points each), the last column (Ly/2 + 1 points).
@@ -34,6 +34,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.choice import point_count, transform_lengths
 from numbacnn.backends.cpu.fourier import Kind
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.panels import panel_count
@@ -43,10 +44,6 @@ from numbacnn.backends.cpu.vectors import LANES
 
 REAL_FORWARD, COMPLEX_FORWARD = int(Kind.REAL_FORWARD), int(Kind.COMPLEX_FORWARD)
 COMPLEX_INVERSE, REAL_INVERSE = int(Kind.COMPLEX_INVERSE), int(Kind.REAL_INVERSE)
-
-SHORT_LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
-"""Lengths that have short programs; the next one at or above what is needed is taken."""
-
 
 LINE = 16
 """float32 values in a cache line."""
@@ -62,23 +59,10 @@ class Saved(NamedTuple):
     winners: Any
 
 
-def lengths(window):
-    """(Ly, Lx): the lengths of the transforms, or None where no short one is long enough."""
-    found = []
-    for axis in window:
-        least = max(axis.size + max(axis.pad_before, 0), axis.out + axis.kernel - 1 - min(axis.pad_before, axis.kernel - 1))
-        least = max(least, axis.size, axis.out, axis.kernel)
-        length = next((length for length in SHORT_LENGTHS if length >= least), None)
-        if length is None:
-            return None
-        found.append(length)
-    return tuple(found)
-
-
 def conv2d(x, filters, bias, window, pool, relu):
     """y = pool(relu(conv2d(x))), and what ``conv2d_backward`` needs."""
     rows, columns = window
-    ly, lx = lengths(window)
+    ly, lx = transform_lengths(window)
     points = point_count(ly, lx)
     count, (kh, kw, channels, maps) = len(x), filters.shape
     y = arena.empty((count, pool.rows, pool.columns, maps))
@@ -97,7 +81,7 @@ def conv2d(x, filters, bias, window, pool, relu):
 def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     """dx (or None), dfilters, dbias of ``conv2d``."""
     rows, columns = window
-    ly, lx = lengths(window)
+    ly, lx = transform_lengths(window)
     kh, kw, channels, maps = filters.shape
     points, count = point_count(ly, lx), len(dy)
     spectra = arena.empty((points, _apart(count * 2 * _padded(maps))))
@@ -118,11 +102,6 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
     image_values(ly, lx, rows.size, columns.size)(out, np.zeros(channels, np.float32), plain, False, dx, NOTHING)
     return dx, dfilters, dbias
-
-
-def point_count(ly, lx):
-    """Points of a half spectrum that say all of it."""
-    return 2 * (ly // 2 + 1) + (lx // 2 - 1) * ly
 
 
 def _padded(channels):

@@ -23,6 +23,7 @@ from numbacnn.backends.cpu import softmax_cross_entropy as loss
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.choice import choose
 from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
+from numbacnn.backends.cpu.vectors import LANES
 from numbacnn.ops import Array, ConvBlock, DropoutKey, Ops, Product
 from numbacnn.shapes import Window2D
 
@@ -98,7 +99,7 @@ class CpuOps(Ops):
 
     def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> Any:
         """The module that does a convolution of these shapes: by the shapes alone, so that the same seed gives the same bits."""
-        if self.exact_conv or choose(len(x), window, *kernel.shape[2:]) == "direct":
+        if self.exact_conv or choose(len(x), window, *kernel.shape[2:], LANES).algorithm == "direct":
             return conv2d_tiled
         return frequency
 

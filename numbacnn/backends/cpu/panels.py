@@ -134,23 +134,3 @@ def _pack(b, packed):
         first = p * TILE_COLUMNS
         part = packed[p * rows * TILE_COLUMNS : (p + 1) * rows * TILE_COLUMNS]
         pack_panels(flat, first, columns, 1, rows, min(TILE_COLUMNS, columns - first), part)
-
-
-def turned(x):
-    """The transpose of a matrix (rows, columns): (columns, rows padded with zeros to a multiple of LANES)."""
-    rows, columns = x.shape
-    out = arena.empty((columns, (rows + LANES - 1) // LANES * LANES))
-    _turn(x, out)
-    return out
-
-
-@kernel(parallel=True)
-def _turn(x, out):
-    """LANES columns a task."""
-    rows, columns = x.shape
-    length = out.shape[1]
-    flat, out_flat = x.reshape(rows * columns), out.reshape(columns * length)
-    for task in prange((columns + LANES - 1) // LANES):
-        i = task * LANES
-        for j in range(0, rows, LANES):
-            transpose_block((flat, j * columns + i, columns), (out_flat, i * length + j, length), (columns - i, rows - j))
