@@ -1,11 +1,12 @@
 """Which way to convolve: a function of shapes and the length of vectors, and never of a measurement.
 
 Another way gives other last bits, so a choice by the clock would break "same seed, same bits". The costs below are counts of
-vector operations, weighed as ``docs/performance.md`` shows them measured. Nothing here needs numba: ``shapes --plan`` asks too.
+vector operations, weighed as ``docs/performance.md`` shows them measured.
 """
 
 from typing import NamedTuple
 
+from numbacnn.backends.cpu.fourier import Kind, fourier_program
 from numbacnn.shapes import Window, Window2D
 
 LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
@@ -13,9 +14,6 @@ LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
 
 FEW_IMAGES = 8
 """With fewer images than this, it costs more to transform the filters than it saves."""
-
-OPERATIONS = {4: 6, 6: 22, 8: 22, 10: 48, 12: 64, 16: 74, 18: 214, 20: 162, 24: 162, 32: 210, 36: 480}
-"""Arithmetic of a real transform of each length; a complex one takes a little more than twice as much."""
 
 TRANSFORM_WEIGHT = 2.4
 """What an operation of a transform costs, in multiply-adds of the micro-kernel: it waits for memory more, and fuses less."""
@@ -48,9 +46,9 @@ def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int) -
     rows, columns = window
     if rows.stride > 1 or columns.stride > 1:
         return Choice("direct", None, None, "stride above 1")
-    lengths = transform_lengths(window)
-    if lengths is None:
+    if not has_transform(window):
         return Choice("direct", None, None, f"a transform would be longer than {LENGTHS[-1]}")
+    lengths = transform_lengths(window)
     ratio = _ratio(window, lengths, channels, maps, lanes)
     if count < FEW_IMAGES:
         return Choice("direct", lengths, ratio, f"fewer than {FEW_IMAGES} images")
@@ -59,18 +57,22 @@ def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int) -
     return Choice("frequency", lengths, ratio, f"about {1 / ratio:.1f} times less work than direct summation")
 
 
-def transform_lengths(window: Window2D) -> tuple[int, int] | None:
-    """(Ly, Lx): the lengths of the transforms, or None where no short one is long enough."""
-    found = [_length(axis) for axis in window]
-    return None if None in found else (found[0], found[1])  # type: ignore[return-value]
+def has_transform(window: Window2D) -> bool:
+    """Whether there are transforms long enough."""
+    return max(_least(axis) for axis in window) <= LENGTHS[-1]
 
 
-def _length(axis: Window) -> int | None:
+def transform_lengths(window: Window2D) -> tuple[int, int]:
+    """(Ly, Lx): the lengths of the transforms, where there are long enough ones."""
+    ly, lx = (next(length for length in LENGTHS if length >= _least(axis)) for axis in window)
+    return ly, lx
+
+
+def _least(axis: Window) -> int:
     """A transform wraps around: every pixel that a filter sees beyond one edge must find a zero there, not the other edge."""
     before_the_first = axis.size + max(axis.pad_before, 0)
     after_the_last = axis.out + axis.kernel - 1 - min(axis.pad_before, axis.kernel - 1)
-    least = max(before_the_first, after_the_last, axis.size, axis.out, axis.kernel)
-    return next((length for length in LENGTHS if length >= least), None)
+    return max(before_the_first, after_the_last, axis.size, axis.out, axis.kernel)
 
 
 def point_count(ly: int, lx: int) -> int:
@@ -84,6 +86,14 @@ def _ratio(window: Window2D, lengths: tuple[int, int], channels: int, maps: int,
     ly, lx = lengths
     deep, wide = -(-channels // lanes) * lanes, -(-maps // lanes) * lanes
     products = point_count(ly, lx) * 4 * deep * wide
-    transform = rows.size * OPERATIONS[lx] + (lx // 2 - 1) * 2.3 * OPERATIONS[ly] + 2 * OPERATIONS[ly]
+    real, complex_column, real_column = (
+        fourier_program(kind, length, 0, size).arithmetic
+        for kind, length, size in (
+            (Kind.REAL_FORWARD, lx, columns.size),
+            (Kind.COMPLEX_FORWARD, ly, rows.size),
+            (Kind.REAL_FORWARD, ly, rows.size),
+        )
+    )
+    transform = rows.size * real + (lx // 2 - 1) * complex_column + 2 * real_column
     direct = rows.out * columns.out * rows.kernel * columns.kernel * channels * maps
     return (products + TRANSFORM_WEIGHT * transform * (deep + wide)) / direct

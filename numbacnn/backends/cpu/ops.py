@@ -99,7 +99,7 @@ class CpuOps(Ops):
 
     def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> Any:
         """The module that does a convolution of these shapes: by the shapes alone, so that the same seed gives the same bits."""
-        if self.exact_conv or choose(len(x), window, *kernel.shape[2:], LANES).algorithm == "direct":
+        if self.exact_conv or choose(len(x), window, kernel.shape[2], kernel.shape[3], LANES).algorithm == "direct":
             return conv2d_tiled
         return frequency
 

@@ -35,11 +35,11 @@ def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
 
 
 def can_be_fused(pool: Window2D) -> bool:
-    """Whether ``max_pool_pixels`` can do it: no padding, no overlap, and a winner fits a byte."""
+    """Whether ``max_pool_pixels`` can do it: no padding, no overlap, more than one cell, and a winner that fits a byte."""
     rows, columns = pool
     padded = rows.pad_before or rows.pad_after or columns.pad_before or columns.pad_after
     apart = rows.stride >= rows.kernel and columns.stride >= columns.kernel
-    return apart and not padded and rows.kernel * columns.kernel <= 256
+    return apart and not padded and 1 < rows.kernel * columns.kernel <= 256
 
 
 @kernel(inline=True, fast_math=False)

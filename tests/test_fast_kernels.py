@@ -1,0 +1,237 @@
+"""The fast kernels against the readable ones, which ``test_functional_*`` holds to the NumPy oracle: float32 against float64."""
+
+import numba
+import numpy as np
+import pytest
+
+from numbacnn.backends import get_ops
+from numbacnn.backends.cpu import conv2d_tiled, dense_tiled, frequency, updates
+from numbacnn.backends.cpu.choice import choose, has_transform, point_count, transform_lengths
+from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
+from numbacnn.backends.cpu.vectors import LANES, vector_unit
+from numbacnn.errors import ShapeError
+from numbacnn.ops import ConvBlock, Product
+from numbacnn.shapes import pool_window2d, window2d
+
+BOUND = 1e-5
+"""Relative error, in the sense of the root of the sum of squares, that no path may exceed."""
+
+Floats = np.ndarray
+
+
+def error(found: Floats, right: Floats) -> float:
+    return float(np.linalg.norm(found.astype(np.float64) - right) / max(np.linalg.norm(right), 1e-30))
+
+
+def normal(generator: np.random.Generator, *shape: int) -> Floats:
+    return generator.standard_normal(shape, np.float32)
+
+
+# --- dense ----------------------------------------------------------------------------------------------------------------------
+
+GENERATOR = np.random.default_rng(7)
+DENSE_SHAPES = [(1, 1, 1), (1, 300, 17), (3, 5, 2), (4, 1, 33), (100, 784, 10), (7, 257, 65), (130, 513, 129)] + [
+    tuple(int(n) for n in GENERATOR.integers(1, 90, 3)) for _ in range(120)
+]
+
+
+@pytest.mark.parametrize("shape", DENSE_SHAPES, ids=str)
+def test_dense_equals_the_product_in_float64(shape: tuple[int, int, int]) -> None:
+    count, terms, units = shape
+    generator = np.random.default_rng(shape)
+    x, weights, bias = normal(generator, count, terms), normal(generator, terms, units), normal(generator, units)
+    dy = normal(generator, count, units)
+    right = x.astype(np.float64) @ weights + bias
+    y = dense_tiled.dense(x, weights, bias, False)
+    assert error(y, right) < BOUND
+    assert np.array_equal(dense_tiled.dense(x, weights, bias, True), np.maximum(y, 0))
+    assert error(dense_tiled.input_gradient(dy, weights), dy.astype(np.float64) @ weights.T) < BOUND
+    assert error(dense_tiled.weight_gradient(x, dy), x.T.astype(np.float64) @ dy) < BOUND
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 50, 33), (100, 130, 40)], ids=str)
+def test_an_update_fused_to_its_gradient_has_the_bits_of_one_after_the_other(shape: tuple[int, int, int]) -> None:
+    count, terms, units = shape
+    generator = np.random.default_rng(shape)
+    x, dy = normal(generator, count, terms), normal(generator, count, units)
+    start = [normal(generator, terms, units) for _ in range(2)] + [normal(generator, terms, units) ** 2]
+    gradient = dense_tiled.weight_gradient(x, dy).reshape(-1)
+    apart, fused = [each.copy() for each in start], [each.copy() for each in start]
+    flat = [each.reshape(-1) for each in apart]
+    updates.adam_update(*flat, gradient, 1e-2, 0.9, 0.999, 1e-7)
+    dense_tiled.adam_update(*fused, x, dy, 1e-2, 0.9, 0.999, 1e-7)
+    assert all(np.array_equal(a, b) for a, b in zip(apart, fused, strict=True))
+    updates.sgd_update(flat[0], gradient, 0.1)
+    dense_tiled.sgd_update(fused[0], x, dy, 0.1)
+    updates.momentum_update(flat[0], flat[1], gradient, 0.1, 0.9)
+    dense_tiled.momentum_update(fused[0], fused[1], x, dy, 0.1, 0.9)
+    assert np.array_equal(apart[0], fused[0])
+    assert np.array_equal(apart[1], fused[1])
+
+
+def test_a_promised_gradient_is_multiplied_out_on_the_way_to_the_host() -> None:
+    ops = get_ops("cpu")
+    x, dy = normal(np.random.default_rng(0), 4, 6), normal(np.random.default_rng(1), 4, 3)
+    assert error(ops.to_host(Product(x, dy)), x.T.astype(np.float64) @ dy) < BOUND
+
+
+@pytest.mark.parametrize("where", [(0, 0), (3, 7)])
+def test_nan_is_not_lost(where: tuple[int, int]) -> None:
+    x = np.zeros((4, 8), np.float32)
+    x[where] = np.nan
+    y = dense_tiled.dense(x, np.ones((8, 3), np.float32), np.zeros(3, np.float32), True)
+    assert np.isnan(y[where[0]]).all()
+    assert not np.isnan(np.delete(y, where[0], axis=0)).any()
+
+
+# --- convolution ----------------------------------------------------------------------------------------------------------------
+
+
+def right_answers(x: Floats, filters: Floats, bias: Floats, dy: Floats, block: ConvBlock) -> list[Floats]:
+    """y, dx, dfilters, dbias by the readable kernels, one op after the other, in float64."""
+    ops = get_ops("cpu")
+    x, filters, bias, dy = (each.astype(np.float64) for each in (x, filters, bias, dy))
+    z = ops.conv2d(x, filters, bias, block.window)
+    y = ops.relu(z) if block.relu else z
+    gradient = dy
+    if block.pool is not None:
+        pooled, winners = ops.max_pool2d(y, block.pool)
+        gradient = ops.max_pool2d_backward(dy, winners, block.pool)
+    if block.relu:
+        gradient = ops.relu_backward(y, gradient)
+    return [y if block.pool is None else pooled, *ops.conv2d_backward(x, filters, gradient, block.window)]
+
+
+def random_block(seed: int) -> tuple[ConvBlock, tuple[int, ...], tuple[int, ...]]:
+    """A convolution of any kind, the shape of its images and that of its filters."""
+    generator = np.random.default_rng(seed)
+    while True:
+        count, height, width, channels, maps = (int(n) for n in generator.integers(1, (12, 16, 16, 20, 36)))
+        kernel = tuple(int(n) for n in generator.integers(1, 6, 2))
+        strides = tuple(int(n) for n in generator.integers(1, 4, 2))
+        padding = ["same", "valid", tuple((int(a), int(b)) for a, b in generator.integers(0, 4, (2, 2)))][generator.integers(3)]
+        try:
+            window = window2d((height, width), kernel, strides, padding)  # type: ignore[arg-type]
+        except ShapeError:  # too large a filter: draw again
+            continue
+        outs = tuple(axis.out for axis in window)
+        pool = None
+        if generator.random() < 0.5 and min(outs) >= 3:
+            size, stride = tuple(int(n) for n in generator.integers(1, 4, 2)), tuple(int(n) for n in generator.integers(1, 4, 2))
+            pool = pool_window2d(outs, size, stride, "valid")  # type: ignore[arg-type]
+        block = ConvBlock(window, bool(generator.integers(2)), pool)
+        return block, (count, height, width, channels), (*kernel, channels, maps)
+
+
+def check_block(block: ConvBlock, image_shape: tuple[int, ...], filter_shape: tuple[int, ...], *, exact: bool) -> None:
+    generator = np.random.default_rng([*image_shape, *filter_shape])
+    ops = get_ops("cpu", exact_conv=exact)
+    x, filters, bias = normal(generator, *image_shape), normal(generator, *filter_shape), normal(generator, filter_shape[3])
+    y, saved = ops.conv2d_block(x, filters, bias, block)
+    dy = normal(generator, *y.shape)
+    found = [y, *ops.conv2d_block_backward(saved, filters, dy, block)]
+    for what, a, b in zip(("y", "dx", "dfilters", "dbias"), found, right_answers(x, filters, bias, dy, block), strict=True):
+        # Where two pixels of a window are equal to seven digits, either may win: then one gradient lands a pixel further.
+        assert a.shape == b.shape, what
+        assert error(a, b) < BOUND, what
+    alone = ops.conv2d_block_backward(saved, filters, dy, block, needs_dx=False)
+    assert alone[0] is None
+    assert np.array_equal(alone[1], found[2])
+
+
+@pytest.mark.parametrize("seed", range(250))
+def test_direct_convolution_equals_the_readable_one(seed: int) -> None:
+    check_block(*random_block(seed), exact=True)
+
+
+FREQUENCY_WINDOWS = [
+    ((7, 5), (3, 3), "same"),
+    ((14, 14), (5, 5), "same"),
+    ((9, 11), (2, 4), "valid"),
+    ((6, 6), (3, 5), ((4, 0), (1, 3))),
+]
+"""Each is compiled on its own, so there are few; images and channels vary without that."""
+
+
+@pytest.mark.parametrize("case", range(12))
+@pytest.mark.parametrize("window", FREQUENCY_WINDOWS, ids=str)
+def test_convolution_in_the_frequency_domain_equals_the_readable_one(window: tuple, case: int) -> None:  # type: ignore[type-arg]
+    size, kernel, padding = window
+    generator = np.random.default_rng(case)
+    count, channels, maps = (int(n) for n in generator.integers(1, (12, 20, 36)))
+    geometry = window2d(size, kernel, (1, 1), padding)
+    outs = tuple(axis.out for axis in geometry)
+    pool = pool_window2d(outs, (2, 2), (2, 2), "valid") if case % 3 else None  # type: ignore[arg-type]
+    block = ConvBlock(geometry, case % 2 == 0, pool)
+    x, filters = normal(generator, count, *size, channels), normal(generator, *kernel, channels, maps)
+    bias = normal(generator, maps)
+    fused = pool_of(geometry, pool)
+    y, saved = frequency.conv2d(x, filters, bias, geometry, fused, block.relu)
+    dy = normal(generator, *y.shape)
+    found = [y, *frequency.conv2d_backward(x, filters, y, saved, dy, geometry, fused, block.relu, True)]
+    for a, b in zip(found, right_answers(x, filters, bias, dy, block), strict=True):
+        assert error(a, b) < BOUND
+
+
+@pytest.mark.parametrize("algorithm", [conv2d_tiled, frequency])
+def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: ignore[no-untyped-def]
+    generator = np.random.default_rng(3)
+    window = window2d((14, 14), (5, 5), (1, 1), "same")
+    pool = pool_of(window, pool_window2d((14, 14), (2, 2), (2, 2), "valid"))
+    x, filters, bias = normal(generator, 11, 14, 14, 9), normal(generator, 5, 5, 9, 20), normal(generator, 20)
+    weights, dy = normal(generator, 70, 90), normal(generator, 11, 7, 7, 20)
+
+    def everything(threads: int) -> list[Floats]:
+        get_ops("cpu", threads)
+        y, saved = algorithm.conv2d(x, filters, bias, window, pool, True)
+        gradients = algorithm.conv2d_backward(x, filters, y, saved, dy, window, pool, True, True)
+        rows = weights[:33].copy()
+        return [y, *gradients, dense_tiled.dense(weights, weights.T.copy(), weights[:, 0].copy(), True),
+                dense_tiled.dense(rows[:1, :70].copy(), weights, weights[0], False), dense_tiled.weight_gradient(rows, rows)]  # fmt: skip
+
+    before = numba.get_num_threads()
+    try:
+        once = everything(1)
+        for threads in (2, 3):
+            assert all(np.array_equal(a, b) for a, b in zip(once, everything(threads), strict=True)), threads
+    finally:
+        numba.set_num_threads(before)
+
+
+# --- the choice -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_choice_depends_on_shapes_alone() -> None:
+    conv2 = window2d((14, 14), (5, 5), (1, 1), "same")
+    assert choose(100, conv2, 32, 64, 8).algorithm == "frequency"
+    assert choose(100, conv2, 32, 64, 8).lengths == (16, 16)
+    assert choose(1, conv2, 32, 64, 8).algorithm == "direct"
+    assert choose(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32, 8).algorithm == "direct"
+    assert choose(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32, 8).algorithm == "direct"
+    assert choose(100, window2d((224, 224), (5, 5), (1, 1), "same"), 32, 32, 8).algorithm == "direct"
+
+
+def test_a_transform_is_long_enough_and_no_longer_than_needed() -> None:
+    assert transform_lengths(window2d((14, 14), (5, 5), (1, 1), "same")) == (16, 16)
+    assert transform_lengths(window2d((28, 18), (5, 3), (1, 1), "valid")) == (32, 18)
+    assert not has_transform(window2d((28, 40), (5, 5), (1, 1), "same"))
+    assert point_count(16, 16) == 130
+
+
+@pytest.mark.parametrize(
+    ("features", "machine", "expected"),
+    [("+avx512f,+avx2,+fma", "x86_64", ("AVX-512", 16, 32)), ("+avx2,+fma,-avx512f", "x86_64", ("AVX2", 8, 16)),
+     ("+sse2", "x86_64", ("SSE", 4, 16)), ("", "x86_64", ("SSE", 4, 16)), ("+neon", "aarch64", ("NEON", 4, 32))],
+)  # fmt: skip
+def test_vectors_are_those_of_the_cpu(features: str, machine: str, expected: tuple[str, int, int]) -> None:
+    assert tuple(vector_unit(features, machine)) == expected
+    assert LANES in (4, 8, 16)
+
+
+def test_only_windows_that_neither_overlap_nor_hang_over_are_fused() -> None:
+    assert can_be_fused(pool_window2d((8, 8), (2, 2), (2, 2), "valid"))
+    assert can_be_fused(pool_window2d((8, 8), (2, 2), (3, 3), "valid"))
+    assert not can_be_fused(pool_window2d((8, 8), (3, 3), (2, 2), "valid"))
+    assert not can_be_fused(pool_window2d((7, 7), (2, 2), (2, 2), "same"))
+    assert not can_be_fused(pool_window2d((8, 8), (1, 1), (2, 2), "valid"))
+    assert not can_be_fused(pool_window2d((99, 99), (17, 17), (17, 17), "valid"))
