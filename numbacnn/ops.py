@@ -51,6 +51,32 @@ class Product(NamedTuple):
     dy: Array
 
 
+class AugmentKey(NamedTuple):
+    """What the distortion of the images of a batch depends on besides their places in it: the same promise as for dropout."""
+
+    seed: int
+    step: int
+
+
+class Augmentation(NamedTuple):
+    """How far images are distorted at random. Each image draws evenly from minus to plus these; 0 leaves that part out.
+
+    Args:
+        shift: along each axis, as a share of the image's side.
+        rotation: degrees.
+        scale: of each axis, as a share of its size.
+        shear: slant, in pixels to the side for each pixel down.
+        elastic: of each vector of the elastic grid, as a share of the image's side; pixels, between the vectors, move by a
+            quarter of it on average.
+    """
+
+    shift: float = 0.07
+    rotation: float = 10.0
+    scale: float = 0.1
+    shear: float = 0.1
+    elastic: float = 0.12
+
+
 class Ops(ABC):
     """One device's arithmetic."""
 
@@ -86,6 +112,29 @@ class Ops(ABC):
 
         Returns:
             float32 (n, h, w, c).
+        """
+
+    @abstractmethod
+    def augment(self, x: Array, amounts: Augmentation, key: AugmentKey) -> Array:
+        """Distort each image at random: shift, rotation, scale, shear, and a smooth elastic deformation.
+
+        y[n,i,j,c] = x[n, s, t, c], read between pixels by bilinear interpolation (outside x reads 0), where, from the centre,
+
+        (s, t) = rotation @ shear @ scale @ (i, j) + shift + sum_{a,b} B_a(i) * B_b(j) * grid[a,b]
+
+        The grid has 7 x 7 random vectors, (-1 ... 5) / 4 of the way along each axis, and B are uniform cubic B-splines. Every
+        random number is a hash of (seed, step, n) and which number it is.
+
+        Args:
+            x: images (n, h, w, c).
+            amounts: how far.
+            key: what the random numbers depend on.
+
+        Returns:
+            y: a new array as x; the values of x where all amounts are 0.
+
+        Source: Simard, Steinkraus & Platt 2003, "Best Practices for Convolutional Neural Networks", section 2, with splines in
+        place of the Gaussian filter.
         """
 
     # --- convolution -----------------------------------------------------------------------------------------------------------

@@ -305,3 +305,53 @@ def assert_close(computed, exact, bound):
     assert computed.shape == exact.shape
     off = np.abs(computed - exact) > bound
     assert not off.any(), f"{off.sum()} of {off.size} cells are off, by up to {np.abs(computed - exact)[off].max():.3g}"
+
+
+# --- augmentation ------------------------------------------------------------------------------------------------------------
+
+
+def scatter(h: int) -> int:
+    """Wellons' lowbias32, as published: 32 bits from 32 bits."""
+    h ^= h >> 16
+    h = h * 0x7FEB352D % 2**32
+    h ^= h >> 15
+    h = h * 0x846CA68B % 2**32
+    return h ^ (h >> 16)
+
+
+def spline(t: float) -> float:
+    """The uniform cubic B-spline around 0, as a sum of truncated powers."""
+    return sum((-1) ** k * math.comb(4, k) * max(t + 2 - k, 0.0) ** 3 for k in range(5)) / 6
+
+
+def read_between(image, y: float, x: float):
+    """The mean of the four pixels around a place, weighted by closeness; pixels outside are 0."""
+    total = np.zeros(image.shape[2])
+    for r in (math.floor(y), math.floor(y) + 1):
+        for q in (math.floor(x), math.floor(x) + 1):
+            if 0 <= r < image.shape[0] and 0 <= q < image.shape[1]:
+                total += (1 - abs(y - r)) * (1 - abs(x - q)) * image[r, q]
+    return total
+
+
+def augment(x, amounts, seed: int, step: int):
+    """Each pixel by itself: the straight-line map, then the elastic grid's 49 vectors, each with its weight."""
+    (x,) = float64(x)
+    y = np.empty_like(x)
+    key = scatter(scatter(scatter(seed % 2**32) ^ step % 2**32) ^ 2**32 - 1)
+    shift, rotation, scale, shear, elastic = amounts
+    count, *sides, _ = x.shape
+    for n in range(count):
+        draws = [(scatter(scatter(n * 104 + k) ^ key) // 256) / 2**23 - 1 for k in range(104)]
+        angle = math.radians(rotation) * draws[0]
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        slant = np.array([[1, 0], [shear * draws[3], 1]])
+        straight = turn @ slant @ np.diag([1 + scale * draws[1], 1 + scale * draws[2]])
+        vectors = elastic * np.reshape(draws[6:], (2, 7, 7))
+        weights = [[[spline(1 + 4 * i / (side - 1) - point) for point in range(7)] for i in range(side)] for side in sides]
+        centre = (np.array(sides) - 1) / 2
+        for i, j in np.ndindex(*sides):
+            wave = np.einsum("a,b,kab->k", weights[0][i], weights[1][j], vectors)
+            place = straight @ (np.array([i, j]) - centre) + centre + sides * (shift * np.array(draws[4:6]) + wave)
+            y[n, i, j] = read_between(x[n], *place)
+    return y

@@ -19,6 +19,12 @@ def mix(h):
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
+@kernel(inline=True, fast_math=False)
+def stream_key(seed, step, stream):
+    """One hash of three numbers: what the draws of one layer (or of augmentation) in one step start from."""
+    return mix(np.uint32(mix(np.uint32(mix(np.uint32(seed)) ^ np.uint32(step))) ^ np.uint32(stream)))
+
+
 def dropout(x, rate, key):
     """See ``Ops.dropout``; the key's three numbers are taken modulo 2^32."""
     return _dropout(x.reshape(-1), rate, *(number % 2**32 for number in key)).reshape(x.shape)
@@ -26,7 +32,7 @@ def dropout(x, rate, key):
 
 @kernel(parallel=True, fast_math=False)
 def _dropout(x, rate, seed, step, layer):
-    key = mix(np.uint32(mix(np.uint32(mix(np.uint32(seed)) ^ np.uint32(step))) ^ np.uint32(layer)))
+    key = stream_key(seed, step, layer)
     threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
     y = np.empty_like(x)
     zero, scale = x.dtype.type(0), x.dtype.type(1.0 / (1.0 - rate))

@@ -8,6 +8,7 @@ import numpy as np
 
 from numbacnn.backends.cpu import (
     activations,
+    augment,
     batch_norm,
     conv2d,
     conv2d_tiled,
@@ -24,7 +25,7 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.choice import choose
 from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
 from numbacnn.backends.cpu.vectors import LANES
-from numbacnn.ops import Array, ConvBlock, DropoutKey, Ops, Product
+from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Ops, Product
 from numbacnn.shapes import Window2D
 
 
@@ -51,6 +52,9 @@ class CpuOps(Ops):
 
     def gather_images(self, images: Array, indices: Array, scale: float) -> Array:
         return elementwise.gather_images(images, indices, scale)
+
+    def augment(self, x: Array, amounts: Augmentation, key: AugmentKey) -> Array:
+        return augment.augment(x, amounts, key)
 
     def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
         return conv2d.conv2d(x, kernel, bias, window)
