@@ -52,4 +52,4 @@ def _recipe(recipe: dict[str, Any]) -> str:
     how = f", {recipe['schedule']}"
     if recipe["schedule"] == "exponential":
         how = "" if recipe["lr_decay"] == 1 else f" x {recipe['lr_decay']:g}^epoch"
-    return f"{recipe['optimizer']} {recipe['learning_rate']:g}{how}, {recipe['epochs']} epochs"
+    return f"{recipe['optimizer']} {recipe['learning_rate']:g}{how}, {recipe['epochs']} epochs{', augmented' * recipe['augment']}"

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,8 +34,8 @@ from numbacnn.training import train as train_events
 from numbacnn.training.run_folder import RunFolder
 
 EARLY_STOP_VALIDATION = 0.1
-STARTED_WITH = ("model", "dataset", "train_limit", "test_limit", "exact_conv")
-SETTINGS_OPTIONS = ("batch_size", "optimizer", "learning_rate", "schedule", "lr_decay", "seed", "validation", "early_stop")
+STARTED_WITH = {"model", "dataset", "train_limit", "test_limit", "exact_conv"}
+SETTINGS_OPTIONS = {field.name for field in fields(Settings)} - {"epochs"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Run:
               help="Share of the training images held out; the epoch that does best on them is kept.")  # fmt: skip
 @click.option("--early-stop", type=options.COUNT, metavar="N",
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
+@click.option("--augment/--no-augment", default=None,
+              help="Shift, turn, scale and bend the training images at random; by default as the preset has it.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
 @options.computing
@@ -118,9 +120,10 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -
         seed=given["seed"],
         validation=watched if given["validation"] is None else given["validation"],
         early_stop=given["early_stop"],
+        augment=recipe.augment if given["augment"] is None else given["augment"],
     )
     folder.prepare()
-    about = {name: given[name] for name in STARTED_WITH}
+    about = {name: given[name] for name in sorted(STARTED_WITH)}
     dataset = _load(about, given["data_dir"])
     check_fit(source.graph, dataset)
     state = new_state(source.graph, settings, ops)
@@ -146,7 +149,7 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
     state, about = folder.resume(ops)
     folder.prepare()
     started_with = {"exact_conv": False, **about, **state.settings.to_dict()}
-    for name in sorted(explicit & {*STARTED_WITH, *SETTINGS_OPTIONS}):
+    for name in sorted(explicit & (STARTED_WITH | SETTINGS_OPTIONS)):
         if given[name] != started_with[name]:
             flag = "--" + name.replace("_", "-")
             raise CheckpointError(
@@ -213,6 +216,7 @@ def _heading(run: Run) -> str:
     rate = f"{settings.optimizer} {settings.learning_rate:g}"
     return (
         f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {rate}, batch {settings.batch_size}, "
+        f"{'augmented, ' if settings.augment else ''}"
         f"{run.device} with {run.threads} thread(s), seed {settings.seed}"
     )
 

@@ -28,6 +28,7 @@ class Recipe:
     schedule: str = "exponential"
     lr_decay: float = 0.6
     epochs: int = 3
+    augment: bool = False
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,17 @@ def test_train_as_json_is_one_object_and_progress_goes_to_stderr(numbacnn: Run, 
     assert "\x1b" not in done.stderr
 
 
+def test_train_with_augment_says_so_and_keeps_it_in_the_settings(numbacnn: Run, trained: Path, tmp_path: Path) -> None:
+    args = ("train", "--model", trained / "net.toml", *SMALL, "--epochs", 1, "--format", "json")
+    shas = []
+    for given, kept in ((("--augment",), "true"), (("--no-augment",), "false"), ((), "false")):
+        done = numbacnn(*args, *given)
+        shas.append(as_json(done)["weights_sha256"])
+        assert ("augmented" in done.stderr) == (kept == "true")
+        assert f"augment = {kept}" in (tmp_path / "runs" / "net-digits" / "config.toml").read_text()
+    assert shas[0] != shas[1] == shas[2]
+
+
 def test_the_same_seed_gives_the_same_file_with_one_thread_and_with_two(numbacnn: Run, trained: Path, tmp_path: Path) -> None:
     files = []
     for threads in (1, 2):
@@ -361,6 +372,8 @@ def test_resuming_what_was_never_started_says_so(numbacnn: Run) -> None:
 def test_resuming_with_other_settings_is_refused(numbacnn: Run, trained: Path) -> None:
     done = command("train", "--resume", "--output", "out", "--seed", 7, cwd=trained)
     check_error(done, 1, "started with --seed 0, got 7")
+    done = command("train", "--resume", "--output", "out", "--augment", cwd=trained)
+    check_error(done, 1, "started with --augment False, got True")
     done = command("train", "--resume", "--output", "out", "--model", "net.toml", "--train-limit", 10, cwd=trained)
     check_error(done, 1, "--train-limit 1500, got 10")
 

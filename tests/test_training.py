@@ -15,6 +15,7 @@ from numbacnn.checkpoint import weights_sha256
 from numbacnn.datasets import Dataset
 from numbacnn.graph import Graph
 from numbacnn.network import batches
+from numbacnn.ops import Array, Augmentation, AugmentKey, Ops
 from numbacnn.training import (
     EpochDone,
     Settings,
@@ -118,6 +119,41 @@ def test_a_run_stopped_anywhere_and_resumed_equals_one_that_never_stopped(steps:
     assert all(np.array_equal(resumed.slots[name], whole.slots[name]) for name in whole.slots)
 
 
+def test_a_run_with_augmentation_stopped_and_resumed_equals_one_that_never_stopped() -> None:
+    ops, settings = get_ops("cpu"), dataclasses.replace(SETTINGS, augment=True, epochs=2)
+    whole = new_state(net(), settings, ops)
+    run(whole, stripes())
+    stopped = new_state(net(), settings, ops)
+    run(stopped, stripes(), stop=lambda event: isinstance(event, StepDone) and stopped.step == 9)
+    resumed, _ = from_checkpoint(to_checkpoint(stopped, ops, {}), ops, "here")
+    assert resumed.settings.augment
+    run(resumed, stripes())
+    assert sha(resumed) == sha(whole)
+    plain = new_state(net(), dataclasses.replace(settings, augment=False), ops)
+    run(plain, stripes())
+    assert sha(plain) != sha(whole)
+
+
+def test_only_training_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
+    ops, seen = get_ops("cpu"), []
+    augment = type(ops).augment
+
+    def count(self: Ops, x: Array, amounts: Augmentation, key: AugmentKey) -> Array:
+        seen.append((len(x), key))
+        return augment(self, x, amounts, key)
+
+    monkeypatch.setattr(type(ops), "augment", count)
+    run(new_state(net(), dataclasses.replace(SETTINGS, augment=True, epochs=2, validation=0.2), ops), stripes(count=130))
+    assert seen == [(20 if step % 6 < 5 else 4, AugmentKey(seed=5, step=step)) for step in range(12)]
+
+
+def test_a_checkpoint_from_before_augmentation_is_taken_up_without_it() -> None:
+    ops = get_ops("cpu")
+    checkpoint = to_checkpoint(new_state(net(), SETTINGS, ops), ops, {})
+    del checkpoint.state["settings"]["augment"]
+    assert from_checkpoint(checkpoint, ops, "here")[0].settings == SETTINGS
+
+
 def test_two_epochs_and_two_more_equal_four() -> None:
     ops = get_ops("cpu")
     four = new_state(net(), SETTINGS, ops)
@@ -206,6 +242,7 @@ def test_the_schedule_drives_the_rate_of_each_epoch() -> None:
     [
         {"learning_rate": math.nan}, {"learning_rate": 0.0}, {"lr_decay": math.inf}, {"epochs": 0}, {"batch_size": 0}, {"seed": -1},
         {"optimizer": "adamw"}, {"schedule": "step"}, {"validation": 1.0}, {"early_stop": 3},
+        {"augment": 1},
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:

@@ -12,7 +12,7 @@ from numbacnn.errors import ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.metrics import Evaluation, evaluate
 from numbacnn.network import PIXEL_SCALE, backward, batches, forward, predict
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Array, Augmentation, AugmentKey, Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import schedule
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
@@ -99,6 +99,8 @@ def _update(
     """One step. Everything that could go wrong goes wrong before the first parameter changes."""
     with ops.step():
         x = ops.gather_images(images, ops.asarray(indices), PIXEL_SCALE)
+        if state.settings.augment:
+            x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
         passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
         losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, ops.asarray(labels))
         loss = float(np.sum(ops.to_host(losses), dtype=np.float64))

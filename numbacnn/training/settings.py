@@ -21,9 +21,10 @@ class Settings:
         learning_rate: of the first epoch (the peak, for one-cycle).
         schedule: a name in ``SCHEDULES``.
         lr_decay: factor per epoch of the exponential schedule.
-        seed: decides initial weights, the order of images, and dropout.
+        seed: decides initial weights, the order of images, dropout, and augmentation.
         validation: share of the training images held out to watch, in [0, 1).
         early_stop: stop after this many epochs without a better validation loss; None for never.
+        augment: distort the training images at random, anew each time they are seen (``ops.Augmentation`` says how far).
     """
 
     epochs: int = 3
@@ -35,6 +36,7 @@ class Settings:
     seed: int = 0
     validation: float = 0.0
     early_stop: int | None = None
+    augment: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -46,6 +48,7 @@ class Settings:
         _require(0 <= self.validation < 1, "validation", "a share from 0 up to 1", self.validation)
         _require(self.optimizer in OPTIMIZERS, "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer)
         _require(self.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}", self.schedule)
+        _require(isinstance(self.augment, bool), "augment", "true or false", self.augment)
         if self.early_stop is not None:
             _require(self.early_stop >= 1, "early_stop", "at least 1 epoch", self.early_stop)
             _require(
