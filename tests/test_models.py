@@ -1,0 +1,10 @@
+"""The presets: what their names promise, as far as it can be told without training."""
+
+import numbacnn as nc
+from numbacnn.models import PRESETS
+
+
+def test_fast_needs_less_work_than_small_and_fewer_epochs() -> None:
+    fast, small = PRESETS["fast"], PRESETS["small"]
+    assert nc.summarise(fast.graph).macs < nc.summarise(small.graph).macs
+    assert fast.recipe.epochs < small.recipe.epochs
