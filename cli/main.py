@@ -28,6 +28,7 @@ COMMANDS = {
     "models": "List the networks that are built in.",
     "download": "Fetch a data set.",
     "samples": "Draw sample pictures to predict.",
+    "warmup": "Compile kernels ahead of the first run.",
     "doctor": "Report on this machine: versions, threads, kernel cache.",
 }
 

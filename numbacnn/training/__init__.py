@@ -9,6 +9,7 @@
 
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.loop import check_fit, train
+from numbacnn.training.rehearsal import rehearse
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import State, from_checkpoint, new_state, to_checkpoint
 
@@ -24,6 +25,7 @@ __all__ = [
     "check_fit",
     "from_checkpoint",
     "new_state",
+    "rehearse",
     "to_checkpoint",
     "train",
 ]

@@ -45,6 +45,10 @@ class Arena(threading.local):
         self._next += 1
         return buffer[:size].view(dtype).reshape(shape)
 
+    def like(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The same, of the shape and type of ``x``."""
+        return self.empty(x.shape, x.dtype)
+
     @property
     def size(self) -> int:
         """Bytes held."""

@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
 
 ROW_GROUPS = 16
 
@@ -12,18 +13,26 @@ def batch_norm(x, gamma, beta, epsilon):
     """See ``Ops.batch_norm``."""
     rows = x.reshape(-1, x.shape[-1])
     mean, variance = _moments(rows)
-    return _normalise(rows, gamma, beta, mean, variance, epsilon).reshape(x.shape), mean, variance
+    return _normalised(x, gamma, beta, mean, variance, epsilon), mean, variance
 
 
 def batch_norm_inference(x, gamma, beta, mean, variance, epsilon):
     """See ``Ops.batch_norm_inference``."""
-    return _normalise(x.reshape(-1, x.shape[-1]), gamma, beta, mean, variance, epsilon).reshape(x.shape)
+    return _normalised(x, gamma, beta, mean, variance, epsilon)
+
+
+def _normalised(x, gamma, beta, mean, variance, epsilon):
+    y, channels = arena.like(x), x.shape[-1]
+    _normalise(x.reshape(-1, channels), gamma, beta, mean, variance, epsilon, y.reshape(-1, channels))
+    return y
 
 
 def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
     """See ``Ops.batch_norm_backward``."""
-    dx, dgamma, dbeta = _backward(x.reshape(-1, x.shape[-1]), gamma, mean, variance, epsilon, dy.reshape(-1, x.shape[-1]))
-    return dx.reshape(x.shape), dgamma, dbeta
+    dx, channels = arena.like(x), x.shape[-1]
+    rows, dy_rows, dx_rows = (each.reshape(-1, channels) for each in (x, dy, dx))
+    dgamma, dbeta = _backward(rows, gamma, mean, variance, epsilon, dy_rows, dx_rows)
+    return dx, dgamma, dbeta
 
 
 @kernel(inline=True, fast_math=False)
@@ -62,17 +71,15 @@ def _moments(x):
 
 
 @kernel(parallel=True, fast_math=False)
-def _normalise(x, gamma, beta, mean, variance, epsilon):
+def _normalise(x, gamma, beta, mean, variance, epsilon, y):
     scale = (gamma / np.sqrt(variance + epsilon)).astype(x.dtype)
-    y = np.empty_like(x)
     for n in prange(x.shape[0]):
         for c in range(x.shape[1]):
             y[n, c] = (x[n, c] - mean[c]) * scale[c] + beta[c]
-    return y
 
 
 @kernel(parallel=True, fast_math=False)
-def _backward(x, gamma, mean, variance, epsilon, dy):
+def _backward(x, gamma, mean, variance, epsilon, dy, dx):
     """With h = (x - mean) / sd: dx = gamma / sd * (dy - mean(dy) - h * mean(dy * h)).
 
     Source: Ioffe & Szegedy 2015, section 3, its three chain-rule terms collected.
@@ -89,9 +96,8 @@ def _backward(x, gamma, mean, variance, epsilon, dy):
                 dy_sums[group, c] += dy[n, c]
                 dyh_sums[group, c] += dy[n, c] * ((x[n, c] - mean[c]) * inverse[c])
     dbeta, dgamma = _total(dy_sums), _total(dyh_sums)
-    dx = np.empty_like(x)
     for n in prange(count):
         for c in range(channels):
             h = (x[n, c] - mean[c]) * inverse[c]
             dx[n, c] = gamma[c] * inverse[c] * (dy[n, c] - dbeta[c] / count - h * dgamma[c] / count)
-    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+    return dgamma.astype(x.dtype), dbeta.astype(x.dtype)

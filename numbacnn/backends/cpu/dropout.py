@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
 
 
 @kernel(inline=True, fast_math=False)
@@ -27,15 +28,15 @@ def stream_key(seed, step, stream):
 
 def dropout(x, rate, key):
     """See ``Ops.dropout``; the key's three numbers are taken modulo 2^32."""
-    return _dropout(x.reshape(-1), rate, *(number % 2**32 for number in key)).reshape(x.shape)
+    y = arena.like(x)
+    _dropout(x.reshape(-1), rate, *(number % 2**32 for number in key), y.reshape(-1))
+    return y
 
 
 @kernel(parallel=True, fast_math=False)
-def _dropout(x, rate, seed, step, layer):
+def _dropout(x, rate, seed, step, layer, y):
     key = stream_key(seed, step, layer)
     threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
-    y = np.empty_like(x)
     zero, scale = x.dtype.type(0), x.dtype.type(1.0 / (1.0 - rate))
     for i in prange(x.size):
         y[i] = zero if mix(np.uint32(mix(np.uint32(i)) ^ key)) < threshold else x[i] * scale
-    return y

@@ -1,39 +1,43 @@
 """What is left: sums of branches, joining and splitting channels, pixels to numbers."""
 
+import math
+
 import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
 
 
 def add(a, b):
     """See ``Ops.add``."""
-    return _add(a.reshape(-1), b.reshape(-1)).reshape(a.shape)
+    y = arena.like(a)
+    _add(a.reshape(-1), b.reshape(-1), y.reshape(-1))
+    return y
 
 
 def gather_images(images, indices, scale):
     """See ``Ops.gather_images``."""
-    count, *shape = images.shape
-    return _gather_rows(images.reshape(count, int(np.prod(shape))), indices, scale).reshape(len(indices), *shape)
-
-
-@kernel(parallel=True, fast_math=False)
-def _add(a, b):
-    y = np.empty_like(a)
-    for i in prange(a.size):
-        y[i] = a[i] + b[i]
+    shape = images.shape[1:]
+    size = math.prod(shape)
+    y = arena.empty((len(indices), *shape))
+    _gather_rows(images.reshape(len(images), size), indices, scale, y.reshape(len(indices), size))
     return y
 
 
 @kernel(parallel=True, fast_math=False)
-def _gather_rows(rows, indices, scale):
-    y = np.empty((indices.shape[0], rows.shape[1]), np.float32)
+def _add(a, b, y):
+    for i in prange(a.size):
+        y[i] = a[i] + b[i]
+
+
+@kernel(parallel=True, fast_math=False)
+def _gather_rows(rows, indices, scale, y):
     factor = np.float32(scale)
     for n in prange(indices.shape[0]):
         source, target = rows[indices[n]], y[n]
         for i in range(target.shape[0]):
             target[i] = np.float32(source[i]) * factor
-    return y
 
 
 @kernel(parallel=True, fast_math=False)

@@ -42,7 +42,8 @@ class CpuOps(Ops):
 
     def asarray(self, host: Any) -> Array:
         # Writeable too: Numba would compile every kernel once more for arrays that are not.
-        return np.require(host, requirements=("C", "A", "W"))
+        is_ready = type(host) is np.ndarray and host.flags.carray
+        return host if is_ready else np.require(host, requirements=("C", "A", "W"))
 
     def to_host(self, x: Array | Product) -> Any:
         return dense_tiled.weight_gradient(*x) if isinstance(x, Product) else x
