@@ -12,3 +12,7 @@ def test_fast_needs_less_work_than_small_and_fewer_epochs() -> None:
     fast, small = PRESETS["fast"], PRESETS["small"]
     assert nc.summarise(fast.graph).macs < nc.summarise(small.graph).macs
     assert fast.recipe.epochs < small.recipe.epochs
+
+
+def test_accurate_alone_is_trained_on_distorted_images() -> None:
+    assert [name for name, preset in PRESETS.items() if preset.recipe.augment] == ["accurate"]
