@@ -21,6 +21,7 @@ class Arena(threading.local):
 
     def __init__(self) -> None:
         self._buffers: list[NDArray[np.uint8]] = []
+        self._arrays: list[NDArray[Any]] = []
         self._next: int | None = None
 
     @contextmanager
@@ -34,16 +35,21 @@ class Arena(threading.local):
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
         """An array with anything in it, at the start of a cache line."""
+        place = self._next
+        if place is None:
+            return _aligned_array(shape, dtype)
+        self._next = place + 1
+        if place == len(self._buffers):
+            self._arrays.append(_aligned_array(shape, dtype))
+            self._buffers.append(_bytes_of(self._arrays[place]))
+        array = self._arrays[place]
+        if array.shape == shape and array.dtype == dtype:
+            return array
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if self._next is None:
-            return _aligned(size)[:size].view(dtype).reshape(shape)
-        if self._next == len(self._buffers):
-            self._buffers.append(_aligned(size))
-        elif len(self._buffers[self._next]) < size:
-            self._buffers[self._next] = _aligned(size)
-        buffer = self._buffers[self._next]
-        self._next += 1
-        return buffer[:size].view(dtype).reshape(shape)
+        if len(self._buffers[place]) < size:
+            self._buffers[place] = _aligned(size)
+        self._arrays[place] = self._buffers[place][:size].view(dtype).reshape(shape)
+        return self._arrays[place]
 
     def like(self, x: NDArray[Any]) -> NDArray[Any]:
         """The same, of the shape and type of ``x``."""
@@ -53,6 +59,14 @@ class Arena(threading.local):
     def size(self) -> int:
         """Bytes held."""
         return sum(len(buffer) for buffer in self._buffers)
+
+
+def _aligned_array(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    return _aligned(math.prod(shape) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
+
+
+def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return array.reshape(-1).view(np.uint8)
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:
