@@ -89,18 +89,19 @@ class _ForgivingCache(FunctionCache):
             self.flush()
 
 
-def kernel(*, parallel: bool = False, fast_math: bool = True, inline: bool = False) -> Callable[[Callable], Any]:
+def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool = False) -> Callable[[Callable], Any]:
     """Decorate a kernel: ``@kernel(parallel=True)``.
 
     Args:
         parallel: run its ``prange`` loops on all threads. Each iteration owns the outputs it writes, so the result does not
             depend on the number of threads.
-        fast_math: let sums be reordered and multiply-adds be fused (see ``FAST_MATH``); False gives the same bits on any machine.
+        fast_math: let sums be reordered and multiply-adds be fused (see ``FAST_MATH``); False gives the same bits on any machine;
+            ``"contract"`` fuses, but keeps the order of sums.
         inline: a small function that only other kernels call: compiled into its callers, never cached on its own.
     """
     options: dict[str, Any] = {
         "parallel": PRANGE_ONLY if parallel else False,
-        "fastmath": FAST_MATH if fast_math else False,
+        "fastmath": {fast_math} if isinstance(fast_math, str) else FAST_MATH if fast_math else False,
         "error_model": "numpy",
     }
 

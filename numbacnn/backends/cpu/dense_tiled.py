@@ -26,10 +26,6 @@ FEW_GROUPS, ROW_PARTS = 8, 4
 FEW_ROWS = 3
 """Up to so many rows, weights are read where they lie: to pack them would cost more than to use them."""
 
-TERM_PARTS = 8
-"""Into so many parts the sum is cut then, for there to be work for all threads; they are added up in their order."""
-
-
 GRADIENT, SGD, MOMENTUM, ADAM = range(4)
 """What ``_meet_rows`` does with the gradient of its rows: write it down, or update the weights at once."""
 
@@ -114,30 +110,36 @@ def adam_update(weights, m, v, x, dy, step_size, beta1, beta2, epsilon):
     _meet_rows(x, packed_panels(dy), ADAM, weights, m, v, step_size, beta1, beta2, epsilon)
 
 
-@kernel(parallel=True)
+@kernel(parallel=True, fast_math="contract")
 def _multiply_few(x, weights, bias, relu, y):
-    """The same for very few rows: weights are streamed through once, in the order of memory."""
+    """The same for very few rows: weights are streamed through once, in the order of memory.
+
+    Sums are cut and added up as in ``_multiply``, so that a row gets the same bits here and there.
+    """
     rows, terms = x.shape
     columns = weights.shape[1]
-    parts = np.zeros((TERM_PARTS, rows, columns), np.float32)
-    for part in prange(TERM_PARTS):
-        first, stop = part * terms // TERM_PARTS, (part + 1) * terms // TERM_PARTS
+    blocks = max((terms + DEPTH - 1) // DEPTH, 1)
+    depth = (terms + blocks - 1) // blocks
+    parts = np.zeros((blocks, rows, columns), np.float32)
+    for block in prange(blocks):
+        first, stop = block * depth, min((block + 1) * depth, terms)
         for m in range(rows):
-            total, factors = parts[part, m], x[m]
-            for k in range(first, stop - 3, 4):
+            total, factors = parts[block, m], x[m]
+            whole = first + (stop - first) // 4 * 4
+            for k in range(first, whole, 4):
                 a, b, c, d = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
                 u, v, w, z = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
                 for n in range(columns):
-                    total[n] += (a * u[n] + b * v[n]) + (c * w[n] + d * z[n])
-            for k in range(stop - (stop - first) % 4, stop):
+                    total[n] = (((total[n] + a * u[n]) + b * v[n]) + c * w[n]) + d * z[n]
+            for k in range(whole, stop):
                 a, u = factors[k], weights[k]
                 for n in range(columns):
-                    total[n] += a * u[n]
+                    total[n] = total[n] + a * u[n]
     for m in range(rows):
         for n in range(columns):
             total = bias[n]
-            for part in range(TERM_PARTS):
-                total += parts[part, m, n]
+            for block in range(blocks):
+                total += parts[block, m, n]
             y[m, n] = np.float32(0) if relu and total <= 0 else total
     return y
 
@@ -161,7 +163,10 @@ def _meet_rows(x, dy_panels, use, weights, slot1, slot2, rate, number1, number2,
         top, bottom = task * each, min((task + 1) * each, terms)
         first, stop = top * units, bottom * units
         own = w_flat[first:stop] if use == GRADIENT else np.empty(stop - first, np.float32)
-        for f in range(0, units, TILE_COLUMNS):
+        if count == 0:
+            for i in range(own.size):
+                own[i] = 0
+        for f in range(0, units if count else 0, TILE_COLUMNS):
             for k in range(top, bottom, TILE_ROWS):
                 multiply_tile(
                     (x_flat, x_rows, k, 0, 0, terms),
