@@ -36,20 +36,14 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.choice import point_count, transform_lengths
 from numbacnn.backends.cpu.fourier import Kind
-from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
-from numbacnn.backends.cpu.panels import panel_count
-from numbacnn.backends.cpu.pooled import max_pool_cell, scatter_gradient, store_lanes
+from numbacnn.backends.cpu.microkernel import TILE_COLUMNS
+from numbacnn.backends.cpu.pointwise import NOTHING, apart, correlate_point, multiply_points, padded, panels_apart
+from numbacnn.backends.cpu.pooled import pool_lanes, scatter_gradient
 from numbacnn.backends.cpu.transforms import fourier
 from numbacnn.backends.cpu.vectors import LANES
 
 REAL_FORWARD, COMPLEX_FORWARD = int(Kind.REAL_FORWARD), int(Kind.COMPLEX_FORWARD)
 COMPLEX_INVERSE, REAL_INVERSE = int(Kind.COMPLEX_INVERSE), int(Kind.REAL_INVERSE)
-
-LINE = 16
-"""float32 values in a cache line."""
-
-NOTHING = np.empty((1, 1, 1, 1), np.uint8)
-"""The winners of no pooling: never looked at."""
 
 
 class Saved(NamedTuple):
@@ -68,12 +62,12 @@ def conv2d(x, filters, bias, window, pool, relu):
     y = arena.empty((count, pool.rows, pool.columns, maps))
     winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NOTHING.shape, np.uint8)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    spectra = arena.empty((points, _apart(count * 2 * _padded(channels))))
+    spectra = arena.empty((points, apart(count * 2 * padded(channels))))
     image_spectra(ly, lx, rows.size, columns.size)(x, x, NOTHING, plain, False, spectra)
-    matrices = arena.empty((points, _matrix_size(channels, maps)))
+    matrices = arena.empty((points, panels_apart(2 * padded(channels), 2 * padded(maps))))
     filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(filters, 1, matrices)
-    out = arena.empty((points, _apart(count * 2 * _padded(maps))))
-    multiply_points(spectra, matrices, out, count, 2 * _padded(channels), 2 * _padded(maps))
+    out = arena.empty((points, apart(count * 2 * padded(maps))))
+    multiply_points(spectra, matrices, out, count, 2 * padded(channels), 2 * padded(maps))
     image_values(ly, lx, rows.out, columns.out)(out, bias, pool, relu, y, winners)
     return y, Saved(spectra, winners)
 
@@ -84,42 +78,24 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     ly, lx = transform_lengths(window)
     kh, kw, channels, maps = filters.shape
     points, count = point_count(ly, lx), len(dy)
-    spectra = arena.empty((points, _apart(count * 2 * _padded(maps))))
+    spectra = arena.empty((points, apart(count * 2 * padded(maps))))
     image_spectra(ly, lx, rows.out, columns.out)(dy, y, saved.winners, pool, relu, spectra)
     dfilters = arena.empty(filters.shape)
-    correlations = arena.empty((points, _apart(_padded(channels) * 2 * _padded(maps))))
-    correlate_points(saved.spectra, spectra, correlations, count, 2 * _padded(channels), 2 * _padded(maps))
+    correlations = arena.empty((points, apart(padded(channels) * 2 * padded(maps))))
+    correlate_spectra(saved.spectra, spectra, correlations, count, 2 * padded(channels), 2 * padded(maps))
     filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
-    dbias = _sum_first_point(spectra[0, : count * 2 * _padded(maps)].reshape(count, -1), maps)
+    dbias = _sum_first_point(spectra[0, : count * 2 * padded(maps)].reshape(count, -1), maps)
     if not needs_dx:
         return None, dfilters, dbias
-    matrices = arena.empty((points, _matrix_size(maps, channels)))
+    matrices = arena.empty((points, panels_apart(2 * padded(maps), 2 * padded(channels))))
     back = np.ascontiguousarray(filters.transpose(0, 1, 3, 2))
     filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(back, -1, matrices)
-    out = arena.empty((points, _apart(count * 2 * _padded(channels))))
-    multiply_points(spectra, matrices, out, count, 2 * _padded(maps), 2 * _padded(channels))
+    out = arena.empty((points, apart(count * 2 * padded(channels))))
+    multiply_points(spectra, matrices, out, count, 2 * padded(maps), 2 * padded(channels))
     dx = arena.empty(x.shape)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
     image_values(ly, lx, rows.size, columns.size)(out, np.zeros(channels, np.float32), plain, False, dx, NOTHING)
     return dx, dfilters, dbias
-
-
-def _padded(channels):
-    return (channels + LANES - 1) // LANES * LANES
-
-
-def _matrix_size(channels, maps):
-    """Values of one point's matrix, as panels."""
-    return _apart(panel_count.py_func(2 * _padded(maps)) * TILE_COLUMNS * 2 * _padded(channels))
-
-
-def _apart(values):
-    """The distance of points, at least ``values``: an odd number of cache lines.
-
-    A transform touches the same place of every point in turn. At a distance with many factors of 2 all these would compete for the
-    few lines of a cache that such addresses map to.
-    """
-    return (-(-values // LINE) | 1) * LINE
 
 
 @lru_cache
@@ -174,14 +150,10 @@ def image_values(ly, lx, height, width):
         count, channels = y.shape[0], y.shape[3]
         depth = (channels + LANES - 1) // LANES * LANES
         flat, point = spectra.reshape(spectra.size), spectra.shape[1]
-        alone = pool.kh * pool.kw == 1
         y_flat, winners_flat = y.reshape(y.size), winners.reshape(winners.size)
         for n in prange(count):
             z, half = np.empty(height * width * LANES, np.float32), np.empty(height * row, np.float32)
-            pixels = z.reshape(height * width, LANES)
-            own_bias = np.zeros(LANES, np.float32)
             for c in range(0, channels, LANES):
-                here = min(LANES, channels - c)
                 at = n * 2 * depth + c
                 fourier(REAL_INVERSE, ly, 0, height, (flat, at, point, depth), (half, 0, row, LANES))
                 fourier(
@@ -197,21 +169,7 @@ def image_values(ly, lx, height, width):
                     fourier(COMPLEX_INVERSE, ly, 0, height, (flat, place, point, depth), (half, (k + 1) * 2 * LANES, row, LANES))
                 for i in range(height):
                     fourier(REAL_INVERSE, lx, 0, width, (half, i * row, 2 * LANES, LANES), (z, i * width * LANES, LANES, 0))
-                for lane in range(here):
-                    own_bias[lane] = bias[c + lane]
-                for pixel in range(height * width):
-                    value = pixels[pixel]
-                    for lane in range(LANES):
-                        value[lane] += own_bias[lane]
-                for p in range(pool.rows):
-                    for q in range(pool.columns):
-                        corner = (p * pool.sh * width + q * pool.sw) * LANES
-                        out = ((n * pool.rows + p) * pool.columns + q) * channels + c
-                        if alone:
-                            store_lanes((z, corner), (y_flat, out), here, relu)
-                        else:
-                            window = (z, corner, width * LANES, LANES)
-                            max_pool_cell(window, (pool.kh, pool.kw), y_flat, winners_flat, out, here, relu)
+                pool_lanes(z, 0, width, bias, n, c, channels, pool, relu, y_flat, winners_flat)
 
     return spectra_to_images
 
@@ -269,50 +227,13 @@ def filter_matrices(ly, lx, kh, kw, top, left):
 
 
 @kernel(parallel=True)
-def multiply_points(spectra, matrices, out, count, depth, columns):
-    """out[p] = spectra[p] @ matrices[p], a point a task: (count, depth) times (depth, columns)."""
-    a_rows = np.empty(count, np.int64)
-    for n in range(count):
-        a_rows[n] = n * depth
-    zeros = np.zeros(TILE_COLUMNS, np.float32)
-    a, b, y = spectra.reshape(spectra.size), matrices.reshape(matrices.size), out.reshape(out.size)
-    for p in prange(spectra.shape[0]):
-        for f in range(0, columns, TILE_COLUMNS):
-            for n in range(0, count, TILE_ROWS):
-                multiply_tile(
-                    (a, a_rows, n, p * spectra.shape[1], 0, 1),
-                    (b, p * matrices.shape[1] + f * depth, 0, TILE_COLUMNS),
-                    (1, depth),
-                    (zeros, 0, 0),
-                    (y, p * out.shape[1] + n * columns + f, columns),
-                    (min(TILE_ROWS, count - n), min(TILE_COLUMNS, columns - f)),
-                    False,
-                )
-
-
-@kernel(parallel=True)
-def correlate_points(x, dy, out, count, depth, columns):
+def correlate_spectra(x, dy, out, count, depth, columns):
     """out[p, c] = x[p]^T dy*[p], summed over images: for each channel the real, then the imaginary parts of the maps."""
     channels, maps = depth // 2, columns // 2
-    a_rows = np.empty(depth, np.int64)
-    for c in range(depth):
-        a_rows[c] = c
-    zeros = np.zeros(TILE_COLUMNS, np.float32)
     a, b = x.reshape(x.size), dy.reshape(dy.size)
     for p in prange(x.shape[0]):
         parts = np.empty((depth, columns), np.float32)
-        flat = parts.reshape(parts.size)
-        for f in range(0, columns, TILE_COLUMNS):
-            for c in range(0, depth, TILE_ROWS):
-                multiply_tile(
-                    (a, a_rows, c, p * x.shape[1], 0, depth),
-                    (b, p * dy.shape[1] + f, 0, columns),
-                    (1, count),
-                    (zeros, 0, 0),
-                    (flat, c * columns + f, columns),
-                    (min(TILE_ROWS, depth - c), min(TILE_COLUMNS, columns - f)),
-                    False,
-                )
+        correlate_point(a, p * x.shape[1], b, p * dy.shape[1], count, depth, columns, parts.reshape(parts.size), 0)
         for c in range(channels):
             real, imaginary = parts[c], parts[channels + c]
             total = out[p, c * columns : (c + 1) * columns]
@@ -323,7 +244,7 @@ def correlate_points(x, dy, out, count, depth, columns):
 
 @lru_cache
 def filter_values(ly, lx, kh, kw, top, left):
-    """A kernel: spectra of filters, as ``correlate_points`` gives them, to their cells."""
+    """A kernel: spectra of filters, as ``correlate_spectra`` gives them, to their cells."""
     columns, inner = lx // 2 + 1, lx // 2 - 1
     row = columns * 2 * LANES
     last = ly // 2 + 1 + inner * ly
