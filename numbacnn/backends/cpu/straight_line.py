@@ -10,6 +10,7 @@ Source: Frigo 1999, A Fast Fourier Transform Compiler (PLDI).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -142,13 +143,46 @@ def program(outputs: Sequence[Number]) -> Program:
     return Program(tuple(operations), tuple(results))
 
 
-def linear_program(matrix: Sequence[Sequence[float]]) -> Program:
-    """The product of a matrix with the inputs, row by row."""
-    numbers = Recorder().inputs(len(matrix[0]))
+def linear_program(matrix: Sequence[Sequence[Fraction]]) -> Program:
+    """The product of a matrix with the inputs.
+
+    Two columns that differ in signs only are met as x + y and x - y, and two rows that do, as their common half plus or minus the other.
+    """
+    inputs = Recorder().inputs(len(matrix[0]))
+    zero = inputs[0].recorder.zero()
+    columns = [list(column) for column in zip(*matrix, strict=True)]
+    numbers, factors = list(inputs), [list(column) for column in columns]
+    for j, k in enumerate(_partners(columns)):
+        if j < k:
+            numbers[j], numbers[k] = inputs[j] + inputs[k], inputs[j] - inputs[k]
+            factors[j] = [a if a == b else Fraction(0) for a, b in zip(columns[j], columns[k], strict=True)]
+            factors[k] = [a if a != b else Fraction(0) for a, b in zip(columns[j], columns[k], strict=True)]
+    rows = [list(row) for row in zip(*factors, strict=True)]
     outputs = []
-    for row in matrix:
-        total = numbers[0].recorder.zero()
-        for factor, number in zip(row, numbers, strict=True):
-            total += number * float(factor)
-        outputs.append(total)
+    for row, k in zip(rows, _partners(rows), strict=True):
+        halves: tuple[list, list] = ([], [])
+        for factor, other, number in zip(row, rows[k], numbers, strict=True):
+            if factor:
+                halves[factor != other].append((factor, number))
+        outputs.append(sum((_sum(half) for half in halves if half), zero))
     return program(outputs)
+
+
+def _partners(rows: Sequence[Sequence[Fraction]]) -> list[int]:
+    """For each row another one that differs from it in signs only, or itself."""
+    partners = list(range(len(rows)))
+    for i, row in enumerate(rows):
+        for k in range(i):
+            differ = any(a != b for a, b in zip(row, rows[k], strict=True))
+            if partners[k] == k and differ and all(abs(a) == abs(b) for a, b in zip(row, rows[k], strict=True)):
+                partners[i], partners[k] = k, i
+                break
+    return partners
+
+
+def _sum(terms: Sequence[tuple[Fraction, Number]]) -> Number:
+    """The sum of factors times numbers; what the first factor is, all are multiplied by in the end."""
+    first, total = terms[0]
+    for factor, number in terms[1:]:
+        total += number * float(factor / first)
+    return total * float(first)
