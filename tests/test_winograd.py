@@ -158,6 +158,19 @@ def test_errors_are_small_with_many_channels(r, size):
     assert max(map(relative, (y, *gradients), wanted)) < ERROR
 
 
+@pytest.mark.parametrize("pool", [None, ((2, 2), (2, 2))])
+def test_chunks_of_a_batch_add_up(monkeypatch, pool):
+    window, pooled, data = case(np.random.default_rng(0), 7, (9, 10), 3, 5, 6, "same", pool)
+    together = run(window, pooled, data, True)
+    monkeypatch.setattr(winograd, "CHUNK_VALUES", 3 * 9 * 36 * winograd.padded(6))
+    assert [chunk.stop for chunk in winograd.tiling(window, 7, 5, 6).chunks] == [3, 6, 7]
+    apart = run(window, pooled, data, True)
+    assert np.array_equal(apart[0], together[0])
+    assert np.array_equal(apart[2], together[2])
+    assert relative(apart[3], together[3]) < ERROR
+    assert relative(apart[4], together[4]) < ERROR
+
+
 def test_input_gradient_is_left_out_on_request():
     window, pool, data = case(np.random.default_rng(0), 2, (7, 7), 3, 3, 5, "same", None)
     _, _, dx, dfilters, dbias = run(window, pool, data, True, needs_dx=False)

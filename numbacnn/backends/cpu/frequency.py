@@ -233,7 +233,7 @@ def correlate_spectra(x, dy, out, count, depth, columns):
     a, b = x.reshape(x.size), dy.reshape(dy.size)
     for p in prange(x.shape[0]):
         parts = np.empty((depth, columns), np.float32)
-        correlate_point(a, p * x.shape[1], b, p * dy.shape[1], count, depth, columns, parts.reshape(parts.size), 0)
+        correlate_point(a, p * x.shape[1], b, p * dy.shape[1], count, depth, columns, parts.reshape(parts.size), 0, False)
         for c in range(channels):
             real, imaginary = parts[c], parts[channels + c]
             total = out[p, c * columns : (c + 1) * columns]

@@ -70,8 +70,11 @@ def multiply_points(points, matrices, out, count, depth, columns):
 
 
 @kernel(inline=True)
-def correlate_point(a, a_at, b, b_at, count, depth, columns, out, out_at):
-    """out = a^T b, (count, depth) and (count, columns) to (depth, columns), each in a flat array from a place on."""
+def correlate_point(a, a_at, b, b_at, count, depth, columns, out, out_at, add):
+    """out = a^T b, (count, depth) and (count, columns) to (depth, columns), each in a flat array from a place on.
+
+    With ``add``, it is added to what is in ``out``.
+    """
     a_rows = np.empty(depth, np.int64)
     for c in range(depth):
         a_rows[c] = c
@@ -85,7 +88,7 @@ def correlate_point(a, a_at, b, b_at, count, depth, columns, out, out_at):
                     (a, a_rows, c, a_at + first * depth, 0, depth),
                     (b, b_at + first * columns + f, 0, columns),
                     (1, terms),
-                    (zeros, 0, 0) if first == 0 else (out, place, columns),
+                    (out, place, columns) if add or first > 0 else (zeros, 0, 0),
                     (out, place, columns),
                     (min(TILE_ROWS, depth - c), min(TILE_COLUMNS, columns - f)),
                     False,
@@ -93,8 +96,8 @@ def correlate_point(a, a_at, b, b_at, count, depth, columns, out, out_at):
 
 
 @kernel(parallel=True)
-def correlate_points(x, dy, out, count, depth, columns):
-    """out[p] = x[p]^T @ dy[p], a point a task: (count, depth) and (count, columns) to (depth, columns)."""
+def correlate_points(x, dy, out, count, depth, columns, add):
+    """out[p] = x[p]^T @ dy[p], or with ``add`` += it, a point a task: (count, depth) and (count, columns) to (depth, columns)."""
     a, b, flat = x.reshape(x.size), dy.reshape(dy.size), out.reshape(out.size)
     for p in prange(x.shape[0]):
-        correlate_point(a, p * x.shape[1], b, p * dy.shape[1], count, depth, columns, flat, p * out.shape[1])
+        correlate_point(a, p * x.shape[1], b, p * dy.shape[1], count, depth, columns, flat, p * out.shape[1], add)

@@ -37,11 +37,29 @@ from numbacnn.backends.cpu.winograd_matrices import SUMMING_POINT, TILES, Kind
 INPUT, INPUT_BACK, FILTER, FILTER_BACK, OUTPUT, OUTPUT_BACK = (int(kind) for kind in Kind)
 
 
+CHUNK_VALUES = 2**18
+"""So many values of transformed tiles are made at a time, then multiplied, then transformed back, while they are in the cache."""
+
+
 class Saved(NamedTuple):
-    """What the backward pass needs: the images' tiles, transformed."""
+    """What the backward pass needs: the images' tiles, transformed, (chunks, points, ...)."""
 
     tiles: Any
     winners: Any
+
+
+class Tiling(NamedTuple):
+    """How images are cut: tiles of m x m outputs, ``down`` times ``across`` of them; ``chunks`` are slices of the batch."""
+
+    m: int
+    points: int
+    down: int
+    across: int
+    chunks: list[slice]
+
+    def size(self, channels):
+        """The distance of points, in float32 values."""
+        return apart((self.chunks[0].stop - self.chunks[0].start) * self.down * self.across * padded(channels))
 
 
 def can_do(window):
@@ -50,23 +68,35 @@ def can_do(window):
     return rows.stride == columns.stride == 1 and rows.kernel == columns.kernel and rows.kernel in TILES
 
 
+def tiling(window, count, channels, maps):
+    """The cut of a batch, by shapes alone."""
+    rows, columns = window
+    m = TILES[rows.kernel]
+    points, down, across = (m + rows.kernel - 1) ** 2, -(-rows.out // m), -(-columns.out // m)
+    each = max(1, CHUNK_VALUES // (points * down * across * padded(max(channels, maps))))
+    return Tiling(m, points, down, across, [slice(first, min(first + each, count)) for first in range(0, count, each)])
+
+
 def conv2d(x, filters, bias, window, pool, relu):
     """y = pool(relu(conv2d(x))), and what ``conv2d_backward`` needs."""
     rows, columns = window
     r, _, channels, maps = filters.shape
-    m = TILES[r]
-    points, down, across = (m + r - 1) ** 2, -(-rows.out // m), -(-columns.out // m)
-    count = len(x) * down * across
+    cut = tiling(window, len(x), channels, maps)
+    m, points, down, across, chunks = cut
     y = arena.empty((len(x), pool.rows, pool.columns, maps))
-    winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NOTHING.shape, np.uint8)
+    alone = pool.kh * pool.kw == 1
+    winners = NOTHING if alone else arena.empty(y.shape, np.uint8)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    tiles = arena.empty((points, apart(count * padded(channels))))
-    tiles_of_images(INPUT, m, r)(x, x, NOTHING, plain, False, rows.pad_before, columns.pad_before, down, across, tiles)
     matrices = arena.empty((points, panels_apart(padded(channels), padded(maps))))
     matrices_of_filters(m, r)(filters.reshape(r, r, -1), channels, maps, maps, 1, matrices)
-    out = arena.empty((points, apart(count * padded(maps))))
-    multiply_points(tiles, matrices, out, count, padded(channels), padded(maps))
-    images_of_tiles(OUTPUT, m, r)(out, bias, pool, relu, 0, 0, down, across, y, winners)
+    tiles = arena.empty((len(chunks), points, cut.size(channels)))
+    out = arena.empty((points, cut.size(maps)))
+    transform, transform_back = tiles_of_images(INPUT, m, r), images_of_tiles(OUTPUT, m, r)
+    for d, chunk in zip(tiles, chunks, strict=True):
+        transform(x[chunk], x, NOTHING, plain, False, rows.pad_before, columns.pad_before, down, across, d)
+        count = (chunk.stop - chunk.start) * down * across
+        multiply_points(d, matrices, out, count, padded(channels), padded(maps))
+        transform_back(out, bias, pool, relu, 0, 0, down, across, y[chunk], winners if alone else winners[chunk])
     return y, Saved(tiles, winners)
 
 
@@ -74,28 +104,32 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     """dx (or None), dfilters, dbias of ``conv2d``."""
     rows, columns = window
     r, _, channels, maps = filters.shape
-    m = TILES[r]
-    points, down, across = (m + r - 1) ** 2, -(-rows.out // m), -(-columns.out // m)
-    count = len(dy) * down * across
-    tiles = arena.empty((points, apart(count * padded(maps))))
-    tiles_of_images(OUTPUT_BACK, m, r)(dy, y, saved.winners, pool, relu, 0, 0, down, across, tiles)
-    correlations = arena.empty((points, apart(padded(channels) * padded(maps))))
-    correlate_points(saved.tiles, tiles, correlations, count, padded(channels), padded(maps))
-    dfilters = arena.empty(filters.shape)
-    filters_of_correlations(m, r)(correlations, dfilters)
-    sums = tiles[SUMMING_POINT * (m + r - 1) + SUMMING_POINT, : count * padded(maps)]
-    dbias = sum_pixels(sums.reshape(count, padded(maps)))[:maps]
-    if not needs_dx:
-        return None, dfilters, dbias
-    matrices = arena.empty((points, panels_apart(padded(maps), padded(channels))))
-    matrices_of_filters(m, r)(filters.reshape(r, r, -1), maps, channels, 1, maps, matrices)
-    out = arena.empty((points, apart(count * padded(channels))))
-    multiply_points(tiles, matrices, out, count, padded(maps), padded(channels))
-    dx = arena.empty(x.shape)
+    cut = tiling(window, len(dy), channels, maps)
+    m, points, down, across, chunks = cut
+    alone = pool.kh * pool.kw == 1
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    no_bias = np.zeros(channels, np.float32)
-    images_of_tiles(INPUT_BACK, m, r)(out, no_bias, plain, False, rows.pad_before, columns.pad_before, down, across, dx, NOTHING)
-    return dx, dfilters, dbias
+    tiles = arena.empty((points, cut.size(maps)))
+    correlations = arena.empty((points, apart(padded(channels) * padded(maps))))
+    dfilters, dbias = arena.empty(filters.shape), np.zeros(maps, np.float32)
+    if needs_dx:
+        dx, no_bias = arena.empty(x.shape), np.zeros(channels, np.float32)
+        matrices = arena.empty((points, panels_apart(padded(maps), padded(channels))))
+        matrices_of_filters(m, r)(filters.reshape(r, r, -1), maps, channels, 1, maps, matrices)
+        out = arena.empty((points, cut.size(channels)))
+    transform, transform_back = tiles_of_images(OUTPUT_BACK, m, r), images_of_tiles(INPUT_BACK, m, r)
+    for d, chunk in zip(saved.tiles, chunks, strict=True):
+        winners = saved.winners if alone else saved.winners[chunk]
+        transform(dy[chunk], y[chunk], winners, pool, relu, 0, 0, down, across, tiles)
+        count = (chunk.stop - chunk.start) * down * across
+        correlate_points(d, tiles, correlations, count, padded(channels), padded(maps), chunk.start > 0)
+        sums = tiles[SUMMING_POINT * (m + r - 1) + SUMMING_POINT, : count * padded(maps)]
+        dbias += sum_pixels(sums.reshape(count, padded(maps)))[:maps]
+        if needs_dx:
+            multiply_points(tiles, matrices, out, count, padded(maps), padded(channels))
+            corner = rows.pad_before, columns.pad_before
+            transform_back(out, no_bias, plain, False, *corner, down, across, dx[chunk], NOTHING)
+    filters_of_correlations(m, r)(correlations, dfilters)
+    return dx if needs_dx else None, dfilters, dbias
 
 
 @lru_cache
