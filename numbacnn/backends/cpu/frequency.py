@@ -169,7 +169,7 @@ def image_values(ly, lx, height, width):
                     fourier(COMPLEX_INVERSE, ly, 0, height, (flat, place, point, depth), (half, (k + 1) * 2 * LANES, row, LANES))
                 for i in range(height):
                     fourier(REAL_INVERSE, lx, 0, width, (half, i * row, 2 * LANES, LANES), (z, i * width * LANES, LANES, 0))
-                pool_lanes(z, 0, width, bias, n, c, channels, pool, relu, y_flat, winners_flat)
+                pool_lanes(z, 0, width, LANES, bias, n, c, channels, pool, relu, y_flat, winners_flat)
 
     return spectra_to_images
 

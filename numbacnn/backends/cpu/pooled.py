@@ -136,11 +136,11 @@ def store_lanes(typing_context: Any, z: Any, y: Any, channels: Any, relu: Any) -
 
 
 @kernel(inline=True, fast_math=False)
-def pool_lanes(z, at, width, bias, n, c, channels, pool, relu, y, winners):
+def pool_lanes(z, at, width, step, bias, n, c, channels, pool, relu, y, winners):
     """Bias, pooling and ReLU for LANES channels of one image.
 
     Args:
-        z: flat, pixels of LANES channels each in lines of ``width`` pixels; the image begins at ``at``. Overwritten.
+        z: flat, pixels at a distance of ``step`` values in lines of ``width`` pixels; the image begins at ``at``. Overwritten.
         bias: of all channels.
         n, c: the image, and its first channel of those in z.
         y, winners: of all images, flat.
@@ -149,19 +149,18 @@ def pool_lanes(z, at, width, bias, n, c, channels, pool, relu, y, winners):
     own_bias = np.zeros(LANES, np.float32)
     for lane in range(here):
         own_bias[lane] = bias[c + lane]
-    pixels = z.reshape(z.size // LANES, LANES)
-    for pixel in range(pixels.shape[0]):
-        value = pixels[pixel]
+    for pixel in range(at % step, z.size, step):
+        value = z[pixel : pixel + LANES]
         for lane in range(LANES):
             value[lane] += own_bias[lane]
     for p in range(pool.rows):
         for q in range(pool.columns):
-            corner = at + (p * pool.sh * width + q * pool.sw) * LANES
+            corner = at + (p * pool.sh * width + q * pool.sw) * step
             out = ((n * pool.rows + p) * pool.columns + q) * channels + c
             if pool.kh * pool.kw == 1:
                 store_lanes((z, corner), (y, out), here, relu)
             else:
-                max_pool_cell((z, corner, width * LANES, LANES), (pool.kh, pool.kw), y, winners, out, here, relu)
+                max_pool_cell((z, corner, width * step, step), (pool.kh, pool.kw), y, winners, out, here, relu)
 
 
 @kernel(inline=True, fast_math=False)

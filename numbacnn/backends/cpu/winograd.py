@@ -28,7 +28,7 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.conv2d import sum_pixels
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS
-from numbacnn.backends.cpu.pointwise import NOTHING, apart, correlate_points, multiply_points, padded, panels_apart
+from numbacnn.backends.cpu.pointwise import LINE, NOTHING, apart, correlate_points, multiply_points, padded, panels_apart
 from numbacnn.backends.cpu.pooled import pool_lanes, scatter_gradient, store_lanes
 from numbacnn.backends.cpu.transforms import winograd
 from numbacnn.backends.cpu.vectors import LANES
@@ -36,6 +36,9 @@ from numbacnn.backends.cpu.winograd_matrices import SUMMING_POINT, TILES, Kind
 
 INPUT, INPUT_BACK, FILTER, FILTER_BACK, OUTPUT, OUTPUT_BACK = (int(kind) for kind in Kind)
 
+
+BLOCK = max(LANES, LINE)
+"""Channels that are transformed side by side: whole cache lines, which two threads would else write half of each."""
 
 CHUNK_VALUES = 2**18
 """So many values of transformed tiles are made at a time, then multiplied, then transformed back, while they are in the cache."""
@@ -146,24 +149,27 @@ def tiles_of_images(kind, m, r):
     def images_to_tiles(x, y, winners, pool, relu, top, left, down, across, tiles):
         channels = x.shape[3]
         depth = (channels + LANES - 1) // LANES * LANES
-        blocks, height, width = depth // LANES, (down - 1) * m + side, (across - 1) * m + side
-        line = width * LANES
+        blocks, height, width = (depth + BLOCK - 1) // BLOCK, (down - 1) * m + side, (across - 1) * m + side
+        line = width * BLOCK
         flat, point = tiles.reshape(tiles.size), tiles.shape[1]
         x_flat, y_flat, winners_flat = x.reshape(x.size), y.reshape(y.size), winners.reshape(winners.size)
         for task in prange(x.shape[0] * blocks):
             n = task // blocks
-            c = (task - n * blocks) * LANES
+            c = (task - n * blocks) * BLOCK
+            here = min(BLOCK, depth - c)
             image, band = np.zeros(height * line, np.float32), np.empty(points * line, np.float32)
-            start, stop = top * line + left * LANES, min(c + LANES, channels)
-            scatter_gradient(x_flat, y_flat, winners_flat, n, channels, pool, relu, c, stop, image, start, line, LANES)
+            start, stop = top * line + left * BLOCK, min(c + BLOCK, channels)
+            scatter_gradient(x_flat, y_flat, winners_flat, n, channels, pool, relu, c, stop, image, start, line, BLOCK)
             for i in range(down):
                 for column in range(width):
-                    at = column * LANES
-                    winograd(kind, m, r, (image, i * m * line + at, line), (band, at, line))
+                    for at in range(column * BLOCK, column * BLOCK + here, LANES):
+                        winograd(kind, m, r, (image, i * m * line + at, line), (band, at, line))
                 for j in range(across):
                     at = ((n * down + i) * across + j) * depth + c
                     for u in range(points):
-                        winograd(kind, m, r, (band, u * line + j * m * LANES, LANES), (flat, at + u * points * point, point))
+                        source, target = u * line + j * m * BLOCK, at + u * points * point
+                        for v in range(0, here, LANES):
+                            winograd(kind, m, r, (band, source + v, BLOCK), (flat, target + v, point))
 
     return images_to_tiles
 
@@ -182,29 +188,33 @@ def images_of_tiles(kind, m, r):
     def tiles_to_images(tiles, bias, pool, relu, top, left, down, across, y, winners):
         channels = y.shape[3]
         depth = (channels + LANES - 1) // LANES * LANES
-        blocks, height, width = depth // LANES, (down - 1) * m + side, (across - 1) * m + side
-        line = width * LANES
+        blocks, height, width = (depth + BLOCK - 1) // BLOCK, (down - 1) * m + side, (across - 1) * m + side
+        line = width * BLOCK
         flat, point = tiles.reshape(tiles.size), tiles.shape[1]
         y_flat, winners_flat = y.reshape(y.size), winners.reshape(winners.size)
         for task in prange(y.shape[0] * blocks):
             n = task // blocks
-            c = (task - n * blocks) * LANES
+            c = (task - n * blocks) * BLOCK
+            here = min(BLOCK, depth - c)
             image, band = np.empty(height * line, np.float32), np.empty(points * line, np.float32)
             for k in range(overlap * line):
                 image[k] = 0
             for i in range(down):
                 for u in range(points):
-                    for k in range(overlap * LANES):
+                    for k in range(overlap * BLOCK):
                         band[u * line + k] = 0
                 for j in range(across):
                     at = ((n * down + i) * across + j) * depth + c
                     for u in range(points):
-                        winograd(kind, m, r, (flat, at + u * points * point, point), (band, u * line + j * m * LANES, LANES))
+                        source, target = at + u * points * point, u * line + j * m * BLOCK
+                        for v in range(0, here, LANES):
+                            winograd(kind, m, r, (flat, source + v, point), (band, target + v, BLOCK))
                 for column in range(width):
-                    at = column * LANES
-                    winograd(kind, m, r, (band, at, line), (image, i * m * line + at, line))
-            start = top * line + left * LANES
-            pool_lanes(image, start, width, bias, n, c, channels, pool, relu, y_flat, winners_flat)
+                    for at in range(column * BLOCK, column * BLOCK + here, LANES):
+                        winograd(kind, m, r, (band, at, line), (image, i * m * line + at, line))
+            for v in range(0, here, LANES):
+                start = top * line + left * BLOCK + v
+                pool_lanes(image, start, width, BLOCK, bias, n, c + v, channels, pool, relu, y_flat, winners_flat)
 
     return tiles_to_images
 
