@@ -39,6 +39,6 @@ def _row(graph: Graph, step: Step, batch_size: int, lanes: int) -> dict[str, Any
         shape = graph.shapes[step.inputs[0]]
         choice = choose(batch_size, conv.window(shape), shape[2], conv.filters, lanes)
         row |= choice._asdict()
-        if choice.algorithm == "frequency":
-            row["algorithm"] = f"frequency, {choice.lengths[0]} x {choice.lengths[1]}"  # type: ignore[index]
+        if choice.size is not None:
+            row["algorithm"] = f"{choice.algorithm}, {choice.size[0]} x {choice.size[1]}"
     return row

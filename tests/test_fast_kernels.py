@@ -204,11 +204,13 @@ def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: 
 def test_the_choice_depends_on_shapes_alone() -> None:
     conv2 = window2d((14, 14), (5, 5), (1, 1), "same")
     assert choose(100, conv2, 32, 64, 8).algorithm == "frequency"
-    assert choose(100, conv2, 32, 64, 8).lengths == (16, 16)
+    assert choose(100, conv2, 32, 64, 8).size == (16, 16)
     assert choose(1, conv2, 32, 64, 8).algorithm == "direct"
     assert choose(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32, 8).algorithm == "direct"
     assert choose(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32, 8).algorithm == "direct"
-    assert choose(100, window2d((224, 224), (5, 5), (1, 1), "same"), 32, 32, 8).algorithm == "direct"
+    assert choose(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).algorithm == "winograd"
+    assert choose(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).size == (6, 6)
+    assert choose(100, window2d((224, 224), (5, 3), (1, 1), "same"), 32, 32, 8).algorithm == "direct"
 
 
 def test_a_transform_is_long_enough_and_no_longer_than_needed() -> None:

@@ -6,7 +6,10 @@ vector operations, weighed as ``docs/performance.md`` shows them measured.
 
 from typing import NamedTuple
 
-from numbacnn.backends.cpu.fourier import Kind, fourier_program
+from numbacnn.backends.cpu.fourier import Kind as FourierKind
+from numbacnn.backends.cpu.fourier import fourier_program
+from numbacnn.backends.cpu.winograd_matrices import TILES, winograd_program
+from numbacnn.backends.cpu.winograd_matrices import Kind as WinogradKind
 from numbacnn.shapes import Window, Window2D
 
 LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
@@ -15,23 +18,38 @@ LENGTHS = (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36)
 FEW_IMAGES = 8
 """With fewer images than this, it costs more to transform the filters than it saves."""
 
-TRANSFORM_WEIGHT = 2.4
-"""What an operation of a transform costs, in multiply-adds of the micro-kernel: it waits for memory more, and fuses less."""
+MULTIPLY_ADD, TRANSFORM_OPERATION, VALUE_MOVED = 1.0, 2.6, 25.0
+"""What each costs beside the others; fitted to measurements of 24 shapes, see ``docs/performance.md``."""
+
+
+class Cost(NamedTuple):
+    """What one image costs in training, forward and backward: multiply-adds of the micro-kernel, operations of transforms, and
+    transformed values written and read again."""
+
+    multiply_adds: float
+    transform_operations: float
+    values_moved: float
+
+    @property
+    def total(self) -> float:
+        return (
+            MULTIPLY_ADD * self.multiply_adds + TRANSFORM_OPERATION * self.transform_operations + VALUE_MOVED * self.values_moved
+        )
 
 
 class Choice(NamedTuple):
     """How a convolution is computed, and why.
 
     Args:
-        algorithm: ``"direct"`` or ``"frequency"``.
-        lengths: of the transforms over rows and columns, or None.
-        ratio: estimated cost in the frequency domain over that of direct summation, or None where it cannot be done so.
+        algorithm: ``"direct"``, ``"frequency"`` or ``"winograd"``.
+        size: of its transforms over rows and columns, or None.
+        costs: the estimated cost of every way that can be taken, that of direct summation being 1.
         reason: for people.
     """
 
     algorithm: str
-    lengths: tuple[int, int] | None
-    ratio: float | None
+    size: tuple[int, int] | None
+    costs: dict[str, float]
     reason: str
 
 
@@ -45,16 +63,71 @@ def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int) -
     """
     rows, columns = window
     if rows.stride > 1 or columns.stride > 1:
-        return Choice("direct", None, None, "stride above 1")
-    if not has_transform(window):
-        return Choice("direct", None, None, f"a transform would be longer than {LENGTHS[-1]}")
-    lengths = transform_lengths(window)
-    ratio = _ratio(window, lengths, channels, maps, lanes)
+        return Choice("direct", None, {"direct": 1.0}, "stride above 1")
+    if channels < lanes:
+        return Choice("direct", None, {"direct": 1.0}, f"fewer channels than the {lanes} of a vector")
+    ways = {"direct": _direct_cost(window, channels, maps, lanes)}
+    sizes: dict[str, tuple[int, int]] = {}
+    if has_transform(window):
+        sizes["frequency"] = transform_lengths(window)
+        ways["frequency"] = _frequency_cost(window, channels, maps, lanes)
+    if rows.kernel == columns.kernel and rows.kernel in TILES:
+        sizes["winograd"] = (TILES[rows.kernel] + rows.kernel - 1,) * 2
+        ways["winograd"] = _winograd_cost(window, channels, maps, lanes)
+    costs = {name: round(cost.total / ways["direct"].total, 4) for name, cost in ways.items()}
+    best = min(costs, key=lambda name: costs[name])
     if count < FEW_IMAGES:
-        return Choice("direct", lengths, ratio, f"fewer than {FEW_IMAGES} images")
-    if ratio >= 1:
-        return Choice("direct", lengths, ratio, "transforms would cost more than they save")
-    return Choice("frequency", lengths, ratio, f"about {1 / ratio:.1f} times less work than direct summation")
+        return Choice("direct", None, costs, f"fewer than {FEW_IMAGES} images")
+    if best == "direct":
+        return Choice("direct", None, costs, "transforms would cost more than they save")
+    return Choice(best, sizes[best], costs, f"about {1 / costs[best]:.1f} times as fast as direct summation")
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _direct_cost(window: Window2D, channels: int, maps: int, lanes: int) -> Cost:
+    """Three products of pixels, filter cells, channels and maps; a tile is two vectors wide."""
+    rows, columns = window
+    pixels = rows.out * columns.out
+    cells = rows.kernel * columns.kernel
+    return Cost(pixels * cells * channels * (2 * _up(maps, 2 * lanes) + _up(channels, 2 * lanes) * maps / channels), 0, 0)
+
+
+def _frequency_cost(window: Window2D, channels: int, maps: int, lanes: int) -> Cost:
+    """Three complex products at each point; images, outputs and their gradients are transformed once each."""
+    rows, columns = window
+    ly, lx = transform_lengths(window)
+    deep, wide = _up(channels, lanes), _up(maps, lanes)
+    points = point_count(ly, lx)
+    real, complex_column, real_column = (
+        fourier_program(kind, length, 0, size).arithmetic
+        for kind, length, size in (
+            (FourierKind.REAL_FORWARD, lx, columns.size),
+            (FourierKind.COMPLEX_FORWARD, ly, rows.size),
+            (FourierKind.REAL_FORWARD, ly, rows.size),
+        )
+    )
+    transform = rows.size * real + (lx // 2 - 1) * complex_column + 2 * real_column
+    return Cost(3 * points * 4 * deep * wide, 2 * transform * (deep + wide), 4 * points * (deep + wide))
+
+
+def _winograd_cost(window: Window2D, channels: int, maps: int, lanes: int) -> Cost:
+    """Three real products at each point of each tile; rows, then columns of tiles are transformed."""
+    rows, columns = window
+    r = rows.kernel
+    m = TILES[r]
+    n = m + r - 1
+    tiles = -(-rows.out // m) * -(-columns.out // m)
+    deep, wide = _up(channels, lanes), _up(maps, lanes)
+
+    def transform(kind: WinogradKind, outputs: int) -> int:
+        return tiles * (n + outputs) * winograd_program(kind, m, r).arithmetic
+
+    images = transform(WinogradKind.INPUT, n) + transform(WinogradKind.INPUT_BACK, n)
+    results = transform(WinogradKind.OUTPUT, m) + transform(WinogradKind.OUTPUT_BACK, m)
+    return Cost(3 * tiles * n * n * deep * wide, images * deep + results * wide, 2 * tiles * n * n * (deep + wide))
 
 
 def has_transform(window: Window2D) -> bool:
@@ -78,22 +151,3 @@ def _least(axis: Window) -> int:
 def point_count(ly: int, lx: int) -> int:
     """Points of a half spectrum that say all of it: its first and last columns mirror themselves."""
     return 2 * (ly // 2 + 1) + (lx // 2 - 1) * ly
-
-
-def _ratio(window: Window2D, lengths: tuple[int, int], channels: int, maps: int, lanes: int) -> float:
-    """Multiply-adds for one image in the frequency domain, transforms weighed in, over those of direct summation."""
-    rows, columns = window
-    ly, lx = lengths
-    deep, wide = -(-channels // lanes) * lanes, -(-maps // lanes) * lanes
-    products = point_count(ly, lx) * 4 * deep * wide
-    real, complex_column, real_column = (
-        fourier_program(kind, length, 0, size).arithmetic
-        for kind, length, size in (
-            (Kind.REAL_FORWARD, lx, columns.size),
-            (Kind.COMPLEX_FORWARD, ly, rows.size),
-            (Kind.REAL_FORWARD, ly, rows.size),
-        )
-    )
-    transform = rows.size * real + (lx // 2 - 1) * complex_column + 2 * real_column
-    direct = rows.out * columns.out * rows.kernel * columns.kernel * channels * maps
-    return (products + TRANSFORM_WEIGHT * transform * (deep + wide)) / direct

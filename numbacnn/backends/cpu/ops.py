@@ -19,6 +19,7 @@ from numbacnn.backends.cpu import (
     frequency,
     pool2d,
     updates,
+    winograd,
 )
 from numbacnn.backends.cpu import softmax_cross_entropy as loss
 from numbacnn.backends.cpu.arena import arena
@@ -27,6 +28,9 @@ from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
 from numbacnn.backends.cpu.vectors import LANES
 from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Ops, Product
 from numbacnn.shapes import Window2D
+
+ALGORITHMS = {"direct": conv2d_tiled, "frequency": frequency, "winograd": winograd}
+"""Modules of one shape: ``conv2d`` and ``conv2d_backward``."""
 
 
 class CpuOps(Ops):
@@ -104,9 +108,9 @@ class CpuOps(Ops):
 
     def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> Any:
         """The module that does a convolution of these shapes: by the shapes alone, so that the same seed gives the same bits."""
-        if self.exact_conv or choose(len(x), window, kernel.shape[2], kernel.shape[3], LANES).algorithm == "direct":
+        if self.exact_conv:
             return conv2d_tiled
-        return frequency
+        return ALGORITHMS[choose(len(x), window, kernel.shape[2], kernel.shape[3], LANES).algorithm]
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         bias = np.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias
