@@ -175,6 +175,42 @@ def test_a_home_that_cannot_be_written_to_only_costs_the_cache(numbacnn: Run, tm
     assert "NUMBA_CACHE_DIR" in cache["hint"]
 
 
+def test_after_a_warmup_a_run_compiles_nothing(numbacnn: Run, trained: Path, tmp_path: Path) -> None:
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first = as_json(numbacnn("warmup", trained / "net.toml", "--format", "json", env=cache))
+    assert [row["for"] for row in first] == ["digits", "net"]  # type: ignore[attr-defined,index]
+    assert all(row["compiled"] > 0 for row in first)  # type: ignore[attr-defined]
+    args = ("train", "--model", trained / "net.toml", *SMALL, "--epochs", 1, "--format", "json")
+    report = as_json(numbacnn(*args, "--output", tmp_path / "out", env=cache))
+    assert report["kernels_compiled"] == 0  # type: ignore[index]
+
+
+def test_the_plan_names_what_is_fused_and_how_convolutions_are_done(numbacnn: Run) -> None:
+    plan = as_json(numbacnn("shapes", "cnn", "--plan", "--batch-size", 100, "--format", "json"))
+    steps = {step["step"]: step for step in plan["steps"]}  # type: ignore[index,call-overload]
+    assert steps["pool2"]["computes"] == "Conv2D + relu + MaxPool2D"
+    assert steps["pool2"]["algorithm"] == "frequency, 16 x 16"
+    assert steps["pool1"]["algorithm"] == "direct"
+    assert steps["dense1"]["algorithm"] is None
+    assert "frequency, 16 x 16" in numbacnn("shapes", "cnn", "--plan", "--batch-size", 100).stdout
+
+
+def test_exact_convolutions_stay_exact_when_a_run_is_resumed(numbacnn: Run, tmp_path: Path) -> None:
+    net = tmp_path / "net.toml"
+    net.write_text(
+        NET.replace("filters = 4", "filters = 8").replace('type = "MaxPool2D"', 'type = "Conv2D"\nfilters = 8\nkernel_size = 3')
+    )
+    args = ("train", "--model", net, *SMALL, "--epochs", 2, "--format", "json")
+    exact = as_json(numbacnn(*args, "--exact-conv", "--output", tmp_path / "exact"))
+    fast = as_json(numbacnn(*args, "--output", tmp_path / "fast"))
+    assert exact["weights_sha256"] != fast["weights_sha256"], "two ways to compute it, or there is nothing to see"  # type: ignore[index]
+    part = ("train", "--model", net, *SMALL, "--epochs", 1, "--exact-conv", "--output", tmp_path / "part", "--format", "json")
+    as_json(numbacnn(*part))
+    resumed = as_json(numbacnn("train", "--resume", "--output", tmp_path / "part", "--epochs", 2, "--format", "json"))
+    assert resumed["weights_sha256"] == exact["weights_sha256"]  # type: ignore[index]
+    check_error(numbacnn("train", "--resume", "--exact-conv", "--output", tmp_path / "fast"), 1, "--exact-conv", "new run")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_says_how_to_go_on_and_going_on_ends_the_same(trained: Path, tmp_path: Path, number: int) -> None:
     args = ["train", "--model", str(trained / "net.toml"), *map(str, SMALL), "--learning-rate", "0.01", "--epochs", "60"]

@@ -5,10 +5,10 @@ NHWC image the kw*c values under one row of a filter lie side by side, and the n
 loops of ``multiply_tile`` walk along. A table says where each output pixel's patch begins. So the three products are
 
     z        = pixels (i, j)  x  filters         summed over filter cells (u, then v and c)
-    dfilters = taps (u, v, c)  x  filters        summed over pixels (i, then j), image by image
+    dfilters = taps (u, v, c)  x  maps of dz     summed over pixels (i, then j), image by image
     dx       = the first one, with dz spread out by the stride and the filters turned
 
-One image, padded, is one task's scratch. ``Z`` is what a filter gives, before ReLU and pooling: it is never written down whole.
+One image, padded, is one task's scratch. z, which is what filters give before ReLU and pooling, is never written down for a batch.
 """
 
 import numpy as np
