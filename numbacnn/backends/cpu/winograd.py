@@ -2,8 +2,8 @@
 
 The output is cut into tiles of m x m pixels. The n x n pixels of the image that such a tile depends on, n = m + r - 1 for a filter of
 r x r cells, are transformed to n x n points, where the convolution is a product, point by point: n*n multiplications per tile and
-pair of channels in place of (m r)^2, that is 2.25 in place of 9 a pixel for F(4, 3). Unlike the frequency domain this pays for images of
-any size, and for one image alone.
+pair of channels in place of (m r)^2, that is 2.25 in place of 9 a pixel for F(4, 3). Unlike the frequency domain this takes images
+of any size.
 
 With d^, w^ and z^ for what is at one point of tiles of images (t: tile and image), filters and outputs, and sums over what does not
 stand on the left (the matrices: ``winograd_matrices.py``; both axes of a tile, rows and columns, are transformed):
