@@ -4,7 +4,7 @@ Another way gives other last bits, so a choice by the clock would break "same se
 vector operations, weighed as ``docs/performance.md`` shows them measured.
 """
 
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from numbacnn.backends.cpu.fourier import Kind as FourierKind
@@ -54,7 +54,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-@lru_cache(maxsize=None)
+@cache
 def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int) -> Choice:
     """How to convolve ``count`` images.
 

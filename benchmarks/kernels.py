@@ -1,0 +1,118 @@
+"""Where a training step goes: time and arithmetic of each op, and its share of what the micro-kernel reaches.
+
+    python benchmarks/kernels.py --model cnn --steps 60
+
+The peak is that of the micro-kernel on a tile in the first-level cache, one thread, times the number of threads. Arithmetic is
+counted as direct summation would need it, so that a transform can exceed the peak.
+"""
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from numbacnn.backends import get_ops
+from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.datasets import DIGIT_NAMES, Dataset
+from numbacnn.models import PRESETS
+from numbacnn.ops import ConvBlock, Ops, Product
+from numbacnn.training import Settings, StepDone, new_state, train
+
+DEPTH, REPEATS, ROUNDS = 256, 5_000, 10
+WATCHED = ("conv2d_block", "conv2d_block_backward", "dense", "dense_backward", "adam_update", "sgd_update", "momentum_update")
+
+
+@numba.njit
+def tiles(a: Any, rows: Any, b: Any, out: Any) -> None:
+    for _ in range(REPEATS):
+        multiply_tile(
+            (a, rows, 0, 0, 0, 1), (b, 0, 0, TILE_COLUMNS), (1, DEPTH),
+            (out, 0, TILE_COLUMNS), (out, 0, TILE_COLUMNS), (TILE_ROWS, TILE_COLUMNS), False,
+        )  # fmt: skip
+
+
+def peak() -> float:
+    """Floating-point operations a second of the micro-kernel, one thread."""
+    a, b = np.ones(TILE_ROWS * DEPTH, np.float32), np.ones(DEPTH * TILE_COLUMNS, np.float32)
+    rows, out = np.arange(TILE_ROWS) * DEPTH, np.zeros(TILE_ROWS * TILE_COLUMNS, np.float32)
+    tiles(a, rows, b, out)
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        tiles(a, rows, b, out)
+        seconds.append(time.perf_counter() - start)
+    return 2 * TILE_ROWS * TILE_COLUMNS * DEPTH * REPEATS / min(seconds)
+
+
+def operations(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, float]:
+    """What a call works on, for people, and how many floating-point operations direct summation needs for it."""
+    block = next((each for each in args if isinstance(each, ConvBlock)), None)
+    passes = 1 + (name.endswith("_backward") and kwargs.get("needs_dx", True))
+    if block is not None:
+        kernel = args[1]
+        count = len(args[0]) if hasattr(args[0], "shape") else len(args[2])
+        return f"{kernel.shape}", 2.0 * passes * count * block.window[0].out * block.window[1].out * kernel.size
+    if name == "dense_backward":  # the weights' gradient is left to the update
+        return f"{args[1].shape}", 2.0 * (passes - 1) * len(args[0]) * args[1].size
+    if name == "dense":
+        return f"{args[1].shape}", 2.0 * len(args[0]) * args[1].size
+    product = next((each for each in args if isinstance(each, Product)), None)
+    return f"{args[0].shape}", 2.0 * len(product.x) * args[0].size if product else 0.0
+
+
+def watch(ops: Ops, seconds: dict[tuple[str, str, float], list[float]]) -> None:
+    """Let every watched op of ``ops`` write down its time."""
+    for name in WATCHED:
+        setattr(ops, name, _timed(name, getattr(ops, name), seconds))
+
+
+def _timed(name: str, op: Callable[..., Any], seconds: dict[tuple[str, str, float], list[float]]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        result = op(*args, **kwargs)
+        seconds[(name, *operations(name, args, kwargs))].append(time.perf_counter() - start)
+        return result
+
+    return call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="cnn", choices=list(PRESETS))
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--threads", type=int)
+    given = parser.parse_args()
+    ops, preset = get_ops("cpu", given.threads), PRESETS[given.model]
+    threads, generator = numba.get_num_threads(), np.random.default_rng(0)
+    images = generator.integers(0, 256, (given.batch_size * given.steps, *preset.graph.input_shape), np.uint8)
+    labels = generator.integers(0, 10, len(images)).astype(np.uint8)
+    data = Dataset("noise", images, labels, images[:1], labels[:1], DIGIT_NAMES, "random numbers")
+    state = new_state(preset.graph, Settings(epochs=1, batch_size=given.batch_size, optimizer=preset.recipe.optimizer), ops)
+    seconds: dict[tuple[str, str, float], list[float]] = defaultdict(list)
+    watch(ops, seconds)
+    steps, since = [], time.perf_counter()
+    for event in train(state, data, ops):
+        if isinstance(event, StepDone):
+            steps.append(time.perf_counter() - since)
+        since = time.perf_counter()
+    highest = peak() * threads
+    print(f"micro-kernel: {highest / threads / 1e9:.0f} GFLOP/s a thread, {highest / 1e9:.0f} on {threads} thread(s)")
+    rest = 1e3 * statistics.median(steps[3:])
+    print(f"{given.model}, batch {given.batch_size}: {rest:.1f} ms a step, {1e3 * min(steps):.1f} at best; medians, and best")
+    for (name, what, work), times in sorted(seconds.items(), key=lambda item: -sum(item[1])):
+        middle, best = (1e3 * value for value in (statistics.median(times[3:] or times), min(times)))
+        share = f"{work / 1e9:6.2f} GFLOP {100 * work / (best / 1e3) / highest:5.0f} % of the peak at best" if work else ""
+        if len(times) >= len(steps):
+            rest -= middle * len(times) / len(steps)
+            print(f"  {name:22} {what:18} {middle:7.2f} {best:7.2f} ms {share}")
+    print(f"  {'all the rest':41} {rest:7.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
