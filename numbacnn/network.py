@@ -8,22 +8,19 @@ from numpy.typing import NDArray
 
 from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
-from numbacnn.ops import Array, DropoutKey, Ops, Product
+from numbacnn.ops import Array, DropoutKey, Moving, Ops, Product
 from numbacnn.plan import Step, make_plan
 
 PIXEL_SCALE = 1 / 255
 """Pixels 0...255 become numbers 0...1."""
 
-INFERENCE_BATCH = 100
-"""Images predicted at a time: more would not stay in the cache between one layer and the next."""
-
 
 class Forward(NamedTuple):
-    """A forward pass: the output, what the backward pass needs, new values of moving averages, and the steps that were taken."""
+    """A forward pass: the output, what the backward pass needs, how moving averages are to move on, and the steps taken."""
 
     y: Array
     caches: dict[str, Any]
-    updates: dict[str, Array]
+    updates: dict[str, Moving]
     plan: tuple[Step, ...]
 
 
@@ -50,7 +47,7 @@ def forward(
     plan = make_plan(graph, fuse)
     outputs: dict[str, Array] = {INPUT: x}
     caches: dict[str, Any] = {}
-    updates: dict[str, Array] = {}
+    updates: dict[str, Moving] = {}
     for each in plan:
         own = {key: parameters[name] for key, name in each.parameters}
         context = Context(training, DropoutKey(seed, step, each.place))
@@ -109,11 +106,11 @@ def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDA
         graph: up to its logits; see ``without_softmax``.
         images: pixels, uint8 (n, h, w, c).
     """
-    device_images = ops.asarray(images)
+    device_images, places = ops.asarray(images), ops.asarray(np.arange(len(images)))
     parts = []
-    for batch in batches(len(images), INFERENCE_BATCH):
+    for batch in batches(len(images), ops.inference_batch):
         with ops.step():
-            x = ops.gather_images(device_images, ops.asarray(np.arange(batch.start, batch.stop)), PIXEL_SCALE)
+            x = ops.gather_images(device_images, places[batch], PIXEL_SCALE)
             parts.append(ops.to_host(forward(graph, ops, parameters, x).y).copy())
     return Prediction(np.concatenate(parts) if parts else np.zeros((0, graph.output_shape[0]), np.float32))
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from numbacnn.shapes import Window2D
 
 Array = Any
-"""An array of the device: ``shape``, ``dtype`` and ``reshape`` are all that layers use of it."""
+"""An array of the device: ``shape``, ``dtype`` and ``reshape`` are all that layers use of it. Slices of the first axis are arrays too."""
 
 
 class DropoutKey(NamedTuple):
@@ -51,6 +51,32 @@ class Product(NamedTuple):
     dy: Array
 
 
+class Tally(NamedTuple):
+    """What came of the steps of an epoch, kept on the device.
+
+    Args:
+        losses: the sum of the losses of each step's images (steps,); nan from the first step on in which it was not finite.
+        correct: how many of them were classified rightly (steps,).
+    """
+
+    losses: Array
+    correct: Array
+
+
+class Guard(NamedTuple):
+    """A step of a tally: an update that is given it does nothing unless that step's loss is finite."""
+
+    losses: Array
+    step: int
+
+
+class Moving(NamedTuple):
+    """What a moving average is to be updated with: this batch's value, and the share of the old average that is kept."""
+
+    value: Array
+    momentum: float
+
+
 class AugmentKey(NamedTuple):
     """What the distortion of the images of a batch depends on besides their places in it: the same promise as for dropout."""
 
@@ -82,6 +108,12 @@ class Ops(ABC):
 
     name: str
     """The device's name, as in ``--device``."""
+
+    asynchronous = False
+    """Whether calls return before their results are there, so that looking at one (``to_host``) costs a wait."""
+
+    inference_batch = 100
+    """Images to predict at a time. To a processor, more than stay in its cache between one layer and the next are none the faster."""
 
     def step(self) -> AbstractContextManager[None]:
         """Arrays made within it last until the next one begins: a device may use their memory again. Copy what is to be kept."""
@@ -318,10 +350,6 @@ class Ops(ABC):
     ) -> tuple[Array, Array, Array]:
         """dx, dgamma, dbeta of ``batch_norm``; the mean and variance depend on x too."""
 
-    @abstractmethod
-    def moving_average(self, average: Array, value: Array, momentum: float) -> Array:
-        """``average * momentum + value * (1 - momentum)``, a new array."""
-
     # --- loss ------------------------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -341,15 +369,33 @@ class Ops(ABC):
         Source: the lecture's slides "Cross-Entropy"; Goodfellow et al. 2016, section 6.2.2.3.
         """
 
+    @abstractmethod
+    def new_tally(self, steps: int) -> Tally:
+        """A tally of so many steps, none of which has been done."""
+
+    @abstractmethod
+    def tally(self, tally: Tally, step: int, losses: Array, correct: Array) -> Guard:
+        """Write down, in place, what ``softmax_cross_entropy`` has found in a step.
+
+        Once the loss of a step is not finite, those of the steps after it are nan too: a device need not be watched at each step to
+        be stopped in time, as the guards of all those steps hold their updates back.
+        """
+
     # --- updates, in place -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float) -> None:
+    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float, guard: Guard | None = None) -> None:
         """``w -= lr * g``. Source: the lecture's slide "Gradient Descent"."""
 
     @abstractmethod
     def momentum_update(
-        self, parameter: Array, velocity: Array, gradient: Array | Product, learning_rate: float, momentum: float
+        self,
+        parameter: Array,
+        velocity: Array,
+        gradient: Array | Product,
+        learning_rate: float,
+        momentum: float,
+        guard: Guard | None = None,
     ) -> None:
         """``v = momentum * v - lr * g; w += v``. Source: Keras's SGD(momentum); Polyak 1964."""
 
@@ -364,8 +410,13 @@ class Ops(ABC):
         beta1: float,
         beta2: float,
         epsilon: float,
+        guard: Guard | None = None,
     ) -> None:
         """``m += (1-b1) * (g - m); v += (1-b2) * (g*g - v); w -= step_size * m / (sqrt(v) + epsilon)``.
 
         ``step_size`` carries the bias correction, as Keras has it. Source: Kingma & Ba 2015 (arXiv:1412.6980), end of section 2.
         """
+
+    @abstractmethod
+    def moving_average_update(self, average: Array, value: Array, momentum: float, guard: Guard | None = None) -> None:
+        """``average = average * momentum + value * (1 - momentum)``."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Array, Guard, Ops, Product
 
 
 class Optimizer(ABC):
@@ -17,13 +17,21 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update(
-        self, ops: Ops, parameter: Array, gradient: Array, slots: Mapping[str, Array], learning_rate: float, step: int
+        self,
+        ops: Ops,
+        parameter: Array,
+        gradient: Array | Product,
+        slots: Mapping[str, Array],
+        learning_rate: float,
+        step: int,
+        guard: Guard | None = None,
     ) -> None:
         """Change ``parameter`` and ``slots`` in place.
 
         Args:
             learning_rate: of this step.
             step: 1 for the first update.
+            guard: where the step's loss stands, without which nothing is to change if it is not finite.
         """
 
 
@@ -32,9 +40,16 @@ class SGD(Optimizer):
     """Plain gradient descent: ``w -= lr * g``. Source: the lecture's slide "Gradient Descent"."""
 
     def update(
-        self, ops: Ops, parameter: Array, gradient: Array, slots: Mapping[str, Array], learning_rate: float, step: int
+        self,
+        ops: Ops,
+        parameter: Array,
+        gradient: Array | Product,
+        slots: Mapping[str, Array],
+        learning_rate: float,
+        step: int,
+        guard: Guard | None = None,
     ) -> None:
-        ops.sgd_update(parameter, gradient, learning_rate)
+        ops.sgd_update(parameter, gradient, learning_rate, guard)
 
 
 @dataclass(frozen=True)
@@ -45,9 +60,16 @@ class Momentum(Optimizer):
     momentum: float = 0.9
 
     def update(
-        self, ops: Ops, parameter: Array, gradient: Array, slots: Mapping[str, Array], learning_rate: float, step: int
+        self,
+        ops: Ops,
+        parameter: Array,
+        gradient: Array | Product,
+        slots: Mapping[str, Array],
+        learning_rate: float,
+        step: int,
+        guard: Guard | None = None,
     ) -> None:
-        ops.momentum_update(parameter, slots["velocity"], gradient, learning_rate, self.momentum)
+        ops.momentum_update(parameter, slots["velocity"], gradient, learning_rate, self.momentum, guard)
 
 
 @dataclass(frozen=True)
@@ -65,10 +87,17 @@ class Adam(Optimizer):
     epsilon: float = 1e-7
 
     def update(
-        self, ops: Ops, parameter: Array, gradient: Array, slots: Mapping[str, Array], learning_rate: float, step: int
+        self,
+        ops: Ops,
+        parameter: Array,
+        gradient: Array | Product,
+        slots: Mapping[str, Array],
+        learning_rate: float,
+        step: int,
+        guard: Guard | None = None,
     ) -> None:
         step_size = learning_rate * math.sqrt(1 - self.beta2**step) / (1 - self.beta1**step)
-        ops.adam_update(parameter, slots["m"], slots["v"], gradient, step_size, self.beta1, self.beta2, self.epsilon)
+        ops.adam_update(parameter, slots["m"], slots["v"], gradient, step_size, self.beta1, self.beta2, self.epsilon, guard)
 
 
 OPTIMIZERS: dict[str, Optimizer] = {"adam": Adam(), "momentum": Momentum(), "sgd": SGD()}

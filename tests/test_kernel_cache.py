@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from numbacnn.backends.cpu import _jit as jit
+from numbacnn.backends import cpu, kernel_cache
 
 PROGRAM = """
 import numpy as np
@@ -55,12 +55,12 @@ def test_damaged_files_cost_a_compilation_and_are_replaced(
 
 
 def test_any_edit_of_a_kernel_source_leads_to_another_folder(tmp_path: Path) -> None:
-    original = Path(jit.__file__).parent
+    original = Path(cpu.__file__).parent
     shutil.copytree(original, tmp_path / "cpu")
-    copied = jit.source_digest(tmp_path / "cpu")
-    assert copied == jit.source_digest()
+    copied = kernel_cache.source_digest(tmp_path / "cpu")
+    assert copied == kernel_cache.source_digest(original)
     (tmp_path / "cpu" / "matmul.py").write_text((original / "matmul.py").read_text() + "\n# edited\n")
-    assert jit.source_digest(tmp_path / "cpu") != copied
+    assert kernel_cache.source_digest(tmp_path / "cpu") != copied
 
 
 def test_only_folders_of_its_own_that_were_not_used_for_long_are_removed(tmp_path: Path) -> None:
@@ -68,5 +68,5 @@ def test_only_folders_of_its_own_that_were_not_used_for_long_are_removed(tmp_pat
         (tmp_path / name).mkdir()
     for name in ("0123456789ab", "my-project"):
         os.utime(tmp_path / name, (0, 0))
-    jit._forget_old_folders(tmp_path, keep=tmp_path / "keep")
+    kernel_cache._forget_old_folders(tmp_path, keep=tmp_path / "keep")
     assert {path.name for path in tmp_path.iterdir()} == {"ba9876543210", "my-project", "keep"}

@@ -5,7 +5,8 @@ import pytest
 
 import numbacnn as nc
 from numbacnn.backends import get_ops
-from numbacnn.backends.cpu.arena import ALIGNMENT, Arena, arena
+from numbacnn.backends.arena import Arena
+from numbacnn.backends.cpu.arena import ALIGNMENT, _aligned, arena
 from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
 from numbacnn.layers.fused import PooledConv2D
@@ -65,7 +66,7 @@ def test_exact_convolutions_agree_to_seven_digits_or_so() -> None:
 
 
 def test_memory_is_aligned_and_used_again_only_within_a_step() -> None:
-    own = Arena()
+    own = Arena(_aligned)
     outside = own.empty((3, 5))
     with own.reused():
         first, second = own.empty((3, 5)), own.empty((7,), np.uint8)

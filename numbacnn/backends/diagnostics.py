@@ -82,9 +82,10 @@ def _threads() -> dict[str, Any]:
 
 
 def _kernel_cache() -> dict[str, Any]:
-    from numbacnn.backends.cpu import _jit
+    from numbacnn.backends.cpu._jit import SOURCES
+    from numbacnn.backends.kernel_cache import cache_folder
 
-    folder = _jit.cache_folder()
+    folder = cache_folder(SOURCES)
     if folder is None:
         hint = "kernels are compiled anew in every run: set NUMBA_CACHE_DIR to a folder that can be written to"
         return {"folder": None, "writable": False, "kernels": 0, "bytes": 0, "hint": hint}

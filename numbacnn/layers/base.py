@@ -1,11 +1,11 @@
 """A layer is a specification: typed fields, shape rules, and two pure functions. It holds no arrays, no device and no state."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from numbacnn.errors import ModelError
-from numbacnn.ops import Array, DropoutKey, Ops
+from numbacnn.ops import Array, DropoutKey, Moving, Ops
 from numbacnn.shapes import LARGEST, Shape, Window2D, short
 
 Parameters = dict[str, Array]
@@ -32,13 +32,13 @@ class Context(NamedTuple):
 class Forward(NamedTuple):
     """What ``forward`` returns.
 
-    ``cache`` is what ``backward`` will need. ``updates`` are new values of parameters that no gradient reaches (moving averages);
-    the training step takes them over once it knows that the loss is finite.
+    ``cache`` is what ``backward`` will need. ``updates`` says how parameters that no gradient reaches (moving averages) move on;
+    the training step does it, if the loss is finite.
     """
 
     y: Array
     cache: Cache = None
-    updates: Parameters = {}  # noqa: RUF012  never changed: a layer that has updates passes its own
+    updates: Mapping[str, Moving] = {}
 
 
 class Layer(ABC):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from numbacnn.errors import ModelError
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_fraction
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Array, Moving, Ops
 from numbacnn.shapes import Shape
 
 
@@ -50,8 +50,8 @@ class BatchNorm(Layer):
             return Forward(ops.batch_norm_inference(x, gamma, beta, moving_mean, moving_variance, self.epsilon))
         y, mean, variance = ops.batch_norm(x, gamma, beta, self.epsilon)
         updates = {
-            "moving_mean": ops.moving_average(moving_mean, mean, self.momentum),
-            "moving_variance": ops.moving_average(moving_variance, variance, self.momentum),
+            "moving_mean": Moving(mean, self.momentum),
+            "moving_variance": Moving(variance, self.momentum),
         }
         return Forward(y, cache=(x, mean, variance), updates=updates)
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,26 +42,31 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     logits_graph = without_softmax(state.graph)
     settings = state.settings
     fit, held_out = _split(len(dataset.train_images), settings)
-    images, labels = ops.asarray(dataset.train_images), dataset.train_labels.astype(np.int64)
+    images = ops.asarray(dataset.train_images)
     rate = schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
     clock = _Clock()
     while state.epoch < settings.epochs and not _out_of_patience(state):
         order = fit[_permutation(len(fit), settings.seed, state.epoch)]
         slices = list(batches(len(order), settings.batch_size))
+        places, labels = ops.asarray(order), ops.asarray(dataset.train_labels[order].astype(np.int64))
+        state.tally = ops.new_tally(len(slices))
         for batch in slices[state.batch :]:
-            indices = order[batch]
             learning_rate = rate(state.epoch + state.batch / len(slices))
-            _update(state, logits_graph, ops, images, indices, labels[indices], learning_rate)
-            clock.add(state, len(indices))
+            x = Batch(images, places[batch], labels[batch])
+            _update(state, logits_graph, ops, x, learning_rate)
+            clock.add(state, batch.stop - batch.start)
+            if clock.is_time_to_look():
+                _look(state, ops, state.batch, learning_rate)
             yield StepDone(
                 epoch=state.epoch + 1,
                 epochs=settings.epochs,
                 images=batch.stop,
                 images_in_epoch=len(order),
-                loss=state.loss_sum / batch.stop,
-                accuracy=state.correct / batch.stop,
+                loss=state.loss_sum / slices[state.looked_at - 1].stop,
+                accuracy=state.correct / slices[state.looked_at - 1].stop,
                 images_per_second=clock.images_per_second,
             )
+        _look(state, ops, state.batch, rate(state.epoch))
         yield EvaluationStarted(state.epoch + 1)
         yield _finish_epoch(state, logits_graph, ops, dataset, held_out, len(order), rate(state.epoch), clock)
     if settings.early_stop and _out_of_patience(state):
@@ -87,40 +93,48 @@ def check_fit(graph: Graph, dataset: Dataset) -> None:
         )
 
 
-def _update(
-    state: State,
-    graph: Graph,
-    ops: Ops,
-    images: Array,
-    indices: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    learning_rate: float,
-) -> None:
-    """One step. Everything that could go wrong goes wrong before the first parameter changes."""
+class Batch(NamedTuple):
+    """Images of one step, on the device: all images, uint8 (count, h, w, c), which of them, and their classes, int64 (n,) each."""
+
+    images: Array
+    places: Array
+    labels: Array
+
+
+def _update(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
+    """One step. A loss that is not finite leaves every parameter as it was."""
     with ops.step():
-        x = ops.gather_images(images, ops.asarray(indices), PIXEL_SCALE)
+        x = ops.gather_images(batch.images, batch.places, PIXEL_SCALE)
         if state.settings.augment:
             x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
         passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
-        losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, ops.asarray(labels))
-        loss = float(np.sum(ops.to_host(losses), dtype=np.float64))
-        if not math.isfinite(loss):
-            raise TrainingError(_diverged(state, f"the loss is {loss}", learning_rate))
+        losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, batch.labels)
+        assert state.tally is not None  # made when the epoch began
+        guard = ops.tally(state.tally, state.batch, losses, correct)
+        if not ops.asynchronous:
+            _look(state, ops, state.batch + 1, learning_rate)
         gradients = backward(ops, state.parameters, passed, dlogits)
         optimizer = OPTIMIZERS[state.settings.optimizer]
         state.step += 1
         for name, gradient in gradients.items():
             slots = {slot: state.slots[f"{name}/{slot}"] for slot in optimizer.slots}
-            optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step)
-    state.parameters |= passed.updates
+            optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step, guard)
+        for name, moving in passed.updates.items():
+            ops.moving_average_update(state.parameters[name], *moving, guard)
     state.batch += 1
-    state.loss_sum += loss
-    state.correct += int(np.sum(ops.to_host(correct)))
 
 
-def _diverged(state: State, what: str, learning_rate: float) -> str:
+def _look(state: State, ops: Ops, steps: int, learning_rate: float) -> None:
+    """Take in the losses so far; raise if one is not finite."""
+    loss = state.look(ops, steps)
+    if not math.isfinite(loss):
+        step = state.step - state.batch + state.looked_at
+        raise TrainingError(_diverged(state, step, f"the loss is {loss}", learning_rate))
+
+
+def _diverged(state: State, step: int, what: str, learning_rate: float) -> str:
     return (
-        f"epoch {state.epoch + 1}, step {state.step + 1}: {what}, not a finite number (learning rate {learning_rate:g}). "
+        f"epoch {state.epoch + 1}, step {step}: {what}, not a finite number (learning rate {learning_rate:g}). "
         f"Training stopped; files of earlier epochs are as they were. "
         f"Try --learning-rate {state.settings.learning_rate / 10:g}, or he_normal weights for a deep network"
     )
@@ -143,7 +157,7 @@ def _finish_epoch(
         validation = _evaluate(state, graph, ops, dataset.train_images[held_out], dataset.train_labels[held_out])
     for name, seen in (("test", test), ("validation", validation)):
         if seen is not None and not math.isfinite(seen.loss):
-            raise TrainingError(_diverged(state, f"the {name} loss is {seen.loss}", learning_rate))
+            raise TrainingError(_diverged(state, state.step, f"the {name} loss is {seen.loss}", learning_rate))
     clock.add(state, 0)
     record = EpochRecord(
         epoch=state.epoch + 1,
@@ -159,6 +173,7 @@ def _finish_epoch(
     )
     state.history.append(record)
     state.epoch, state.batch, state.loss_sum, state.correct, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
+    state.looked_at = 0
     return EpochDone(record, best=_keep_best(state, ops, validation))
 
 
@@ -202,12 +217,16 @@ def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
 class _Clock:
     """Time and speed. The first step, which may compile kernels, does not count for the speed."""
 
+    LOOK_EVERY = 0.2
+    """Seconds between two looks at the losses of an asynchronous device: as often as people can follow."""
+
     def __init__(self) -> None:
         self._last = time.perf_counter()
         self._seconds = 0.0
         self._images = 0
         self._warm = False
         self._first = 0.0
+        self._looked = -math.inf
 
     def add(self, state: State, images: int) -> None:
         """Add the time since the last call to the state, and ``images`` trained on in it (0: none, so none of the speed's business)."""
@@ -220,6 +239,13 @@ class _Clock:
         elif images and not self._images:
             self._first = images / max(elapsed, 1e-9)
         self._warm = True
+
+    def is_time_to_look(self) -> bool:
+        """Whether it is a while since this was last true."""
+        if self._last - self._looked < self.LOOK_EVERY:
+            return False
+        self._looked = self._last
+        return True
 
     @property
     def images_per_second(self) -> float:

@@ -12,7 +12,7 @@ from numbacnn.errors import CheckpointError, ModelError, ShapeError
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
 from numbacnn.initializers import initial_parameters
 from numbacnn.network import to_device
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Array, Ops, Tally
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.settings import Settings
@@ -30,7 +30,9 @@ class State:
         step: updates done.
         epoch: epochs completed.
         batch: updates done in the epoch under way.
-        loss_sum, correct: of the images seen in the epoch under way.
+        loss_sum, correct: of the images seen in the epoch under way, as far as the steps have been looked at.
+        tally: what came of the steps of the epoch under way, on the device.
+        looked_at: how many of its steps are in ``loss_sum`` and ``correct``; ``look`` takes in the others.
         seconds: spent in the epoch under way.
         history: a record of each completed epoch.
         best: parameters of the best epoch so far, on the host; None where no validation images are held out.
@@ -51,6 +53,25 @@ class State:
     best: Arrays | None = None
     best_loss: float = math.inf
     best_epoch: int = 0
+    tally: Tally | None = None
+    looked_at: int = 0
+
+    def look(self, ops: Ops, steps: int) -> float:
+        """Take in the losses of the first ``steps`` of the epoch.
+
+        Returns:
+            the first among them that is not finite, or the last of all; ``looked_at`` is the number of that step.
+        """
+        loss = 0.0
+        if self.tally is None or self.looked_at == steps:
+            return loss
+        losses, correct = (ops.to_host(array) for array in self.tally)
+        while self.looked_at < steps and math.isfinite(loss):
+            loss = float(losses[self.looked_at])
+            self.loss_sum += loss
+            self.correct += int(correct[self.looked_at])
+            self.looked_at += 1
+        return loss
 
     def parameters_to_keep(self, ops: Ops) -> Arrays:
         """The network's parameters on the host: the best epoch's where that is known, else the present ones."""
@@ -76,6 +97,7 @@ def new_state(graph: Graph, settings: Settings, ops: Ops) -> State:
 
 def to_checkpoint(state: State, ops: Ops, about: dict[str, Any]) -> Checkpoint:
     """A state as a file's content; ``about`` is kept beside it (the data set, say)."""
+    state.look(ops, state.batch)
     arrays: dict[str, NDArray[Any]] = {name: ops.to_host(array) for name, array in state.parameters.items()}
     arrays |= {f"optimizer/{name}": ops.to_host(array) for name, array in state.slots.items()}
     arrays |= {f"best/{name}": array for name, array in (state.best or {}).items()}
@@ -106,6 +128,7 @@ def from_checkpoint(checkpoint: Checkpoint, ops: Ops, source: str) -> tuple[Stat
             state.best = {name: checkpoint.arrays[f"best/{name}"] for name in state.parameters}
         for name in COUNTERS:
             setattr(state, name, values["counters"][name])
+        state.looked_at = state.batch
         state.history = [EpochRecord(**record) for record in values["history"]]
         return state, dict(values["about"])
     except (KeyError, TypeError, ValueError, AttributeError, ModelError, ShapeError) as error:

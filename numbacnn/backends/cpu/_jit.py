@@ -1,15 +1,6 @@
-"""How every CPU kernel is compiled, and where the compiled code is kept.
-
-Numba's own cache looks at the file of the kernel alone: edit a helper in another file and the old machine code is served. So the
-cache folder carries a digest of all kernel sources: any edit leads to another folder, and a stale kernel cannot be found.
-"""
+"""How every CPU kernel is compiled. ``kernel_cache`` says where the compiled code is kept."""
 
 import contextlib
-import functools
-import hashlib
-import os
-import re
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,54 +9,18 @@ from typing import Any
 import numba
 from numba.core import event
 from numba.core.caching import FunctionCache
-from platformdirs import user_cache_path
+
+from numbacnn.backends.kernel_cache import cache_folder, cached_in
+
+SOURCES = Path(__file__).parent
 
 # No `nnan` and no `ninf`: a diverged loss must still read as NaN.
 FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
-KEEP_UNUSED_DAYS = 30
 
 # Numba would also turn every np.zeros and slice into a parallel loop of its own, each of which takes half a second to compile.
 PRANGE_ONLY = {"prange": True} | dict.fromkeys(
     ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
 )
-
-
-def source_digest(folder: Path = Path(__file__).parent) -> str:
-    """Twelve hex digits that change when any kernel source in ``folder`` changes."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
-
-
-@functools.cache
-def cache_folder() -> Path | None:
-    """The folder for compiled kernels, made if need be, or None where no folder can be written.
-
-    ``NUMBA_CACHE_DIR`` moves it; by default it lies in the user's cache folder.
-    """
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    kernels = (Path(given) if given else user_cache_path("numbacnn")) / "numbacnn-kernels"
-    folder = kernels / source_digest()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError:
-        return None
-    with contextlib.suppress(OSError):  # another process may be at it too
-        _forget_old_folders(kernels, keep=folder)
-    return folder
-
-
-def _forget_old_folders(kernels: Path, keep: Path) -> None:
-    oldest = time.time() - KEEP_UNUSED_DAYS * 86400
-    for other in kernels.iterdir():
-        is_ours = re.fullmatch("[0-9a-f]{12}", other.name) and other.is_dir()
-        if is_ours and other != keep and other.stat().st_mtime < oldest:
-            shutil.rmtree(other, ignore_errors=True)
 
 
 class _ForgivingCache(FunctionCache):
@@ -106,18 +61,13 @@ def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool
     }
 
     def decorate(function: Callable) -> Any:
-        folder = None if inline else cache_folder()
+        folder = None if inline else cache_folder(SOURCES)
         if folder is None:
             return numba.njit(**options)(function)
-        # Numba reads the folder when it decorates; set it for that moment only, other users of Numba in this process keep theirs.
-        config: Any = numba.config  # its members are made at run time
-        before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
-        try:
+        with cached_in(folder, numba.config):
             dispatcher = numba.njit(cache=True, **options)(function)
             dispatcher._cache = _ForgivingCache(function)
             return dispatcher
-        finally:
-            config.CACHE_DIR = before
 
     return decorate
 

@@ -46,13 +46,3 @@ def copy_channels(source, first_source, target, first_target, channels):
     for n in prange(source.shape[0]):
         for c in range(channels):
             target[n, first_target + c] = source[n, first_source + c]
-
-
-@kernel(parallel=True, fast_math=False)
-def moving_average(average, value, momentum):
-    """See ``Ops.moving_average``."""
-    y = np.empty_like(average)
-    keep = average.dtype.type(momentum)
-    for c in prange(average.shape[0]):
-        y[c] = average[c] * keep + value[c] * (average.dtype.type(1) - keep)
-    return y

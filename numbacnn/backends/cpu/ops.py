@@ -1,5 +1,6 @@
 """The CPU device: NumPy arrays and the kernels of this folder."""
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,7 +27,7 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.choice import choose
 from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
 from numbacnn.backends.cpu.vectors import LANES
-from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Ops, Product
+from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Guard, Ops, Product, Tally
 from numbacnn.shapes import Window2D
 
 ALGORITHMS = {"direct": conv2d_tiled, "frequency": frequency, "winograd": winograd}
@@ -186,21 +187,37 @@ class CpuOps(Ops):
     ) -> tuple[Array, Array, Array]:
         return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy)
 
-    def moving_average(self, average: Array, value: Array, momentum: float) -> Array:
-        return elementwise.moving_average(average, value, momentum)
-
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
         return loss.softmax_cross_entropy(logits, labels)
 
-    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float) -> None:
+    def new_tally(self, steps: int) -> Tally:
+        return Tally(np.zeros(steps), np.zeros(steps, np.int64))
+
+    def tally(self, tally: Tally, step: int, losses: Array, correct: Array) -> Guard:
+        before = tally.losses[step - 1] if step else 0.0
+        tally.losses[step] = np.sum(losses, dtype=np.float64) if math.isfinite(before) else math.nan
+        tally.correct[step] = np.sum(correct)
+        return Guard(tally.losses, step)
+
+    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float, guard: Guard | None = None) -> None:
+        if _is_held_back(guard):
+            return
         if isinstance(gradient, Product):
             dense_tiled.sgd_update(parameter, *gradient, learning_rate)
         else:
             updates.sgd_update(parameter.reshape(-1), gradient.reshape(-1), learning_rate)
 
     def momentum_update(
-        self, parameter: Array, velocity: Array, gradient: Array | Product, learning_rate: float, momentum: float
+        self,
+        parameter: Array,
+        velocity: Array,
+        gradient: Array | Product,
+        learning_rate: float,
+        momentum: float,
+        guard: Guard | None = None,
     ) -> None:
+        if _is_held_back(guard):
+            return
         if isinstance(gradient, Product):
             dense_tiled.momentum_update(parameter, velocity, *gradient, learning_rate, momentum)
         else:
@@ -216,9 +233,20 @@ class CpuOps(Ops):
         beta1: float,
         beta2: float,
         epsilon: float,
+        guard: Guard | None = None,
     ) -> None:
+        if _is_held_back(guard):
+            return
         if isinstance(gradient, Product):
             dense_tiled.adam_update(parameter, m, v, *gradient, step_size, beta1, beta2, epsilon)
         else:
             flat = (array.reshape(-1) for array in (parameter, m, v, gradient))
             updates.adam_update(*flat, step_size, beta1, beta2, epsilon)
+
+    def moving_average_update(self, average: Array, value: Array, momentum: float, guard: Guard | None = None) -> None:
+        if not _is_held_back(guard):
+            updates.moving_average_update(average, value, momentum)
+
+
+def _is_held_back(guard: Guard | None) -> bool:
+    return guard is not None and not math.isfinite(guard.losses[guard.step])

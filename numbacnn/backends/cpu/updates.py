@@ -66,3 +66,11 @@ def adam_update(parameter, m, v, gradient, step_size, beta1, beta2, epsilon):
     for task in prange((parameter.size + SHARE - 1) // SHARE):
         first, stop = task * SHARE, min((task + 1) * SHARE, parameter.size)
         adam_rule(parameter[first:stop], m[first:stop], v[first:stop], gradient[first:stop], step_size, beta1, beta2, epsilon)
+
+
+@kernel(parallel=True, fast_math=False)
+def moving_average_update(average, value, momentum):
+    """See ``Ops.moving_average_update``."""
+    keep = average.dtype.type(momentum)
+    for c in prange(average.size):
+        average[c] = average[c] * keep + value[c] * (average.dtype.type(1) - keep)
