@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from numbacnn.errors import CheckpointError, ModelError, ShapeError
 from numbacnn.files import write_atomically
@@ -60,7 +60,7 @@ def weights_sha256(graph: Graph, parameters: Mapping[str, NDArray[Any]]) -> str:
     """The sha256 of all parameters' bytes (little-endian, row-major), in graph order: equal for equal networks only."""
     digest = hashlib.sha256()
     for name in graph.parameters:
-        digest.update(_little_endian(parameters[name]).tobytes())
+        digest.update(np.ascontiguousarray(_little_endian(parameters[name])))
     return digest.hexdigest()
 
 
@@ -123,7 +123,14 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, A
     contiguous = {name: np.ascontiguousarray(_little_endian(array)) for name, array in arrays.items()}
     # One metadata key: several would be written in random order, and equal networks would make different files.
     text = json.dumps({"format": FORMAT_VERSION, "version": __version__, **about}, sort_keys=True, allow_nan=True)
-    write_atomically(path, save(contiguous, {METADATA_KEY: text}))
+
+    def write(temporary: str) -> None:
+        try:
+            save_file(contiguous, temporary, {METADATA_KEY: text})
+        except SafetensorError as error:  # its word for a disk that is full
+            raise OSError(_reason(error)) from None
+
+    write_atomically(path, write)
 
 
 def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:

@@ -3,13 +3,18 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from numbacnn.errors import CheckpointError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | Callable[[str], None]) -> None:
     """Write beside the target, flush to the disk, then rename.
+
+    Args:
+        path: the target.
+        content: what to write, or a function that writes it to the file of a name, raising OSError if it cannot.
 
     Raises:
         CheckpointError: it cannot be written; what was there before still is.
@@ -18,8 +23,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
+            if not callable(content):
+                file.write(content)
+        if callable(content):
+            content(temporary)
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)

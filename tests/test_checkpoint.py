@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +176,27 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         make_folder(tmp_path / "x")
     with pytest.raises(nc.CheckpointError, match="cannot be written to"):
         make_folder(tmp_path / "x" / "y")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are a Unix matter")
+def test_a_disk_without_room_leaves_the_old_checkpoint_and_no_other_file(tmp_path: Path) -> None:
+    program = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from numbacnn.checkpoint import Checkpoint, save_checkpoint
+from numbacnn.errors import CheckpointError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    save_checkpoint(Path(sys.argv[1]), Checkpoint({"w": np.zeros(10**6, np.float32)}, {}))
+except CheckpointError as error:
+    print(error)
+"""
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, Checkpoint({"w": np.ones(3, np.float32)}, {}))
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert "cannot be written" in done.stdout
+    assert "Make room" in done.stdout
+    assert load_checkpoint(path).arrays["w"].tolist() == [1, 1, 1]
+    assert list(tmp_path.iterdir()) == [path]
