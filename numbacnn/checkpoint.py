@@ -60,7 +60,7 @@ def weights_sha256(graph: Graph, parameters: Mapping[str, NDArray[Any]]) -> str:
     """The sha256 of all parameters' bytes (little-endian, row-major), in graph order: equal for equal networks only."""
     digest = hashlib.sha256()
     for name in graph.parameters:
-        digest.update(np.ascontiguousarray(_little_endian(parameters[name])))
+        digest.update(np.ascontiguousarray(_little_endian(parameters[name])).data)
     return digest.hexdigest()
 
 
