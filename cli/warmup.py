@@ -1,18 +1,18 @@
 """``numbacnn warmup``: compile now what would be compiled on the first run."""
 
 import time
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 from numbacnn_cli import options
+from numbacnn_cli.compiling import compile_ahead, draw_digits
 from numbacnn_cli.console import notice, print_json, stdout
 from numbacnn_cli.model_source import Source, read_model
 from numbacnn_cli.tables import table
 
 from numbacnn.backends import compilations, get_ops
-from numbacnn.datasets import load_dataset
 from numbacnn.models import PRESETS
 from numbacnn.training import Settings, rehearse
 
@@ -34,18 +34,19 @@ def warmup(models: tuple[str, ...], every: bool, device: str, threads: int | Non
     """
     sources = [read_model(model) for model in (PRESETS if every else models or ("cnn",))]
     ops = get_ops(device, threads, exact_conv=exact_conv)
-
-    def draw_digits() -> None:
-        load_dataset("digits", Path(), train_limit=1, test_limit=1)
-
-    work = [(source.graph.name, partial(rehearse, source.graph, _settings(source), ops)) for source in sources]
     rows: list[dict[str, Any]] = []
-    for name, run in [("digits", draw_digits), *work]:
+
+    def compile_for(name: str, *steps: Callable[[], int | None]) -> None:
         notice(f"{name}: compiling ...")
         started = time.perf_counter()
         with compilations() as compiled:
-            run()
-        rows.append({"for": name, "compiled": compiled.count, "seconds": round(time.perf_counter() - started, 3)})
+            ahead = sum(step() or 0 for step in steps)
+        rows.append({"for": name, "compiled": ahead + compiled.count, "seconds": round(time.perf_counter() - started, 3)})
+
+    for source in sources:
+        ahead = partial(compile_ahead, source.graph, _settings(source), exact_conv=exact_conv, digits=False)
+        compile_for(source.graph.name, *[ahead][: ops.name == "cpu"], partial(rehearse, source.graph, _settings(source), ops))
+    compile_for("digits", draw_digits)
     if output_format == "json":
         print_json(rows)
         return

@@ -178,7 +178,7 @@ def test_a_home_that_cannot_be_written_to_only_costs_the_cache(numbacnn: Run, tm
 def test_after_a_warmup_a_run_compiles_nothing(numbacnn: Run, trained: Path, tmp_path: Path) -> None:
     cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
     first = as_json(numbacnn("warmup", trained / "net.toml", "--format", "json", env=cache))
-    assert [row["for"] for row in first] == ["digits", "net"]  # type: ignore[attr-defined,index]
+    assert [row["for"] for row in first] == ["net", "digits"]  # type: ignore[attr-defined,index]
     assert all(row["compiled"] > 0 for row in first)  # type: ignore[attr-defined]
     args = ("train", "--model", trained / "net.toml", *SMALL, "--epochs", 1, "--format", "json")
     report = as_json(numbacnn(*args, "--output", tmp_path / "out", env=cache))

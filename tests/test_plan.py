@@ -14,7 +14,7 @@ from numbacnn.models import PRESETS
 from numbacnn.network import backward, forward
 from numbacnn.ops import Ops
 from numbacnn.plan import make_plan
-from numbacnn.training import Settings, rehearse
+from numbacnn.training import Settings, parts, rehearse, rehearse_part
 
 
 def mixed() -> nc.Graph:
@@ -100,3 +100,17 @@ def test_the_second_step_asks_for_no_more_memory_than_the_first(name: str) -> No
 @pytest.mark.parametrize("name", ["xo", "cs231n"])
 def test_a_rehearsal_runs_what_training_runs(name: str) -> None:
     rehearse(PRESETS[name].graph, Settings(epochs=1), get_ops("cpu"))
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_the_parts_of_a_rehearsal_hold_every_step_once(name: str) -> None:
+    graph = PRESETS[name].graph
+    found = [step for part in parts(graph) for step in part.steps]
+    assert sorted(found) == sorted(step.name for step in make_plan(without_softmax(graph)))
+    assert parts(graph)[-1].steps == (), "and the two ends"
+
+
+@pytest.mark.parametrize("name", ["xo", "residual"])
+def test_each_part_of_a_rehearsal_runs(name: str) -> None:
+    for part in parts(PRESETS[name].graph):
+        rehearse_part(part, Settings(epochs=1), get_ops("cpu"))

@@ -68,6 +68,15 @@ def _start_threads(threads: int | None) -> None:
     numba.set_num_threads(threads)
 
 
+def has_compiled_kernels() -> bool | None:
+    """Whether the cache holds any kernel of the CPU; None where there is no cache."""
+    from numbacnn.backends.cpu._jit import SOURCES
+    from numbacnn.backends.kernel_cache import cache_folder
+
+    folder = cache_folder(SOURCES)
+    return None if folder is None else any(folder.rglob("*.nbc"))
+
+
 @contextmanager
 def compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
     """Listen to the kernels being compiled: yields an object with ``count`` and ``seconds``.

@@ -9,7 +9,7 @@
 
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.loop import check_fit, train
-from numbacnn.training.rehearsal import rehearse
+from numbacnn.training.rehearsal import Part, parts, rehearse, rehearse_part
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import State, from_checkpoint, new_state, to_checkpoint
 
@@ -18,6 +18,7 @@ __all__ = [
     "EpochRecord",
     "EvaluationStarted",
     "Event",
+    "Part",
     "Settings",
     "State",
     "StepDone",
@@ -25,7 +26,9 @@ __all__ = [
     "check_fit",
     "from_checkpoint",
     "new_state",
+    "parts",
     "rehearse",
+    "rehearse_part",
     "to_checkpoint",
     "train",
 ]

@@ -1,0 +1,65 @@
+"""Compiling the kernels of a network in several processes: within one, Numba compiles them one after the other."""
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from numbacnn_cli.console import notice
+
+from numbacnn.backends import compilations, get_ops, has_compiled_kernels, threads
+from numbacnn.datasets import load_dataset
+from numbacnn.graph import Graph
+from numbacnn.training import Part, Settings, parts, rehearse_part
+
+MOST_PROCESSES = 4
+"""There are few kernels that take long, and each process takes a second to start and 300 MB."""
+
+
+def compile_ahead(graph: Graph, settings: Settings, *, exact_conv: bool, digits: bool) -> int:
+    """Compile the kernels that a network needs on the CPU, if there are none at all in the cache yet and several processors.
+
+    Args:
+        graph, settings, exact_conv: what is to be trained, and how.
+        digits: whether digits are to be drawn too.
+
+    What it leaves out, or cannot do because processes cannot be started, is compiled when it is needed.
+
+    Returns:
+        the number of kernels compiled; one that two processes needed at the same time counts twice.
+    """
+    processes = min(threads.available(), MOST_PROCESSES)
+    if processes < 2 or has_compiled_kernels() is not False:
+        return 0
+    notice(f"compiling kernels in {processes} processes (once; kept for later runs)")
+    work: list[Callable[[], object]] = [partial(_rehearse, part, settings, exact_conv) for part in parts(graph)]
+    if digits:
+        work.append(draw_digits)
+    try:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_die_quietly) as pool:
+            return sum(pool.map(_compile, work))
+    except (BrokenProcessPool, OSError):
+        return 0
+
+
+def _die_quietly() -> None:
+    """Ctrl-C reaches every process of the terminal; the first one says so for all."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def draw_digits() -> None:
+    """Draw one, for the sake of its kernels."""
+    load_dataset("digits", Path(), train_limit=1, test_limit=1)
+
+
+def _rehearse(part: Part, settings: Settings, exact_conv: bool) -> None:
+    rehearse_part(part, settings, get_ops("cpu", exact_conv=exact_conv))
+
+
+def _compile(work: Callable[[], object]) -> int:
+    with compilations() as compiled:
+        work()
+    return compiled.count
