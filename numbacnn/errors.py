@@ -6,6 +6,7 @@
     ├── DataError         a data set or picture is missing, corrupt or not what it says
     ├── CheckpointError   a trained network or checkpoint cannot be read or written
     ├── DeviceError       the device asked for is not usable
+    │   └── DeviceMemoryError    its memory is too small for what is asked of it
     └── TrainingError     training cannot go on (settings that make no sense, a loss that is not finite)
 
 A message says who, what was expected, what came, and what to do.
@@ -34,6 +35,18 @@ class CheckpointError(NumbaCNNError):
 
 class DeviceError(NumbaCNNError):
     """The device that was asked for cannot be used here."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The device's memory does not hold what it should.
+
+    Args:
+        asked: bytes that were asked for.
+    """
+
+    def __init__(self, message: str, asked: int = 0):
+        super().__init__(message)
+        self.asked = asked
 
 
 class TrainingError(NumbaCNNError):

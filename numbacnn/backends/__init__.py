@@ -28,9 +28,14 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
     """
     if device not in DEVICES:
         raise DeviceError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    if device == "cuda":
-        raise DeviceError(f"--device cuda: {why_not_cuda()} Use --device cpu, or --device auto.")
     _start_threads(threads)
+    reason = why_not_cuda() if device != "cpu" else None
+    if device == "cuda" and reason:
+        raise DeviceError(f"--device cuda: {reason} Or use --device cpu, or --device auto.")
+    if device != "cpu" and not reason:
+        from numbacnn.backends.cuda.ops import CudaOps
+
+        return CudaOps()
     from numbacnn.backends.cpu.ops import CpuOps  # after the number of threads is settled: Numba reads it once, when imported
 
     return CpuOps(exact_conv)
@@ -43,9 +48,11 @@ def vector_unit() -> tuple[str, int]:
     return VECTOR_UNIT.name, VECTOR_UNIT.lanes
 
 
-def why_not_cuda() -> str:
-    """Why ``--device cuda`` cannot be used here, as a sentence."""
-    return "this version of numbacnn computes on the CPU only; it has no CUDA kernels."
+def why_not_cuda() -> str | None:
+    """Why ``--device cuda`` cannot be used here, and what would help, as a sentence; None if it can."""
+    from numbacnn.backends.cuda._jit import why_not
+
+    return why_not()
 
 
 def _start_threads(threads: int | None) -> None:

@@ -1,0 +1,29 @@
+"""Grids: how many blocks of how many threads a kernel is run on. Every kernel is launched from here.
+
+A grid depends on the shapes alone, so the same seed gives the same bits on every GPU of a kind.
+"""
+
+from typing import Any
+
+from numbacnn.backends.cuda._jit import SIMULATED, Kernel
+
+THREADS = 8 if SIMULATED else 256
+"""Threads of a block of a kernel that has one thread per element: small in the simulator, so that a few elements fill several."""
+
+
+def over(kernel: Kernel, count: int, *args: Any) -> None:
+    """One thread for each of ``count`` elements: ``cuda.grid(1)`` is its number, and the last block has some to spare."""
+    if count:
+        kernel.launch(blocks_of(count, THREADS), THREADS, *args)
+
+
+def blocks(kernel: Kernel, grid: int | tuple[int, ...], threads: int | tuple[int, ...], *args: Any) -> None:
+    """A grid of blocks whose threads work together."""
+    sides = grid if isinstance(grid, tuple) else (grid,)
+    if all(sides):
+        kernel.launch(grid, threads, *args)
+
+
+def blocks_of(count: int, size: int) -> int:
+    """How many blocks of ``size`` cover ``count``."""
+    return (count + size - 1) // size

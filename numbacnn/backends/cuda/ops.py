@@ -1,0 +1,199 @@
+"""The CUDA device: arrays in the GPU's memory and the kernels of this folder."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from numbacnn.backends.cuda import (
+    activations,
+    augment,
+    batch_norm,
+    conv2d,
+    conv2d_tiled,
+    dense_tiled,
+    dropout,
+    elementwise,
+    memory,
+    pool2d,
+    pooled,
+    updates,
+)
+from numbacnn.backends.cuda import softmax_cross_entropy as loss
+from numbacnn.backends.cuda.memory import arena
+from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Guard, Ops, Product, Tally
+from numbacnn.shapes import Window2D
+
+
+class CudaOps(Ops):
+    """Every op on one GPU."""
+
+    name = "cuda"
+    asynchronous = True
+    inference_batch = 1000
+
+    def step(self) -> AbstractContextManager[None]:
+        return arena.reused()
+
+    def asarray(self, host: Any) -> Array:
+        return memory.to_device(host)
+
+    def to_host(self, x: Array | Product) -> Any:
+        return memory.to_host(dense_tiled.weight_gradient(*x) if isinstance(x, Product) else x)
+
+    def zeros_like(self, x: Array) -> Array:
+        return memory.to_device(np.zeros(tuple(x.shape), x.dtype))
+
+    def gather_images(self, images: Array, indices: Array, scale: float) -> Array:
+        return elementwise.gather_images(images, indices, scale)
+
+    def augment(self, x: Array, amounts: Augmentation, key: AugmentKey) -> Array:
+        return augment.augment(x, amounts, key)
+
+    def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
+        return conv2d.conv2d(x, kernel, bias, window)
+
+    def conv2d_backward(
+        self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        return conv2d.conv2d_backward(x, kernel, dy, window, needs_dx)
+
+    def max_pool2d(self, x: Array, window: Window2D) -> tuple[Array, Array]:
+        return pool2d.max_pool2d(x, *window)
+
+    def max_pool2d_backward(self, dy: Array, winners: Array, window: Window2D) -> Array:
+        return pool2d.max_pool2d_backward(dy, winners, *window)
+
+    def avg_pool2d(self, x: Array, window: Window2D) -> Array:
+        return pool2d.avg_pool2d(x, *window)
+
+    def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
+        return pool2d.avg_pool2d_backward(dy, *window)
+
+    def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
+        if block.pool is not None and not pooled.can_be_fused(block.pool):
+            y, saved = self.conv2d_block(x, kernel, bias, block._replace(pool=None))
+            pooled_y, winners = self.max_pool2d(y, block.pool)
+            return pooled_y, (saved, winners)
+        y, winners = conv2d_tiled.conv2d(x, kernel, bias, block.window, block.relu, block.pool)
+        return y, (x, y, winners)
+
+    def conv2d_block_backward(
+        self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        if block.pool is not None and not pooled.can_be_fused(block.pool):
+            saved, winners = saved
+            dy = self.max_pool2d_backward(dy, winners, block.pool)
+            return self.conv2d_block_backward(saved, kernel, dy, block._replace(pool=None), needs_dx=needs_dx)
+        x, y, winners = saved
+        if block.pool is not None:
+            dz = pooled.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
+        else:
+            dz = self.relu_backward(y, dy) if block.relu else dy
+        return conv2d_tiled.conv2d_backward(x, kernel, dz, block.window, needs_dx)
+
+    def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
+        return dense_tiled.dense(x, kernel, bias, relu)
+
+    def dense_backward(
+        self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, defer: bool = False
+    ) -> tuple[Array | None, Array | Product, Array]:
+        dx = dense_tiled.input_gradient(dy, kernel) if needs_dx else None
+        return dx, Product(x, dy) if defer else dense_tiled.weight_gradient(x, dy), conv2d.sum_pixels(dy)
+
+    def add(self, a: Array, b: Array) -> Array:
+        return elementwise.add(a, b)
+
+    def concatenate(self, parts: Sequence[Array]) -> Array:
+        return elementwise.concatenate(parts)
+
+    def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
+        return elementwise.split(x, sizes)
+
+    def relu(self, x: Array) -> Array:
+        return activations.relu(x)
+
+    def relu_backward(self, y: Array, dy: Array) -> Array:
+        return activations.relu_backward(y, dy)
+
+    def sigmoid(self, x: Array) -> Array:
+        return activations.sigmoid(x)
+
+    def sigmoid_backward(self, y: Array, dy: Array) -> Array:
+        return activations.sigmoid_backward(y, dy)
+
+    def tanh(self, x: Array) -> Array:
+        return activations.tanh(x)
+
+    def tanh_backward(self, y: Array, dy: Array) -> Array:
+        return activations.tanh_backward(y, dy)
+
+    def softmax(self, x: Array) -> Array:
+        return activations.softmax(x)
+
+    def softmax_backward(self, y: Array, dy: Array) -> Array:
+        return activations.softmax_backward(y, dy)
+
+    def dropout(self, x: Array, rate: float, key: DropoutKey) -> Array:
+        return dropout.dropout(x, float(rate), key)
+
+    def batch_norm(self, x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
+        return batch_norm.batch_norm(x, gamma, beta, epsilon)
+
+    def batch_norm_inference(self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float) -> Array:
+        return batch_norm.batch_norm_inference(x, gamma, beta, mean, variance, epsilon)
+
+    def batch_norm_backward(
+        self, x: Array, gamma: Array, mean: Array, variance: Array, epsilon: float, dy: Array
+    ) -> tuple[Array, Array, Array]:
+        return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy)
+
+    def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
+        return loss.softmax_cross_entropy(logits, labels)
+
+    def new_tally(self, steps: int) -> Tally:
+        return Tally(memory.to_device(np.zeros(steps, np.float32)), memory.to_device(np.zeros(steps, np.int32)))
+
+    def tally(self, tally: Tally, step: int, losses: Array, correct: Array) -> Guard:
+        return loss.tally(tally, step, losses, correct)
+
+    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float, guard: Guard | None = None) -> None:
+        if isinstance(gradient, Product):
+            dense_tiled.sgd_update(parameter, *gradient, learning_rate, guard)
+        else:
+            updates.sgd_update(parameter, gradient, learning_rate, guard)
+
+    def momentum_update(
+        self,
+        parameter: Array,
+        velocity: Array,
+        gradient: Array | Product,
+        learning_rate: float,
+        momentum: float,
+        guard: Guard | None = None,
+    ) -> None:
+        if isinstance(gradient, Product):
+            dense_tiled.momentum_update(parameter, velocity, *gradient, learning_rate, momentum, guard)
+        else:
+            updates.momentum_update(parameter, velocity, gradient, learning_rate, momentum, guard)
+
+    def adam_update(
+        self,
+        parameter: Array,
+        m: Array,
+        v: Array,
+        gradient: Array | Product,
+        step_size: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        guard: Guard | None = None,
+    ) -> None:
+        if isinstance(gradient, Product):
+            dense_tiled.adam_update(parameter, m, v, *gradient, step_size, beta1, beta2, epsilon, guard)
+        else:
+            updates.adam_update(parameter, m, v, gradient, step_size, beta1, beta2, epsilon, guard)
+
+    def moving_average_update(self, average: Array, value: Array, momentum: float, guard: Guard | None = None) -> None:
+        updates.moving_average_update(average, value, momentum, guard)
