@@ -1,0 +1,145 @@
+"""Activations on the GPU, one thread per element; softmax, one thread per row: rows of an image are many, rows of classes short.
+
+The kernels take flat arrays, so that each is compiled once for images and rows alike.
+"""
+
+import math
+
+from numbacnn.backends.cuda import launch
+from numbacnn.backends.cuda._jit import cuda, device_function, kernel
+from numbacnn.backends.cuda.memory import arena
+
+
+def relu(x):
+    """See ``Ops.relu``."""
+    return _each(_relu, x)
+
+
+def relu_backward(y, dy):
+    """See ``Ops.relu_backward``."""
+    return _each(_relu_backward, y, dy)
+
+
+def sigmoid(x):
+    """See ``Ops.sigmoid``."""
+    return _each(_sigmoid, x)
+
+
+def sigmoid_backward(y, dy):
+    """See ``Ops.sigmoid_backward``."""
+    return _each(_sigmoid_backward, y, dy)
+
+
+def tanh(x):
+    """See ``Ops.tanh``."""
+    return _each(_tanh, x)
+
+
+def tanh_backward(y, dy):
+    """See ``Ops.tanh_backward``."""
+    return _each(_tanh_backward, y, dy)
+
+
+def softmax(x):
+    """See ``Ops.softmax``."""
+    return _each_row(_softmax, x)
+
+
+def softmax_backward(y, dy):
+    """See ``Ops.softmax_backward``."""
+    return _each_row(_softmax_backward, y, dy)
+
+
+def _each(kernel, *arguments):
+    out = arena.like(arguments[0])
+    launch.over(kernel, out.size, *(each.reshape(-1) for each in (*arguments, out)))
+    return out
+
+
+def _each_row(kernel, *arguments):
+    out = arena.like(arguments[0])
+    rows = [each.reshape(-1, tuple(out.shape)[-1]) for each in (*arguments, out)]
+    launch.over(kernel, len(rows[0]), *rows)
+    return out
+
+
+@kernel
+def _relu(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        # Asked this way round, NaN is not replaced by zero.
+        y[i] = x.dtype.type(0) if x[i] <= 0 else x[i]
+
+
+@kernel
+def _relu_backward(y, dy, dx):
+    i = cuda.grid(1)
+    if i < y.size:
+        dx[i] = dy[i] if y[i] > 0 else y.dtype.type(0)
+
+
+@kernel
+def _sigmoid(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        one = x.dtype.type(1)
+        e = math.exp(-abs(x[i]))  # at most 1: cannot overflow
+        y[i] = (one if x[i] >= 0 else e) / (one + e)
+
+
+@kernel
+def _sigmoid_backward(y, dy, dx):
+    i = cuda.grid(1)
+    if i < y.size:
+        dx[i] = dy[i] * y[i] * (y.dtype.type(1) - y[i])
+
+
+@kernel
+def _tanh(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        y[i] = math.tanh(x[i])
+
+
+@kernel
+def _tanh_backward(y, dy, dx):
+    i = cuda.grid(1)
+    if i < y.size:
+        dx[i] = dy[i] * (y.dtype.type(1) - y[i] * y[i])
+
+
+@kernel
+def _softmax(x, y):
+    n = cuda.grid(1)
+    if n < x.shape[0]:
+        _, total = exp_shifted(x, n, y)
+        for k in range(x.shape[1]):
+            y[n, k] /= total
+
+
+@kernel
+def _softmax_backward(y, dy, dx):
+    n = cuda.grid(1)
+    if n < y.shape[0]:
+        inner = y.dtype.type(0)
+        for k in range(y.shape[1]):
+            inner += dy[n, k] * y[n, k]
+        for k in range(y.shape[1]):
+            dx[n, k] = y[n, k] * (dy[n, k] - inner)
+
+
+@device_function
+def exp_shifted(z, n, out):
+    """out[n, k] = exp(z[n, k] - max(z[n])): at most 1, so no logit is too large; NaN spreads.
+
+    Returns the largest logit's index, and the sum.
+    """
+    best = 0
+    for k in range(1, z.shape[1]):
+        if z[n, k] > z[n, best]:
+            best = k
+    total = z.dtype.type(0)
+    for k in range(z.shape[1]):
+        out[n, k] = math.exp(z[n, k] - z[n, best])
+        total += out[n, k]
+    return best, total
