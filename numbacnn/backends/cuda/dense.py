@@ -18,11 +18,20 @@ def dense(x, weights, bias):
 
 def dense_backward(x, weights, dy, needs_dx):
     """See ``Ops.dense_backward``."""
-    dx, dweights = arena.like(x) if needs_dx else None, arena.like(weights)
-    if needs_dx:
-        launch.over(_dense_input_gradient, dx.size, dy, weights, dx)
+    dx = _input_gradient(dy, weights) if needs_dx else None
+    return dx, _weight_gradient(x, dy), sum_pixels(dy)
+
+
+def _input_gradient(dy, weights):
+    dx = arena.empty((dy.shape[0], weights.shape[0]), dy.dtype)
+    launch.over(_dense_input_gradient, dx.size, dy, weights, dx)
+    return dx
+
+
+def _weight_gradient(x, dy):
+    dweights = arena.empty((x.shape[1], dy.shape[1]), x.dtype)
     launch.over(_dense_weight_gradient, dweights.size, x, dy, dweights)
-    return dx, dweights, sum_pixels(dy)
+    return dweights
 
 
 @kernel
