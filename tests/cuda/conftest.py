@@ -7,6 +7,7 @@
 a fixture: whether Numba simulates is settled at that moment.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
         elif not SIMULATED and item.get_closest_marker("simulator"):
             item.add_marker(pytest.mark.skip(reason="for the simulator: a GPU is given float32 alone"))
+
+
+@pytest.fixture(autouse=True)
+def quick_turns() -> Iterator[None]:
+    """The simulator waits for the threads of a block by looking again and again: let them have their turns sooner."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture
