@@ -22,6 +22,11 @@ class Canaries:
         self._cages.append((cage, size))
         return cage[GUARD : GUARD + size]
 
+    @property
+    def count(self) -> int:
+        """How many times memory was asked for."""
+        return len(self._cages)
+
     def check(self) -> None:
         """Nothing was written outside of an array."""
         for cage, size in self._cages:
