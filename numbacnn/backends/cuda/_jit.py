@@ -56,8 +56,8 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 
 def device_function(function: Callable[..., Any]) -> Any:
-    """Decorate a function that kernels call."""
-    return cuda.jit(device=True)(function)
+    """Decorate a function that kernels call. It becomes part of each: arrays that are handed to it can stay in registers."""
+    return cuda.jit(device=True)(function) if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
 
 
 def _compiled(function: Callable[..., None]) -> Any:
