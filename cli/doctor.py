@@ -44,5 +44,21 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("kernel cache", f"{cache['folder']}: {cache['kernels']} kernels, {size(cache['bytes'])}, writable"))
     else:
         lines.append(("kernel cache", cache["hint"]))
-    lines.append(("cuda", facts["cuda"]["why_not"]))
-    return lines
+    return lines + _cuda_lines(facts["cuda"])
+
+
+def _cuda_lines(cuda: dict[str, Any]) -> list[tuple[str, str]]:
+    if cuda["simulator"]:
+        lines = ["Numba's simulator, as NUMBA_ENABLE_CUDASIM is set: kernels run in Python, thread by thread"]
+    elif gpu := cuda["gpu"]:
+        memory = f"{size(gpu['memory'])}, {size(gpu['memory_free'])} of it free"
+        lines = [f"{gpu['name']}, compute capability {gpu['compute_capability']}, {memory}, driver {gpu['driver']}"]
+    else:
+        lines = [cuda["why_not"]]
+    if cuda["packages"]:
+        lines.append(", ".join(f"{name} {version}" for name, version in cuda["packages"].items()))
+    if cuda["mixed"]:
+        lines.append("packages of more than one CUDA: if kernels do not compile, use a fresh environment")
+    if cuda["numpy_shim"]:
+        lines.append("NumPy 2.5 or later: the name that numba-cuda misses in it is put back")
+    return [("" if place else "cuda", line) for place, line in enumerate(lines)]

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 from numbacnn_cli import options
 from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.device import open_device
 from numbacnn_cli.model_source import trained_model
 from numbacnn_cli.progress import DownloadView
 from numbacnn_cli.tables import class_table, confusion_table, percent
 
-from numbacnn.backends import compilations, get_ops
+from numbacnn.backends import compilations
 from numbacnn.checkpoint import load_network
 from numbacnn.datasets import load_dataset
 from numbacnn.errors import ShapeError
@@ -42,7 +43,7 @@ def evaluate(
     """
     path = trained_model(model)
     network = load_network(path)
-    ops = get_ops(device, threads, exact_conv=exact_conv)
+    ops = open_device(device, threads, exact_conv)
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
         data = load_dataset(dataset, data_dir, train_limit=0, test_limit=test_limit, progress=DownloadView(), notice=notice)
         if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:

@@ -10,11 +10,12 @@ import click
 import numpy as np
 from numbacnn_cli import options
 from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.device import open_device
 from numbacnn_cli.main import printable
 from numbacnn_cli.model_source import trained_model
 from numbacnn_cli.pictures import draw_picture
 
-from numbacnn.backends import compilations, get_ops
+from numbacnn.backends import compilations
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets.images import MAX_FILE_BYTES, Picture, read_picture
 from numbacnn.errors import ModelError, NumbaCNNError
@@ -61,7 +62,7 @@ def predict(
     height, width, channels = network.graph.input_shape
     if channels != 1:
         raise ModelError(f"{path}: takes images of {channels} channels; pictures are read as grey. Choose another --model")
-    ops = get_ops(device, threads, exact_conv=exact_conv)
+    ops = open_device(device, threads, exact_conv)
     results = [_read(name, source, invert, (height, width)) for name, source in _sources(files)]
     pictures = [result for result in results if isinstance(result, Picture)]
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):

@@ -15,6 +15,7 @@ import click
 from numbacnn_cli import options
 from numbacnn_cli.compiling import compile_ahead
 from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.device import computing_on, open_device
 from numbacnn_cli.main import PROCESS_START, Terminated
 from numbacnn_cli.model_source import Source, read_model, remember_run
 from numbacnn_cli.progress import DownloadView, TrainingView
@@ -100,9 +101,7 @@ def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -
     explicit = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     source = read_model(given["model"]) if not (given["resume"] and given["output"]) else None
     folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")  # type: ignore[union-attr]
-    ops = get_ops(given["device"], given["threads"], exact_conv=given["exact_conv"])
-    if given["device"] == "auto":
-        notice(f"--device auto: using {ops.name}.")
+    ops = open_device(given["device"], given["threads"], given["exact_conv"])
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
         run = _start(folder, ops, given, source) if source and not given["resume"] else _resume(folder, ops, given, explicit)
         return _train(run, progress, output_format, compiled)
@@ -226,7 +225,7 @@ def _heading(run: Run) -> str:
     return (
         f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {rate}, batch {settings.batch_size}, "
         f"{'augmented, ' if settings.augment else ''}"
-        f"{run.device} with {run.threads} thread(s), seed {settings.seed}"
+        f"{computing_on(run.ops, run.threads)}, seed {settings.seed}"
     )
 
 

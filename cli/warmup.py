@@ -9,10 +9,11 @@ import click
 from numbacnn_cli import options
 from numbacnn_cli.compiling import compile_ahead, draw_digits
 from numbacnn_cli.console import notice, print_json, stdout
+from numbacnn_cli.device import open_device
 from numbacnn_cli.model_source import Source, read_model
 from numbacnn_cli.tables import table
 
-from numbacnn.backends import compilations, get_ops
+from numbacnn.backends import compilations
 from numbacnn.models import PRESETS
 from numbacnn.training import Settings, rehearse
 
@@ -33,7 +34,7 @@ def warmup(models: tuple[str, ...], every: bool, device: str, threads: int | Non
              numbacnn warmup small my-model.toml
     """
     sources = [read_model(model) for model in (PRESETS if every else models or ("cnn",))]
-    ops = get_ops(device, threads, exact_conv=exact_conv)
+    ops = open_device(device, threads, exact_conv)
     rows: list[dict[str, Any]] = []
 
     def compile_for(name: str, *steps: Callable[[], int | None]) -> None:

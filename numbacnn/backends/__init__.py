@@ -4,11 +4,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numbacnn.backends import threads as _threads
 from numbacnn.errors import DeviceError
 from numbacnn.ops import Ops
+
+if TYPE_CHECKING:
+    from numbacnn.backends.cuda._jit import Gpu, Missing
 
 DEVICES = ("cpu", "cuda", "auto")
 MOST_THREADS = 1024
@@ -31,7 +34,7 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
     _start_threads(threads)
     reason = why_not_cuda() if device != "cpu" else None
     if device == "cuda" and reason:
-        raise DeviceError(f"--device cuda: {reason} Or use --device cpu, or --device auto.")
+        raise DeviceError(f"--device cuda: {reason.what}. Use --device cpu, or {reason.remedy}")
     if device != "cpu" and not reason:
         from numbacnn.backends.cuda.ops import CudaOps
 
@@ -48,11 +51,18 @@ def vector_unit() -> tuple[str, int]:
     return VECTOR_UNIT.name, VECTOR_UNIT.lanes
 
 
-def why_not_cuda() -> str | None:
-    """Why ``--device cuda`` cannot be used here, and what would help, as a sentence; None if it can."""
-    from numbacnn.backends.cuda._jit import why_not
+def why_not_cuda() -> "Missing | None":
+    """Why ``--device cuda`` cannot be used here, and what would help; None if it can."""
+    from numbacnn.backends.cuda._jit import why_not  # half a second, and only for those who want a GPU
 
     return why_not()
+
+
+def gpu() -> "Gpu":
+    """The GPU that ``--device cuda`` computes on, where ``why_not_cuda`` finds nothing missing."""
+    from numbacnn.backends.cuda._jit import gpu
+
+    return gpu()
 
 
 def _start_threads(threads: int | None) -> None:
@@ -86,7 +96,7 @@ def has_compiled_kernels() -> bool | None:
 
 @contextmanager
 def compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
-    """Listen to the kernels being compiled: yields an object with ``count`` and ``seconds``.
+    """Listen to the kernels being compiled, for the CPU and for the GPU: yields an object with ``count`` and ``seconds``.
 
     Args:
         on_first: called when the first compilation starts; loading a kernel from the cache is none.

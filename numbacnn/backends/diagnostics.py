@@ -3,9 +3,10 @@
 import importlib.metadata
 import os
 import platform
+import re
 from typing import Any
 
-from numbacnn.backends import get_ops, threads, why_not_cuda
+from numbacnn.backends import get_ops, gpu, threads, why_not_cuda
 from numbacnn.errors import DeviceError
 from numbacnn.version import __version__
 
@@ -22,6 +23,8 @@ PACKAGES = (
     "numba-cuda",
     "torch",
 )
+CUDA_PACKAGES = r"cuda-(bindings|toolkit)|nvidia-(nvvm|nvjitlink|cuda-(nvcc|nvrtc|runtime|cccl))(-cu\d+)?"
+"""Those that compile kernels and talk to the driver."""
 VECTOR_FEATURES = ("sse4.2", "avx", "fma", "avx2", "avx512f", "avx512bw", "neon", "sve")
 
 
@@ -35,7 +38,7 @@ def report() -> dict[str, Any]:
         "cpu": _cpu(),
         "threads": _threads(),
         "kernel_cache": _kernel_cache(),
-        "cuda": {"usable": False, "why_not": why_not_cuda()},
+        "cuda": _cuda(),
     }
 
 
@@ -98,3 +101,32 @@ def _kernel_cache() -> dict[str, Any]:
         "bytes": sum(path.stat().st_size for path in files),
         "hint": None,
     }
+
+
+def _cuda() -> dict[str, Any]:
+    """Whether the GPU can be used, or what is missing; and what a mixture of packages may have to do with it."""
+    from numbacnn.backends.cuda import _jit
+
+    missing = why_not_cuda()
+    packages = _cuda_packages()
+    generations = {_generation(name, version) for name, version in packages.items()}
+    return {
+        "usable": missing is None,
+        "why_not": f"not usable: {missing}" if missing else None,
+        "simulator": _jit.SIMULATED,
+        "gpu": None if missing or _jit.SIMULATED else gpu()._asdict(),
+        "packages": packages,
+        "mixed": len(generations) > 1,
+        "numpy_shim": _jit.NUMPY_SHIM,
+    }
+
+
+def _cuda_packages() -> dict[str, str]:
+    found = {str(each.name).lower(): each.version for each in importlib.metadata.distributions() if each.name}
+    return {name: found[name] for name in sorted(found) if re.fullmatch(CUDA_PACKAGES, name)}
+
+
+def _generation(name: str, version: str) -> str:
+    """The CUDA that a package belongs to: by its name, as nvidia-nvjitlink-cu12, or by its version."""
+    _, named, generation = name.rpartition("-cu")
+    return generation if named and generation.isdigit() else version.split(".")[0]

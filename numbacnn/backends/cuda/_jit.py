@@ -1,12 +1,13 @@
-"""The one door to ``numba.cuda``: how kernels are compiled, and whether they can run here at all.
+"""The one door to ``numba.cuda``: how kernels are compiled, and whether and where they can run.
 
 With ``NUMBA_ENABLE_CUDASIM=1`` in the environment, Numba's simulator runs them thread by thread in Python: slowly, but anywhere.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,9 @@ if not hasattr(np, "row_stack"):  # numba-cuda 0.30 uses this name, which NumPy 
     np.row_stack = np.vstack
 os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # a small network makes small grids, and that is no mistake
 
-from numba import config, cuda
+from numba import config
+from numba import cuda as numba_cuda
+from numba.core import event
 
 try:
     from numba.cuda.core import config as cuda_config  # numba-cuda has settings of its own
@@ -23,8 +26,16 @@ except ImportError:
 
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
 
+cuda: Any = numba_cuda
+"""Untyped: the types that Numba gives, to cuda.grid say, are the compiler's, and not those of who writes a kernel."""
+
 SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
 """Whether kernels run in the simulator."""
+
+NUMPY_SHIM = np.lib.NumpyVersion(np.__version__) >= "2.5.0"
+"""Whether NumPy has had to be helped, see above."""
+
+SOURCES = Path(__file__).parent
 
 kernels: list["Kernel"] = []
 """Every kernel there is, for the checks that walk all of them."""
@@ -61,24 +72,130 @@ def device_function(function: Callable[..., Any]) -> Any:
 
 
 def _compiled(function: Callable[..., None]) -> Any:
-    if SIMULATED:
-        return cuda.jit(function)
-    folder = cache_folder(Path(__file__).parent)
-    if folder is None:
-        return cuda.jit(function)
-    with cached_in(folder, cuda_config):
-        return cuda.jit(cache=True)(function)
+    dispatcher = cuda.jit(function)
+    if not SIMULATED:
+        folder = cache_folder(SOURCES)
+        with cached_in(folder, cuda_config) if folder else contextlib.nullcontext():
+            dispatcher._cache = _cache(function, kept=folder is not None)
+    return dispatcher
 
 
-def why_not() -> str | None:
+def _cache(function: Callable[..., None], kept: bool) -> Any:
+    """Where a compiled kernel is looked for, and what tells of its compilation: numba-cuda itself tells nobody."""
+    from numba.cuda.dispatcher import CUDACache, NullCache  # the simulator has none
+
+    class Cache(CUDACache if kept else NullCache):  # type: ignore[misc]
+        """Damage on the disk costs a compilation, not the run."""
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            found = None
+            with self._forgiving():
+                found = super().load_overload(sig, target_context)
+            if found is None:
+                event.start_event("numba:compile", {"dispatcher": function, "args": sig})
+            return found
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            event.end_event("numba:compile", {"dispatcher": function, "args": sig})
+            with self._forgiving():
+                super().save_overload(sig, data)
+
+        @contextlib.contextmanager
+        def _forgiving(self) -> Any:
+            try:
+                yield
+            except Exception:  # whatever unpickling garbage raises
+                with contextlib.suppress(Exception):
+                    self.flush()
+
+    return Cache(function) if kept else Cache()
+
+
+class Missing(NamedTuple):
+    """Why the GPU cannot be used, and what to do about it: clauses that a message is made of."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}. To use a GPU, {self.remedy}"
+
+
+INSTALL = "install it: pip install 'numbacnn[cuda]', or 'numbacnn[cuda12]' for CUDA 12"
+
+
+def why_not() -> Missing | None:
     """What is missing for kernels to run here, and the command that installs it; None if nothing is."""
     if SIMULATED:
         return None
     if getattr(cuda, "implementation", "") != "NVIDIA":
-        return "the package numba-cuda is not installed: pip install 'numbacnn[cuda]' (CUDA 13) or 'numbacnn[cuda12]'."
-    if cuda.is_available():
-        return None
+        return Missing("the package numba-cuda is not installed", INSTALL)
+    available = cuda.is_available()  # False too where the driver works and only NVVM is missing
     lines = (cuda.cuda_error() or "").strip().splitlines()
     if lines:
-        return f"no usable NVIDIA driver ({lines[-1].strip()}): install the driver, or see whether nvidia-smi finds the GPU."
-    return "the driver works, but the compiler library NVVM is missing: pip install 'numbacnn[cuda]'."
+        return Missing(
+            f"no usable NVIDIA driver ({lines[0].strip().rstrip('.')})",
+            "install NVIDIA's driver (on Ubuntu: sudo ubuntu-drivers install) or, if there is one, see what nvidia-smi says",
+        )
+    if lost := missing_library():
+        return Missing(f"the driver works, but the library {lost}, which compiles kernels, is not there", INSTALL)
+    if not available:
+        return Missing("numba-cuda finds no GPU that it can use", "see what nvidia-smi and numba -s say")
+    return _too_old()
+
+
+def missing_library() -> str | None:
+    """The first of the libraries that compile kernels which cannot be loaded; None if all can be. No driver is needed for them."""
+    from cuda.bindings import nvjitlink, nvrtc, nvvm  # numba-cuda depends on these; the libraries come with its extras
+
+    for name, probe in (("NVVM", nvvm.version), ("NVRTC", nvrtc.nvrtcVersion), ("nvJitLink", nvjitlink.version)):
+        try:
+            probe()
+        except Exception:  # of a class that each of them has for itself
+            return name
+    return None
+
+
+def _too_old() -> Missing | None:
+    from numba.cuda.cudadrv import nvrtc
+
+    gpus, oldest = cuda.gpus, min(nvrtc.get_supported_ccs())
+    capability = tuple(gpus[0].compute_capability)
+    if capability >= oldest:
+        return None
+    have, need = (f"{number[0]}.{number[1]}" for number in (capability, oldest))
+    return Missing(
+        f"the GPU has compute capability {have}, and this CUDA compiles for {need} and later",
+        "install CUDA 12 in a fresh environment: pip install 'numbacnn[cuda12]'",
+    )
+
+
+class Gpu(NamedTuple):
+    """The device that kernels run on. Sizes are bytes."""
+
+    name: str
+    compute_capability: str
+    memory: int
+    memory_free: int
+    driver: str
+
+
+def gpu() -> Gpu:
+    """The GPU in use, where ``why_not`` finds nothing missing."""
+    if SIMULATED:
+        return Gpu("Numba's simulator", "", 0, 0, "")
+    device, memory = cuda.get_current_device(), cuda.current_context().get_memory_info()
+    name = device.name.decode() if isinstance(device.name, bytes) else device.name
+    major, minor = device.compute_capability[:2]
+    return Gpu(name, f"{major}.{minor}", int(memory.total), int(memory.free), _driver_version())
+
+
+def _driver_version() -> str:
+    from cuda.bindings import nvml
+    from numba.cuda.cudadrv import driver
+
+    newest = "for CUDA " + ".".join(map(str, driver.driver.get_version()))
+    with contextlib.suppress(Exception):  # NVML may be missing, in a container say
+        nvml.init_v2()
+        return f"{nvml.system_get_driver_version()}, {newest}"
+    return newest
