@@ -102,12 +102,50 @@ def test_every_package_of_the_tree_is_installed() -> None:
     assert listed == {name for name, path in SOURCES.items() if path.name == "__init__.py"}
 
 
-def test_the_cpu_backend_has_every_op_with_the_signature_of_the_contract() -> None:
+DEVICES = {"cpu": "CpuOps", "cuda": "CudaOps"}
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_device_has_every_op_with_the_signature_of_the_contract(device: str) -> None:
+    import importlib
     import inspect
 
-    from numbacnn.backends.cpu.ops import CpuOps
     from numbacnn.ops import Ops
 
-    for name in Ops.__abstractmethods__:
-        assert inspect.signature(getattr(CpuOps, name)) == inspect.signature(getattr(Ops, name)), name
-        assert (getattr(Ops, name).__doc__ or "").strip(), f"{name} has no docstring"
+    own = getattr(importlib.import_module(f"numbacnn.backends.{device}.ops"), DEVICES[device])
+    assert not own.__abstractmethods__
+    for name, op in vars(Ops).items():
+        if inspect.isfunction(op) and not name.startswith("_"):
+            assert inspect.signature(getattr(own, name)) == inspect.signature(op), name
+            assert (op.__doc__ or "").strip(), f"{name} has no docstring"
+    public = {name for name, op in vars(own).items() if inspect.isfunction(op) and not name.startswith("_")}
+    assert public <= vars(Ops).keys(), "layers could come to depend on what one device alone can do"
+
+
+NO_TWIN = {
+    "_jit": "each device compiles in its own way",
+    "memory": "host and device have one memory on a CPU, where there is only the arena",
+    "launch": "grids are a GPU's",
+}
+"""Files of the CUDA device that have no counterpart on the CPU, and why."""
+
+
+def test_every_file_of_the_cuda_device_has_a_twin_on_the_cpu() -> None:
+    cpu, cuda = ({path.stem for path in (ROOT / "numbacnn" / "backends" / device).glob("*.py")} for device in DEVICES)
+    assert cuda - cpu == NO_TWIN.keys() - {"_jit"}
+
+
+@pytest.mark.parametrize("module", [name for name in SOURCES if name.startswith("numbacnn.backends.cuda.")])
+def test_one_file_imports_numba_cuda(module: str) -> None:
+    """So that another compiler is a matter of one file."""
+    assert module == "numbacnn.backends.cuda._jit" or not {name.split(".")[0] for name in imported(SOURCES[module])} & {
+        "numba", "llvmlite", "cuda",
+    }  # fmt: skip
+
+
+def test_nothing_outside_of_it_imports_the_cuda_device_before_it_is_chosen() -> None:
+    """At the top of a file, that is: ``--device cpu`` must not pay for it."""
+    for module, path in SOURCES.items():
+        if not module.startswith("numbacnn.backends.cuda"):
+            tops = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
+            assert not [node.module for node in tops if node.module and node.module.startswith("numbacnn.backends.cuda")], module
