@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not SIMULATED:
             item.add_marker(pytest.mark.gpu)
         if reason:
-            item.add_marker(pytest.mark.skip(reason=reason))
+            item.add_marker(pytest.mark.skip(reason=str(reason)))
         elif not SIMULATED and item.get_closest_marker("simulator"):
             item.add_marker(pytest.mark.skip(reason="for the simulator: a GPU is given float32 alone"))
 

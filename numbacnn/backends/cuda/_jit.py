@@ -15,8 +15,7 @@ if not hasattr(np, "row_stack"):  # numba-cuda 0.30 uses this name, which NumPy 
     np.row_stack = np.vstack
 os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # a small network makes small grids, and that is no mistake
 
-from numba import config
-from numba import cuda as numba_cuda
+from numba import config, cuda
 from numba.core import event
 
 try:
@@ -25,9 +24,6 @@ except ImportError:
     cuda_config = config
 
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
-
-cuda: Any = numba_cuda
-"""Untyped: the types that Numba gives, to cuda.grid say, are the compiler's, and not those of who writes a kernel."""
 
 SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
 """Whether kernels run in the simulator."""
