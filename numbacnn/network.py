@@ -1,11 +1,13 @@
 """Running a graph: forward through its nodes, and backward again. All of it is pure: numbers come in and go out."""
 
 from collections.abc import Iterator, Mapping
+from traceback import clear_frames
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
 from numbacnn.ops import Array, DropoutKey, Moving, Ops, Product
@@ -13,6 +15,10 @@ from numbacnn.plan import Step, make_plan
 
 PIXEL_SCALE = 1 / 255
 """Pixels 0...255 become numbers 0...1."""
+
+
+Gradients = dict[str, Array | Product]
+"""By ``<layer>/<parameter>``."""
 
 
 class Forward(NamedTuple):
@@ -59,14 +65,14 @@ def forward(
     return Forward(outputs[plan[-1].name], caches, updates, plan)
 
 
-def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Array) -> dict[str, Array | Product]:
+def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Array) -> Gradients:
     """The gradient of every trainable parameter, given that of the output.
 
     Where several layers read one output, their gradients add up. Nothing is computed for the image, nor for what lies before the
     first trainable layer.
     """
     arriving: dict[str, Array] = {passed.plan[-1].name: dy}
-    gradients: dict[str, Array | Product] = {}
+    gradients: Gradients = {}
     reached = {each.name for each in passed.plan if each.has_gradient}
     for each in reversed(passed.plan):
         if not each.has_gradient:
@@ -105,13 +111,27 @@ def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDA
     Args:
         graph: up to its logits; see ``without_softmax``.
         images: pixels, uint8 (n, h, w, c).
+
+    As many at a time as the device likes, or fewer where its memory is short: the logits are the same, up to rounding.
     """
     device_images, places = ops.asarray(images), ops.asarray(np.arange(len(images)))
-    parts = []
-    for batch in batches(len(images), ops.inference_batch):
+
+    def logits(batch: slice) -> NDArray:
         with ops.step():
             x = ops.gather_images(device_images, places[batch], PIXEL_SCALE)
-            parts.append(ops.to_host(forward(graph, ops, parameters, x).y).copy())
+            return ops.to_host(forward(graph, ops, parameters, x).y).copy()
+
+    parts, done, size = [], 0, ops.inference_batch
+    while done < len(images):
+        try:
+            parts.append(logits(slice(done, min(done + size, len(images)))))
+            done += len(parts[-1])
+        except DeviceMemoryError as error:
+            if size == 1:
+                raise
+            clear_frames(error.__traceback__)  # they hold arrays of the batch that did not fit
+            size //= 2
+            ops.forget_steps()
     return Prediction(np.concatenate(parts) if parts else np.zeros((0, graph.output_shape[0]), np.float32))
 
 

@@ -119,6 +119,9 @@ class Ops(ABC):
         """Arrays made within it last until the next one begins: a device may use their memory again. Copy what is to be kept."""
         return nullcontext()
 
+    def forget_steps(self) -> None:  # noqa: B027  a device that keeps nothing has nothing to give back
+        """Give back the memory that is kept from one step for the next."""
+
     # --- transfers -------------------------------------------------------------------------------------------------------------
 
     @abstractmethod

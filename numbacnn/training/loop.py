@@ -3,20 +3,22 @@
 import math
 import time
 from collections.abc import Iterator
+from traceback import clear_frames
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset
-from numbacnn.errors import ModelError, ShapeError, TrainingError
+from numbacnn.errors import DeviceMemoryError, ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.metrics import Evaluation, evaluate
-from numbacnn.network import PIXEL_SCALE, backward, batches, forward, predict
-from numbacnn.ops import Array, Augmentation, AugmentKey, Ops
+from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, predict
+from numbacnn.ops import Array, Augmentation, AugmentKey, Guard, Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import schedule
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
+from numbacnn.training.fitting import largest_that_fits
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import State
 
@@ -53,7 +55,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         for batch in slices[state.batch :]:
             learning_rate = rate(state.epoch + state.batch / len(slices))
             x = Batch(images, places[batch], labels[batch])
-            _update(state, logits_graph, ops, x, learning_rate)
+            _step(state, logits_graph, ops, x, learning_rate)
             clock.add(state, batch.stop - batch.start)
             if clock.is_time_to_look():
                 _look(state, ops, state.batch, learning_rate)
@@ -101,27 +103,58 @@ class Batch(NamedTuple):
     labels: Array
 
 
+def _step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
+    """Update; and where the device's memory does not suffice for that, say which batch size it does suffice for."""
+    try:
+        _update(state, graph, ops, batch, learning_rate)
+        return
+    except DeviceMemoryError as error:
+        shortage = error
+        clear_frames(error.__traceback__)  # they hold arrays of the step that failed
+    never = Guard(ops.asarray(np.full(1, np.nan, np.float32)), 0)
+
+    def try_out(images: int) -> None:
+        with ops.step():
+            fewer = Batch(batch.images, batch.places[:images], batch.labels[:images])
+            passed, _, _, gradients = _pass(state, graph, ops, fewer)
+            _apply(state, ops, passed, gradients, learning_rate, never)
+
+    fits = largest_that_fits(try_out, len(batch.labels), ops)
+    advice = f"{fits} fits" if fits else "not even a single image fits"
+    raise DeviceMemoryError(f"{shortage}. --batch-size {state.settings.batch_size} is too large: {advice}", shortage.asked)
+
+
 def _update(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
     """One step. A loss that is not finite leaves every parameter as it was."""
     with ops.step():
-        x = ops.gather_images(batch.images, batch.places, PIXEL_SCALE)
-        if state.settings.augment:
-            x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
-        passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
-        losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, batch.labels)
+        passed, losses, correct, gradients = _pass(state, graph, ops, batch)
         assert state.tally is not None  # made when the epoch began
         guard = ops.tally(state.tally, state.batch, losses, correct)
         if not ops.asynchronous:
             _look(state, ops, state.batch + 1, learning_rate)
-        gradients = backward(ops, state.parameters, passed, dlogits)
-        optimizer = OPTIMIZERS[state.settings.optimizer]
-        state.step += 1
-        for name, gradient in gradients.items():
-            slots = {slot: state.slots[f"{name}/{slot}"] for slot in optimizer.slots}
-            optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step, guard)
-        for name, moving in passed.updates.items():
-            ops.moving_average_update(state.parameters[name], *moving, guard)
+        _apply(state, ops, passed, gradients, learning_rate, guard)
+    state.step += 1
     state.batch += 1
+
+
+def _pass(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, Array, Array, Gradients]:
+    """Forward, loss and backward: the outputs, the loss and rightness of each image, and the gradients."""
+    x = ops.gather_images(batch.images, batch.places, PIXEL_SCALE)
+    if state.settings.augment:
+        x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
+    passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
+    losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, batch.labels)
+    return passed, losses, correct, backward(ops, state.parameters, passed, dlogits)
+
+
+def _apply(state: State, ops: Ops, passed: Forward, gradients: Gradients, learning_rate: float, guard: Guard) -> None:
+    """Change parameters, slots and moving averages, if the guard lets it."""
+    optimizer = OPTIMIZERS[state.settings.optimizer]
+    for name, gradient in gradients.items():
+        slots = {slot: state.slots[f"{name}/{slot}"] for slot in optimizer.slots}
+        optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step + 1, guard)
+    for name, moving in passed.updates.items():
+        ops.moving_average_update(state.parameters[name], *moving, guard)
 
 
 def _look(state: State, ops: Ops, steps: int, learning_rate: float) -> None:

@@ -45,6 +45,9 @@ class CpuOps(Ops):
     def step(self) -> AbstractContextManager[None]:
         return arena.reused()
 
+    def forget_steps(self) -> None:
+        arena.forget()
+
     def asarray(self, host: Any) -> Array:
         # Writeable too: Numba would compile every kernel once more for arrays that are not.
         is_ready = type(host) is np.ndarray and host.flags.carray

@@ -43,7 +43,7 @@ def _shortage_explained(size: int) -> Iterator[None]:
         # By its number: where there is no driver, the class of the error cannot be imported.
         if int(getattr(error, "code", 0)) != CUDA_ERROR_OUT_OF_MEMORY:
             raise
-        message = f"the GPU has no room for {size:,} bytes more: {free_bytes():,} are free. Use a smaller --batch-size"
+        message = f"the GPU has no room for {size:,} bytes more: {free_bytes():,} are free"
         raise DeviceMemoryError(message, size) from None
 
 

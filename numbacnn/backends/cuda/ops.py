@@ -36,6 +36,9 @@ class CudaOps(Ops):
     def step(self) -> AbstractContextManager[None]:
         return arena.reused()
 
+    def forget_steps(self) -> None:
+        arena.forget()
+
     def asarray(self, host: Any) -> Array:
         return memory.to_device(host)
 
