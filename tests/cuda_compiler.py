@@ -1,0 +1,101 @@
+"""Kernels made into machine code as a launch would make them, but without a GPU or its driver: NVVM to LTO-IR, nvJitLink to the rest."""
+
+import re
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest import mock
+
+from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda
+
+ARCHITECTURES: dict[str, tuple[int | str, ...]] = {
+    "sm_75": (7, 5),
+    "sm_80": (8, 0),
+    "sm_90a": (9, 0, "a"),
+    "sm_100a": (10, 0, "a"),
+}
+"""Turing, Ampere, Hopper, Blackwell; from Hopper on Numba compiles for the very architecture it finds, which the "a" stands for."""
+
+
+class MachineCode(NamedTuple):
+    """What the compiler says of a kernel.
+
+    Args:
+        registers: of each thread.
+        shared: bytes of shared memory of each block.
+        stack: bytes of local memory of each thread: arrays that did not fit into registers.
+        spilled: bytes that are written to memory and read again for want of registers.
+        double: the instructions of double precision in it, as text.
+    """
+
+    registers: int
+    shared: int
+    stack: int
+    spilled: int
+    double: list[str]
+
+
+def why_not() -> str | None:
+    """What is missing to compile here; None if nothing is."""
+    if SIMULATED:
+        return "the simulator is on, and it compiles nothing"
+    if getattr(cuda, "implementation", "") != "NVIDIA":
+        return "numba-cuda is not installed: pip install 'numbacnn[cuda]'"
+    try:
+        from cuda.bindings import nvjitlink
+        from numba.cuda.cudadrv import nvvm
+
+        nvjitlink.version()
+    except Exception as error:
+        return f"nvJitLink is missing ({error}): pip install 'numbacnn[cuda]'"
+    return None if nvvm.is_available() else "NVVM is missing: pip install 'numbacnn[cuda]'"
+
+
+def compile_kernel(kernel: Kernel, types: tuple[Any, ...], architecture: str) -> MachineCode:
+    """Compile a kernel for the types of its arguments, with the settings that ``Kernel`` gives it."""
+    capability = ARCHITECTURES[architecture]
+    device = SimpleNamespace(compute_capability=capability)
+    with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device):  # for the functions that a kernel calls
+        code, _ = cuda.compile(kernel.function, types, cc=capability, output="ltoir", device=False, abi="numba")
+    _, said = _link(code, architecture)
+    ptx, _ = _link(code, architecture, "-ptx")
+    return MachineCode(
+        registers=max(_numbers(r"Used (\d+) registers", said)),
+        shared=max(_numbers(r"(\d+) bytes smem", said), default=0),
+        stack=sum(_numbers(r"(\d+) bytes stack frame", said)),
+        spilled=sum(_numbers(r"(\d+) bytes spill", said)),
+        double=re.findall(r"^.*\.f64.*$", ptx.decode(), re.MULTILINE),
+    )
+
+
+def _numbers(pattern: str, text: str) -> list[int]:
+    return [int(number) for number in re.findall(pattern, text)]
+
+
+def _link(code: bytes, architecture: str, *options: str) -> tuple[bytes, str]:
+    """Machine code, or PTX with ``-ptx``; and what the compiler has to say about it."""
+    from cuda.bindings import nvjitlink as linker
+
+    arguments = [f"-arch={architecture}", "-lto", "-verbose", *options]
+    handle = linker.create(len(arguments), arguments)
+    try:
+        try:
+            linker.add_data(handle, linker.InputType.LTOIR, code, len(code), "kernel")
+            linker.complete(handle)
+        except linker.nvJitLinkError as error:
+            raise AssertionError(f"{error}: {_text(handle, 'error_log')}") from None
+        return _output(handle, "linked_ptx" if "-ptx" in options else "linked_cubin"), _text(handle, "info_log")
+    finally:
+        linker.destroy(handle)
+
+
+def _output(handle: Any, what: str) -> bytes:
+    from cuda.bindings import nvjitlink as linker
+
+    buffer = bytearray(getattr(linker, f"get_{what}_size")(handle))
+    if buffer:
+        getattr(linker, f"get_{what}")(handle, buffer)
+    return bytes(buffer)
+
+
+def _text(handle: Any, what: str) -> str:
+    return _output(handle, what).decode(errors="replace").strip("\0\n ")

@@ -1,0 +1,228 @@
+"""Every CUDA kernel, compiled for real GPUs with the types it is launched with: no GPU is needed, nor its driver.
+
+The types come from real training runs and predictions of every preset, and from a call of every op, on a device that writes down what
+is launched. What the simulator cannot see is seen here: double precision that has crept in, registers that do not suffice, too much
+shared memory.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from numbacnn.backends.cuda import _jit
+from numbacnn.datasets import Dataset
+from numbacnn.graph import without_softmax
+from numbacnn.models import PRESETS
+from numbacnn.network import predict
+from numbacnn.ops import Augmentation, AugmentKey, ConvBlock, DropoutKey, Ops
+from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.shapes import Window2D, pool_window2d, window2d
+from numbacnn.training import Settings, new_state, rehearse, train
+
+pytestmark = pytest.mark.skipif(_jit.SIMULATED, reason="the simulator is on, and it compiles nothing")
+
+if not _jit.SIMULATED:
+    from cuda_compiler import ARCHITECTURES, MachineCode, compile_kernel, why_not
+    from cuda_recorder import Launch, recording
+
+MORE_SIGNATURES = {
+    "dense_tiled._product": "what it does with a tile of the product, store it or update a parameter, is compiled into it"
+}
+"""Kernels that are launched with more than one set of types, and why."""
+
+LOCAL_MEMORY: dict[str, str] = {}
+"""Kernels that keep an array in local memory, and why."""
+
+MOST_SHARED = 48 * 1024
+MOST_THREADS = 1024
+REGISTERS = 64 * 1024
+"""Limits of a block on each of the architectures."""
+MOST_BLOCKS = (2**31 - 1, 65535, 65535)
+
+BATCH_SIZES = (1, 2, 100, 8000)
+"""Nothing is computed, so that large ones cost nothing."""
+
+
+@pytest.fixture(scope="module")
+def launches() -> "set[Launch]":
+    """What all presets and all ops launch."""
+    with recording() as (ops, found):
+        for batch_size in BATCH_SIZES:
+            for name in PRESETS:
+                run_preset(ops, name, batch_size)
+        for optimizer in OPTIMIZERS:
+            run_preset(ops, "cnn", 2, optimizer=optimizer)
+        run_every_op(ops)
+        return set(found)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_after_a_warmup_a_run_of_any_batch_size_compiles_next_to_nothing(name: str) -> None:
+    """Whether a sum is done in parts depends on the batch size, and so does whether the small kernel that adds them up is needed."""
+    preset = PRESETS[name]
+    settings = Settings(epochs=1, optimizer=preset.recipe.optimizer, augment=preset.recipe.augment)
+    with recording() as (ops, found):
+        rehearse(preset.graph, settings, ops)
+        compiled = {(launch.kernel.name, launch.types) for launch in found}
+        for batch_size in BATCH_SIZES:
+            run_preset(ops, name, batch_size)
+        assert {launch.kernel.name for launch in found if (launch.kernel.name, launch.types) not in compiled} <= {"tiles._add_parts"}
+
+
+def run_preset(ops: Ops, name: str, batch_size: int, **settings: Any) -> None:
+    """A training step, if it is a classifier, and a prediction."""
+    preset = PRESETS[name]
+    graph = preset.graph
+    images = np.zeros((batch_size, *graph.input_shape), np.uint8)
+    given = Settings(epochs=1, batch_size=batch_size, optimizer=preset.recipe.optimizer, augment=preset.recipe.augment)
+    state = new_state(graph, replace(given, **settings), ops)
+    if len(graph.output_shape) == 1:
+        names = tuple(map(str, range(graph.output_shape[0])))
+        labels = np.zeros(batch_size, np.uint8)
+        for _ in train(state, Dataset("zeros", images, labels, images[:1], labels[:1], names, "nowhere"), ops):
+            pass
+    predict(without_softmax(graph), ops, state.parameters, images)
+
+
+def run_every_op(ops: Ops) -> None:
+    """Every op of the contract at least once, in all its ways."""
+
+    def zeros(*shape: int) -> Any:
+        return ops.asarray(np.zeros(shape, np.float32))
+
+    for n, channels, filters, window in convolutions():
+        x, kernel = (
+            zeros(n, *(axis.size for axis in window), channels),
+            zeros(*(axis.kernel for axis in window), channels, filters),
+        )
+        dy = zeros(n, *window.out, filters)
+        pool = pool_window2d(window.out, (2, 2), (2, 2), "valid")
+        overlapping = pool_window2d(window.out, (3, 3), (1, 1), "same")
+        for bias in (None, zeros(filters)):
+            ops.conv2d(x, kernel, bias, window)
+            for block in (ConvBlock(window, relu, each) for relu in (False, True) for each in (None, pool, overlapping)):
+                y, saved = ops.conv2d_block(x, kernel, bias, block)
+                for needs_dx in (False, True):
+                    ops.conv2d_block_backward(saved, kernel, ops.zeros_like(y), block, needs_dx=needs_dx)
+        ops.conv2d_backward(x, kernel, dy, window)
+        ops.conv2d_backward(x, kernel, dy, window, needs_dx=False)
+    for window in (pool_window2d((9, 8), (2, 2), (2, 2), "valid"), pool_window2d((9, 8), (3, 2), (2, 1), "same")):
+        y, winners = ops.max_pool2d(zeros(3, 9, 8, 5), window)
+        ops.max_pool2d_backward(y, winners, window)
+        ops.avg_pool2d_backward(ops.avg_pool2d(zeros(3, 9, 8, 5), window), window)
+    for n, k, f in ((1, 3, 5), (2, 784, 10), (100, 3136, 1024), (8000, 64, 128)):
+        for bias in (None, zeros(f)):
+            ops.dense(zeros(n, k), zeros(k, f), bias)
+            ops.dense(zeros(n, k), zeros(k, f), bias, relu=True)
+        for defer in (False, True):
+            ops.dense_backward(zeros(n, k), zeros(k, f), zeros(n, f), defer=defer)
+        run_updates(ops, n, k, f)
+    x = zeros(7, 28, 28, 3)
+    ops.split(ops.concatenate([ops.add(x, x), x]), [2, 4])
+    for name in ("relu", "sigmoid", "tanh", "softmax"):
+        getattr(ops, f"{name}_backward")(getattr(ops, name)(x), x)
+    ops.dropout(x, 0.3, DropoutKey(1, 2, 3))
+    ops.dropout(x, 0.0, DropoutKey(1, 2, 3))
+    for each in (x, zeros(7, 5), zeros(8000, 64)):
+        gamma = zeros(each.shape[-1])
+        _, mean, variance = ops.batch_norm(each, gamma, gamma, 1e-3)
+        ops.batch_norm_backward(each, gamma, mean, variance, 1e-3, each)
+        ops.batch_norm_inference(each, gamma, gamma, mean, variance, 1e-3)
+    ops.gather_images(ops.asarray(np.zeros((9, 28, 28, 3), np.uint8)), ops.asarray(np.arange(7)), 1 / 255)
+    ops.augment(x, Augmentation(), AugmentKey(1, 2))
+
+
+def run_updates(ops: Ops, n: int, k: int, f: int) -> None:
+    """All updates, with gradients as arrays and as products, with a guard and without."""
+    labels, logits = ops.asarray(np.zeros(5, np.int64)), ops.asarray(np.zeros((5, 10), np.float32))
+    losses, correct, _ = ops.softmax_cross_entropy(logits, labels)
+    for guard in (None, ops.tally(ops.new_tally(2), 1, losses, correct)):
+        w, m, v, x, dy = (ops.asarray(np.zeros(shape, np.float32)) for shape in ((k, f), (k, f), (k, f), (n, k), (n, f)))
+        for gradient in (w, ops.dense_backward(x, w, dy, defer=True)[1]):
+            ops.sgd_update(w, gradient, 0.1, guard)
+            ops.momentum_update(w, v, gradient, 0.1, 0.9, guard)
+            ops.adam_update(w, m, v, gradient, 0.1, 0.9, 0.999, 1e-7, guard)
+        ops.moving_average_update(dy[0], dy[0], 0.9, guard)
+    ops.to_host(ops.dense_backward(x, w, dy, defer=True)[1])
+
+
+def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
+    """Images, channels, filters, and a window."""
+    for n, channels, filters in ((1, 1, 1), (2, 1, 32), (3, 32, 64), (100, 3, 5), (8000, 16, 16)):
+        yield n, channels, filters, window2d((14, 14), (5, 5), (1, 1), "same")
+        yield n, channels, filters, window2d((13, 14), (3, 2), (2, 1), "valid")
+        yield n, channels, filters, window2d((14, 14), (1, 1), (1, 1), "valid")
+
+
+def test_every_kernel_is_launched_by_some_network_or_op(launches: "set[Launch]") -> None:
+    assert {launch.kernel.name for launch in launches} == {kernel.name for kernel in _jit.kernels}
+
+
+def test_a_kernel_has_one_set_of_types(launches: "set[Launch]") -> None:
+    """So it is compiled once. An argument that is a number here and an array there would cost a second compilation."""
+    signatures = defaultdict(set)
+    for launch in launches:
+        signatures[launch.kernel.name].add(launch.types)
+    several = {name: found for name, found in signatures.items() if len(found) > 1}
+    assert several.keys() == MORE_SIGNATURES.keys(), several
+
+
+def test_no_argument_is_double_or_strided(launches: "set[Launch]") -> None:
+    for launch in launches:
+        for kind in launch.types:
+            assert "float64" not in str(kind), launch
+            assert getattr(kind, "layout", "C") == "C", launch
+
+
+def test_grids_and_blocks_are_of_a_size_that_every_gpu_takes(launches: "set[Launch]") -> None:
+    for launch in launches:
+        assert 1 <= launch.block_size <= MOST_THREADS, launch
+        assert all(1 <= side <= most for side, most in zip(launch.blocks, MOST_BLOCKS, strict=False)), launch
+        assert launch.block_size % 32 == 0, f"{launch}: a warp that is not full is time lost"
+
+
+@pytest.fixture(scope="module")
+def machine_code(launches: "set[Launch]") -> "dict[tuple[str, str, tuple[Any, ...]], MachineCode]":
+    """By kernel, architecture and types."""
+    if reason := why_not():
+        pytest.skip(reason)
+    wanted = {(launch.kernel.name, launch.types): launch.kernel for launch in launches}
+    return {
+        (name, architecture, types): compile_kernel(kernel, types, architecture)
+        for architecture in ARCHITECTURES
+        for (name, types), kernel in sorted(wanted.items(), key=lambda item: str(item[0]))
+    }
+
+
+def test_no_kernel_spills_registers_or_uses_local_memory(machine_code: "dict[Any, MachineCode]") -> None:
+    assert not {key: code.spilled for key, code in machine_code.items() if code.spilled}
+    assert {key[0] for key, code in machine_code.items() if code.stack} == LOCAL_MEMORY.keys()
+
+
+def test_no_kernel_computes_in_double_precision(machine_code: "dict[Any, MachineCode]") -> None:
+    assert not {key: code.double for key, code in machine_code.items() if code.double}
+
+
+def test_a_block_fits_into_registers_and_shared_memory(
+    launches: "set[Launch]", machine_code: "dict[Any, MachineCode]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert all(code.shared <= MOST_SHARED for code in machine_code.values())
+    for launch in launches:
+        for architecture in ARCHITECTURES:
+            code = machine_code[launch.kernel.name, architecture, launch.types]
+            in_use = (
+                math.ceil(code.registers / 8) * 8 * math.ceil(launch.block_size / 32) * 32
+            )  # given out in eights, to whole warps
+            assert in_use <= REGISTERS, (launch, architecture)
+    signatures = {(launch.kernel.name, launch.types) for launch in launches}
+    hungriest, largest = (max(machine_code.items(), key=lambda item: getattr(item[1], what)) for what in ("registers", "shared"))
+    with capsys.disabled():
+        print(
+            f"\n{len(_jit.kernels)} kernels, {len(signatures)} signatures, {len(launches)} launches; {', '.join(ARCHITECTURES)}: "
+            f"at most {hungriest[1].registers} registers ({hungriest[0][0]}), {largest[1].shared:,} bytes shared ({largest[0][0]})"
+        )
