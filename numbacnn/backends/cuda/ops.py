@@ -21,6 +21,7 @@ from numbacnn.backends.cuda import (
     updates,
 )
 from numbacnn.backends.cuda import softmax_cross_entropy as loss
+from numbacnn.backends.cuda._jit import SIMULATED
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Guard, Ops, Product, Tally
 from numbacnn.shapes import Window2D
@@ -31,7 +32,7 @@ class CudaOps(Ops):
 
     name = "cuda"
     asynchronous = True
-    inference_batch = 1000
+    inference_batch = 10 if SIMULATED else 1000
 
     def step(self) -> AbstractContextManager[None]:
         return arena.reused()
