@@ -1,19 +1,18 @@
 """Kernels made into machine code as a launch would make them, but without a GPU or its driver: NVVM to LTO-IR, nvJitLink to the rest."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
 from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda
 
-ARCHITECTURES: dict[str, tuple[int | str, ...]] = {
-    "sm_75": (7, 5),
-    "sm_80": (8, 0),
-    "sm_90a": (9, 0, "a"),
-    "sm_100a": (10, 0, "a"),
-}
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100a")
 """Turing, Ampere, Hopper, Blackwell; from Hopper on Numba compiles for the very architecture it finds, which the "a" stands for."""
+
+OLDEST = (7, 5)
+"""What comes before the linking is done for this one: the machine code is the same as when it is done for each."""
 
 
 class MachineCode(NamedTuple):
@@ -50,20 +49,25 @@ def why_not() -> str | None:
     return None if nvvm.is_available() else "NVVM is missing: pip install 'numbacnn[cuda]'"
 
 
-def compile_kernel(kernel: Kernel, types: tuple[Any, ...], architecture: str) -> MachineCode:
-    """Compile a kernel for the types of its arguments, with the settings that ``Kernel`` gives it."""
-    capability = ARCHITECTURES[architecture]
-    device = SimpleNamespace(compute_capability=capability)
+def compile_kernel(kernel: Kernel, types: tuple[Any, ...]) -> dict[str, MachineCode]:
+    """Compile a kernel for the types of its arguments and for every architecture, with the settings that ``Kernel`` gives it."""
+    device = SimpleNamespace(compute_capability=OLDEST)
     with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device):  # for the functions that a kernel calls
-        code, _ = cuda.compile(kernel.function, types, cc=capability, output="ltoir", device=False, abi="numba")
-    _, said = _link(code, architecture)
-    ptx, _ = _link(code, architecture, "-ptx")
+        code, _ = cuda.compile(kernel.function, types, cc=OLDEST, output="ltoir", device=False, abi="numba")
+    with ThreadPoolExecutor() as pool:
+        ptx = pool.submit(_link, code, ARCHITECTURES[0], "-ptx")
+        said = {name: pool.submit(_link, code, name) for name in ARCHITECTURES}
+    double = re.findall(r"^.*\.f64.*$", ptx.result()[0].decode(), re.MULTILINE)
+    return {name: _machine_code(each.result()[1], double) for name, each in said.items()}
+
+
+def _machine_code(said: str, double: list[str]) -> MachineCode:
     return MachineCode(
         registers=max(_numbers(r"Used (\d+) registers", said)),
         shared=max(_numbers(r"(\d+) bytes smem", said), default=0),
         stack=sum(_numbers(r"(\d+) bytes stack frame", said)),
         spilled=sum(_numbers(r"(\d+) bytes spill", said)),
-        double=re.findall(r"^.*\.f64.*$", ptx.decode(), re.MULTILINE),
+        double=double,
     )
 
 
