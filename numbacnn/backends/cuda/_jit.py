@@ -5,25 +5,28 @@ With ``NUMBA_ENABLE_CUDASIM=1`` in the environment, Numba's simulator runs them 
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numbacnn.backends.kernel_cache import cache_folder, cached_in
+
 if not hasattr(np, "row_stack"):  # numba-cuda 0.30 uses this name, which NumPy 2.5 has dropped
     np.row_stack = np.vstack
 os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # a small network makes small grids, and that is no mistake
 
-from numba import config, cuda
-from numba.core import event
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.5 warns numba-cuda of more than it has dropped
+    from numba import config, cuda
+    from numba.core import event
 
-try:
-    from numba.cuda.core import config as cuda_config  # numba-cuda has settings of its own
-except ImportError:
-    cuda_config = config
-
-from numbacnn.backends.kernel_cache import cache_folder, cached_in
+    try:
+        from numba.cuda.core import config as cuda_config  # numba-cuda has settings of its own
+    except ImportError:
+        cuda_config = config
 
 SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
 """Whether kernels run in the simulator."""
