@@ -55,9 +55,9 @@ from numbacnn.backends.cuda.vectors import ALIGNED, is_within, load, store
 
 
 class Images(NamedTuple):
-    """How images lie in memory: ``count`` of them, of ``height`` lines of ``line`` values."""
+    """How images lie in memory: so many of them, of ``height`` lines of ``line`` values."""
 
-    count: int
+    number: int
     height: int
     line: int
 
@@ -65,19 +65,18 @@ class Images(NamedTuple):
 def conv2d(x, filters, bias, window, relu, pool):
     """y = relu(pool(conv2d(x))), and the winners of the pooling, uint8, or None. See ``Ops.conv2d_block``."""
     rows, columns = window
-    kh, kw, channels, maps = filters.shape
+    channels, maps = filters.shape[2:]
     count, cells = x.shape[0], pool_of(window, pool)
     bias = zeros(maps, x.dtype) if bias is None else bias
     y = arena.empty((count, cells.rows, cells.columns, maps), x.dtype)
-    winners = arena.empty(y.shape, np.uint8) if pool else None
+    winners = None if pool is None else arena.empty(y.shape, np.uint8)
     pixels = count * cells.rows * cells.columns * cells.kh * cells.kw
     tile = tile_for(pixels, maps)
     grid = (blocks_of(pixels, tile.rows), blocks_of(maps, tile.columns))
-    launch.blocks(
-        _FORWARD[tile], grid, tile.threads,
-        x.reshape(-1), filters.reshape(-1), bias, Images(count, rows.size, columns.size * channels), rows, columns, cells, channels,
-        relu, y.reshape(-1), winners.reshape(-1) if pool else _no_winners(),
-    )  # fmt: skip
+    images = Images(count, rows.size, columns.size * channels)
+    out = y.reshape(-1), _no_winners() if winners is None else winners.reshape(-1)
+    args = x.reshape(-1), filters.reshape(-1), bias, images, rows, columns, cells, channels, relu, *out
+    launch.blocks(_FORWARD[tile], grid, tile.threads, *args)
     return y, winners
 
 
@@ -205,7 +204,7 @@ def _make_forward(tile):
         sums = cuda.local.array(own, x.dtype)
 
         run, maps = columns.kernel * channels, bias.size
-        pixels = images.count * cells.rows * cells.columns * cells.kh * cells.kw
+        pixels = images.number * cells.rows * cells.columns * cells.kh * cells.kw
         terms = rows.kernel * run
         top, left = cuda.blockIdx.x * rows_, cuda.blockIdx.y * columns_
         first_image = _pixel(top, cells)[0]
@@ -307,8 +306,8 @@ def _make_filter_gradient(tile):
         taps = rows.kernel * run
         top, left = cuda.blockIdx.x * rows_, cuda.blockIdx.y * columns_
         first = cuda.blockIdx.z * each
-        stop = min(first + each, images.count * rows.out * columns.out)
-        a_k, a_row = share(t, False, depth, lanes)  # the same for b: a term is a pixel, and its channels and filters lie side by side
+        stop = min(first + each, images.number * rows.out * columns.out)
+        a_k, a_row = share(t, False, depth, lanes)  # the same for b: a pixel's channels lie side by side, and so do its maps
         place_rows(a_places, a_row, lanes, taps - 1 - top, 1)
         for e in range(a_each):
             tap = top + a_places[e]
@@ -413,7 +412,7 @@ def _make_input_gradient(tile):
         row_rest, column_rest = cuda.blockIdx.z // across_classes, cuda.blockIdx.z % across_classes
         u0, kh, row_shift, height = _class_of(row_rest, rows)
         v0, kw, column_shift, width = _class_of(column_rest, columns)
-        pixels, terms = images.count * height * width, kh * kw * maps
+        pixels, terms = images.number * height * width, kh * kw * maps
         top, left = cuda.blockIdx.x * rows_, cuda.blockIdx.y * columns_
         if top >= pixels:
             return
@@ -430,7 +429,7 @@ def _make_input_gradient(tile):
             targets[row] = (n * rows.size + a * rows.stride + row_rest) * columns.size + b * columns.stride + column_rest
         cuda.syncthreads()
 
-        a_k, a_row = share(t, True, depth, lanes)  # the same for b: the maps of a filter lie side by side too
+        a_k, a_row = share(t, True, depth, lanes)  # the same for b: maps lie side by side in filters too
         recall(a_tops, tops, a_row, lanes)
         recall(a_lefts, lefts, a_row, lanes)
         recall(a_places, places, a_row, lanes)

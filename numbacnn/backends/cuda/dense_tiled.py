@@ -44,8 +44,8 @@ WRITE, SGD, MOMENTUM, ADAM = range(4)
 """What a product does with its result: write it down, or update weights at once."""
 
 
-class Product(NamedTuple):
-    """The numbers of out[m, n] = sum_k a[m*a_row + k*a_term] * b[n*b_row + k*b_term]."""
+class Layout(NamedTuple):
+    """The sizes and steps of out[m, n] = sum_k a[m*a_row + k*a_term] * b[n*b_row + k*b_term]."""
 
     rows: int
     columns: int
@@ -59,13 +59,13 @@ class Product(NamedTuple):
 def dense(x, weights, bias, relu):
     """See ``Ops.dense``."""
     (count, terms), units = x.shape, weights.shape[1]
-    return _multiply(x, weights, Product(count, units, terms, terms, 1, 1, units), bias, relu)
+    return _multiply(x, weights, Layout(count, units, terms, terms, 1, 1, units), bias, relu)
 
 
 def input_gradient(dy, weights):
     """dx = dy @ weights.T"""
     terms, units = weights.shape
-    return _multiply(dy, weights, Product(dy.shape[0], terms, units, units, 1, units, 1), None, False)
+    return _multiply(dy, weights, Layout(dy.shape[0], terms, units, units, 1, units, 1), None, False)
 
 
 def weight_gradient(x, dy):
@@ -96,17 +96,17 @@ def adam_update(parameter, m, v, x, dy, step_size, beta1, beta2, epsilon, guard)
 
 def _gradient_of(x, dy):
     (count, terms), units = x.shape, dy.shape[1]
-    return Product(terms, units, count, 1, terms, 1, units)
+    return Layout(terms, units, count, 1, terms, 1, units)
 
 
-def _multiply(a, b, product, bias, relu):
+def _multiply(a, b, layout, bias, relu):
     """The product, in parts if it must be, plus ``bias``, then ReLU."""
-    rows, columns, terms = product[:3]
+    rows, columns, terms = layout[:3]
     bias = zeros(columns, a.dtype) if bias is None else bias
     out = arena.empty((rows, columns), a.dtype)
     tile = tile_for(rows, columns)
     grid, each = grid_of(tile, rows, columns, terms)
-    args = grid, tile.threads, a.reshape(-1), b.reshape(-1), product, each
+    args = grid, tile.threads, a.reshape(-1), b.reshape(-1), layout, each
     if grid[2] == 1:
         launch.blocks(_KERNELS[tile, WRITE], *args, out.reshape(-1), (bias, relu))
         return out
@@ -117,14 +117,14 @@ def _multiply(a, b, product, bias, relu):
 
 def _update(rule, state, x, dy, numbers, guard):
     """Whether the product was done in one go: one of few tiles and long sums is not."""
-    product = _gradient_of(x, dy)
-    tile = tile_for(*product[:2])
-    grid, each = grid_of(tile, *product[:3])
+    layout = _gradient_of(x, dy)
+    tile = tile_for(*layout[:2])
+    grid, each = grid_of(tile, *layout[:3])
     if grid[2] > 1:
         return False
     parameter, *slots = (array.reshape(-1) for array in state)
     end = (*slots, *numbers, *updates.guarded(guard))
-    launch.blocks(_KERNELS[tile, rule], grid, tile.threads, x.reshape(-1), dy.reshape(-1), product, each, parameter, end)
+    launch.blocks(_KERNELS[tile, rule], grid, tile.threads, x.reshape(-1), dy.reshape(-1), layout, each, parameter, end)
     return True
 
 
@@ -136,12 +136,12 @@ def _make_product(tile, use):
     own = thread_rows, thread_columns
 
     @kernel
-    def _product(a, b, product, each, out, end):
+    def _product(a, b, layout, each, out, end):
         """A block owns a tile of ``out`` (x, y) and one part of the sum (z).
 
         Args:
             a, b, out: flat.
-            product: see ``Product``.
+            layout: see ``Layout``.
             each: terms of a part.
             end: what is done with the result. WRITE: bias and relu. Else slots, numbers and guard of the rule.
         """
@@ -150,7 +150,7 @@ def _make_product(tile, use):
         t = cuda.threadIdx.x
         top, left = cuda.blockIdx.x * rows, cuda.blockIdx.y * columns
         first = cuda.blockIdx.z * each
-        stop = min(first + each, product.terms)
+        stop = min(first + each, layout.terms)
         a_slices = cuda.shared.array(a_size, a.dtype, ALIGNED)
         b_slices = cuda.shared.array(b_size, a.dtype, ALIGNED)
         a_values = cuda.local.array(a_each, a.dtype)
@@ -161,12 +161,12 @@ def _make_product(tile, use):
         b_now = cuda.local.array(thread_columns, a.dtype)
         sums = cuda.local.array(own, a.dtype)
 
-        a_k, a_row = share(t, product.a_term == 1, depth, lanes)
-        b_k, b_row = share(t, product.b_term == 1, depth, lanes)
-        place_rows(a_places, a_row, lanes, product.rows - 1 - top, product.a_row)
-        place_rows(b_places, b_row, lanes, product.columns - 1 - left, product.b_row)
-        a_at = top * product.a_row + (first + a_k) * product.a_term
-        b_at = left * product.b_row + (first + b_k) * product.b_term
+        a_k, a_row = share(t, layout.a_term == 1, depth, lanes)
+        b_k, b_row = share(t, layout.b_term == 1, depth, lanes)
+        place_rows(a_places, a_row, lanes, layout.rows - 1 - top, layout.a_row)
+        place_rows(b_places, b_row, lanes, layout.columns - 1 - left, layout.b_row)
+        a_at = top * layout.a_row + (first + a_k) * layout.a_term
+        b_at = left * layout.b_row + (first + b_k) * layout.b_term
         row, column = t // across * thread_rows, t % across * WIDTH
 
         clear(sums)
@@ -179,8 +179,8 @@ def _make_product(tile, use):
             keep(b_values, b_slices, (half + b_k) * b_step + b_row, lanes)
             cuda.syncthreads()
             k += depth
-            a_at += depth * product.a_term
-            b_at += depth * product.b_term
+            a_at += depth * layout.a_term
+            b_at += depth * layout.b_term
             fetch(a_values, a, a_at, a_places, k + a_k < stop)
             fetch(b_values, b, b_at, b_places, k + b_k < stop)
             multiply(a_slices, half * a_step + row, b_slices, half * b_step + column, tile, a_now, b_now, sums)
@@ -190,16 +190,16 @@ def _make_product(tile, use):
             m = top + row + r
             for s in range(0, thread_columns, WIDTH):
                 n = left + column + s * across
-                if m < product.rows and n < product.columns:
-                    count, at = product.columns - n, (cuda.blockIdx.z * product.rows + m) * product.columns + n
+                if m < layout.rows and n < layout.columns:
+                    count, at = layout.columns - n, (cuda.blockIdx.z * layout.rows + m) * layout.columns + n
                     if use == WRITE:
-                        _write(sums, s, out, at, n, count, product.columns, end)
+                        _write(sums, s, out, at, n, count, layout.columns, end)
                     elif use == SGD:
-                        _step_sgd(sums, s, out, at, count, product.columns, end)
+                        _step_sgd(sums, s, out, at, count, layout.columns, end)
                     elif use == MOMENTUM:
-                        _step_momentum(sums, s, out, at, count, product.columns, end)
+                        _step_momentum(sums, s, out, at, count, layout.columns, end)
                     else:
-                        _step_adam(sums, s, out, at, count, product.columns, end)
+                        _step_adam(sums, s, out, at, count, layout.columns, end)
             next_row(sums)
 
     return _product
