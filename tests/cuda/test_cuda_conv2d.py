@@ -154,3 +154,15 @@ def test_a_sum_of_equal_numbers_does_not_drift(sum_pixels, run):
     """Added one after the other, 3,000 times 0.1 would be off by 2e-5 of itself."""
     (total,) = run(sum_pixels, np.full((3000, 1), 0.1, np.float32))
     assert abs(total / (3000 * float(np.float32(0.1))) - 1) < 1e-6
+
+
+@pytest.mark.simulator
+@pytest.mark.parametrize("threads", [5, 7, 12])
+@pytest.mark.parametrize("columns", [1, 2, 3, 13])
+def test_sums_are_whole_whatever_the_number_of_lanes(sum_pixels, run, monkeypatch, threads, columns):
+    """A GPU's 256 threads make 85 lanes of 3 columns, or 51 of 5: odd numbers, and threads left over."""
+    from numbacnn.backends.cuda import reduction
+
+    monkeypatch.setattr(reduction, "THREADS", threads)
+    dy = np.arange(40 * columns, dtype=np.float32).reshape(40, columns)
+    np.testing.assert_array_equal(run(sum_pixels, dy), dy.sum(axis=0))
