@@ -126,6 +126,9 @@ NO_TWIN = {
     "_jit": "each device compiles in its own way",
     "memory": "host and device have one memory on a CPU, where there is only the arena",
     "launch": "grids are a GPU's",
+    "geometry": "a thread must find its cell by itself, where a CPU loops over them",
+    "reduction": "a sum by many threads takes several passes",
+    "tiles": "a tile in shared memory; the CPU's is in microkernel.py and panels.py",
 }
 """Files of the CUDA device that have no counterpart on the CPU, and why."""
 

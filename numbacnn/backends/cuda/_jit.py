@@ -28,8 +28,8 @@ with warnings.catch_warnings():
     except ImportError:
         cuda_config = config
 
-SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
-"""Whether kernels run in the simulator."""
+    SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
+    """Whether kernels run in the simulator."""
 
 NUMPY_SHIM = np.lib.NumpyVersion(np.__version__) >= "2.5.0"
 """Whether NumPy has had to be helped, see above."""
@@ -68,6 +68,15 @@ def kernel(function: Callable[..., None]) -> Kernel:
 def device_function(function: Callable[..., Any]) -> Any:
     """Decorate a function that kernels call. It becomes part of each: arrays that are handed to it can stay in registers."""
     return cuda.jit(device=True)(function) if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
+
+
+def emitting() -> tuple[Any, Any, Any]:
+    """What it takes to emit instructions: LLVM's ``ir``, the compiler's ``types``, and ``intrinsic``. Not in the simulator."""
+    from llvmlite import ir
+    from numba.cuda import types
+    from numba.cuda.extending import intrinsic
+
+    return ir, types, intrinsic
 
 
 def _compiled(function: Callable[..., None]) -> Any:

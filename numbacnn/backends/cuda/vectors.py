@@ -15,7 +15,7 @@ In the simulator they are ordinary Python, which checks them all.
 
 from typing import Any
 
-from numbacnn.backends.cuda._jit import SIMULATED
+from numbacnn.backends.cuda._jit import SIMULATED, emitting
 
 VECTOR = 16
 """Bytes of the longest access. Memory from the driver and from the arena begins at a multiple of it."""
@@ -59,9 +59,7 @@ def _define_simulated() -> tuple[Any, ...]:
 
 
 def _define_compiled() -> tuple[Any, ...]:
-    from llvmlite import ir
-    from numba.cuda import types
-    from numba.cuda.extending import intrinsic
+    ir, types, intrinsic = emitting()
 
     def place(context: Any, builder: Any, signature: Any, arguments: Any, count: int) -> Any:
         """Where x[i] lies, as a pointer to ``count`` values."""
