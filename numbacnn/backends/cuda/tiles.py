@@ -118,7 +118,7 @@ POOL_CELLS = 4
 BLOCKS = 6 if SIMULATED else 264
 """So many blocks keep a large GPU busy: two for each of 132 multiprocessors. A number of its own, not the GPU's."""
 
-LEAST_TERMS = 4 if SIMULATED else 64
+LEAST_TERMS = 4 if SIMULATED else 128
 """A part of a sum is no shorter: it would cost more to add up than to compute."""
 
 ADDERS = 2 if SIMULATED else 8
@@ -134,7 +134,7 @@ def tile_for(rows: int, columns: int) -> Tile:
 def grid_of(tile: Tile, rows: int, columns: int, terms: int) -> tuple[tuple[int, int, int], int]:
     """Blocks along rows, columns and parts of the sum; and the terms of a part."""
     down, across = blocks_of(rows, tile.rows), blocks_of(columns, tile.columns)
-    parts = max(1, min(BLOCKS // max(down * across, 1), blocks_of(terms, LEAST_TERMS)))
+    parts = max(1, min(BLOCKS // max(down * across, 1), terms // LEAST_TERMS))
     each = max(blocks_of(blocks_of(terms, parts), tile.depth), 1) * tile.depth
     return (down, across, max(blocks_of(terms, each), 1)), each
 
