@@ -1,13 +1,13 @@
-"""Bare memory accesses: single values, and two or four neighbours in one instruction.
+"""Bare memory accesses: single values, and four neighbours in one instruction.
 
 Numba's own ``x[i]`` counts negative indices from the end, which costs instructions at each access, and it moves one value at a time. In
 the inner loop of a matrix product both would cost more than the arithmetic. Here ``i`` counts from the start of memory, is never
 negative, and nothing is checked.
 
     load(x, i)              x[i]
-    load2(x, i), load4      (x[i], x[i+1]), (x[i], ..., x[i+3])          i a multiple of 2, of 4; x begins at a multiple of 16 bytes
+    load4(x, i)             (x[i], ..., x[i+3]); i is a multiple of 4, and x begins at a multiple of 16 bytes
     store(x, i, value)      x[i] = value
-    store4(x, i, values)    x[i], ..., x[i+3] = values                   the same
+    store4(x, i, values)    x[i], ..., x[i+3] = values, where the same holds
     is_within(i, n)         0 <= i < n, in one comparison
 
 In the simulator they are ordinary Python, which checks them all.
@@ -36,10 +36,6 @@ def _define_simulated() -> tuple[Any, ...]:
     def load(x: Any, i: Any) -> Any:
         return x[checked(x, i, 1)]
 
-    def load2(x: Any, i: Any) -> Any:
-        i = checked(x, i, 2)
-        return x[i], x[i + 1]
-
     def load4(x: Any, i: Any) -> Any:
         i = checked(x, i, 4)
         return x[i], x[i + 1], x[i + 2], x[i + 3]
@@ -55,7 +51,7 @@ def _define_simulated() -> tuple[Any, ...]:
     def is_within(i: Any, n: Any) -> bool:
         return bool(0 <= i < n)
 
-    return load, load2, load4, store, store4, is_within
+    return load, load4, store, store4, is_within
 
 
 def _define_compiled() -> tuple[Any, ...]:
@@ -108,7 +104,7 @@ def _define_compiled() -> tuple[Any, ...]:
 
         return types.boolean(types.int32, types.int32), emit
 
-    return loader(1), loader(2), loader(4), storer(1), storer(4), is_within
+    return loader(1), loader(4), storer(1), storer(4), is_within
 
 
-load, load2, load4, store, store4, is_within = _define_simulated() if SIMULATED else _define_compiled()
+load, load4, store, store4, is_within = _define_simulated() if SIMULATED else _define_compiled()
