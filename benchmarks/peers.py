@@ -138,6 +138,8 @@ class Bench:
         show: called with a line of progress.
     """
 
+    agreement = AGREEMENT
+
     def __init__(self, options: argparse.Namespace, pythons: dict[str, str], folder: Path, show: Callable[[str], None]) -> None:
         self.options, self.pythons, self.folder, self.show = options, pythons, folder, show
 
@@ -180,7 +182,7 @@ class Bench:
                 try:
                     answer = worker.ask(self._request(work, entry, count))
                     entry.versions, entry.difference = answer["versions"], answer["difference"]
-                    if not entry.difference <= AGREEMENT:
+                    if not entry.difference <= self.agreement:
                         raise Failed(f"its logits differ from numbacnn's by {entry.difference:.1g}: not the same network")
                     ready.append((entry, worker))
                 except Failed as error:

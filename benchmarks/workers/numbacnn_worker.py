@@ -13,7 +13,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from protocol import CHECKED_IMAGES, WARM_CALLS, Check, Network, Session, main, noise, read_check, repeat, write_network
+from protocol import CHECKED_IMAGES, WARM_CALLS, Check, Network, Session, main, noise, read_check, repeat, together, write_network
 
 import numbacnn
 from numbacnn.backends import get_ops
@@ -31,11 +31,13 @@ STEP_IMAGES = 60_000
 def open_work(request: dict[str, Any]) -> Session:
     """Get ready for a piece of work."""
     work = request["work"]
-    ops = get_ops("cpu", request["threads"])
+    ops = get_ops(request.get("device", "cpu"), request["threads"])
     state = start(work["model"], work["batch"], ops)
     check = read_check(request["folder"], work["model"])
     logits = predict(without_softmax(state.graph), ops, state.parameters, check.images).logits
-    if work["kind"] == "inference":
+    if ops.asynchronous:
+        measure = on_gpu(state, ops, work)
+    elif work["kind"] == "inference":
         measure = inference(state, ops, work["batch"])
     elif work["kind"] == "epoch":
         list(islice(steps(start(work["model"], work["batch"], ops), images_to_learn(work["batch"] * 20), ops), 20))
@@ -96,6 +98,16 @@ def inference(state: State, ops: Ops, batch: int) -> Any:
     """Logits of uint8 images; bringing the pixels to 0...1 is part of it."""
     graph, images = without_softmax(state.graph), noise(batch)[0]
     return lambda count: repeat(lambda: predict(graph, ops, state.parameters, images), count)
+
+
+def on_gpu(state: State, ops: Ops, work: dict[str, Any]) -> Any:
+    """Steps, or calls, that are waited for at the end of a turn. Images for inference come from the host, and logits go there."""
+    if work["kind"] == "inference":
+        graph, images = without_softmax(state.graph), noise(work["batch"])[0]
+        return lambda count: together(lambda: predict(graph, ops, state.parameters, images), lambda: None, count)
+    endless = steps(state, images_to_learn(work["images"]), ops)
+    some = next(iter(state.parameters.values()))
+    return lambda count: together(lambda: next(endless), lambda: ops.to_host(some), count)
 
 
 def export(folder: str, models: list[str]) -> None:

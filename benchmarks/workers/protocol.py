@@ -101,6 +101,18 @@ def repeat(call: Callable[[], Any], count: int) -> list[float]:
     return seconds
 
 
+def together(call: Callable[[], Any], wait: Callable[[], Any], count: int) -> list[float]:
+    """Seconds of a call in the mean of ``count``, on a device that works while the host goes on: it is waited for at the end only."""
+    for _ in range(WARM_CALLS):
+        call()
+    wait()
+    started = time.perf_counter()
+    for _ in range(count):
+        call()
+    wait()
+    return [(time.perf_counter() - started) / count]
+
+
 def noise(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Images with MNIST's share of ink and random labels, uint8 (n, 28, 28, 1) and (n,); the same for every worker."""
     generator = np.random.default_rng(0)

@@ -25,6 +25,7 @@ from protocol import (
     read_network,
     repeat,
     same_padding,
+    together,
     unsupported,
 )
 from torch import nn
@@ -37,18 +38,24 @@ def open_work(request: dict[str, Any]) -> Session:
     work, variant = request["work"], request["variant"]
     torch.set_num_threads(request["threads"])
     torch.manual_seed(0)
+    device = torch.device(request.get("device", "cpu"))
+    if "TF32 off" in variant:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     network = read_network(request["folder"], work["model"])
     check = read_check(request["folder"], work["model"])
     module = build(network)
     load(module, channels_first(network, check.parameters))
-    layout = torch.contiguous_format if variant == "default" else torch.channels_last
-    module = module.to(memory_format=layout)
-    run = torch.compile(module) if variant == "compiled" else module
+    layout = torch.contiguous_format if variant.startswith("default") else torch.channels_last
+    module = module.to(device, memory_format=layout)
+    compiled = torch.compile(module, mode="reduce-overhead") if device.type == "cuda" else torch.compile(module)
+    run = compiled if variant.startswith("compiled") else module
     module.eval()
     with torch.inference_mode():
-        logits = module(tensor(check.images, layout)).numpy()
+        logits = module(tensor(check.images, layout).to(device)).cpu().numpy()
     difference = float(np.abs(logits - check.logits).max())
-    if work["kind"] == "inference":
+    if device.type == "cuda":
+        measure = on_gpu(run, module, network, work, layout)
+    elif work["kind"] == "inference":
         measure = inference(run, tensor(noise(work["batch"])[0], layout))
     else:
         module.train()
@@ -151,6 +158,29 @@ def inference(run: Callable, x: torch.Tensor) -> Callable[[int], list[float]]:
 
     repeat(call, 3)
     return lambda count: repeat(call, count)
+
+
+def on_gpu(run: Callable, module: nn.Module, network: Network, work: dict[str, Any], layout: torch.memory_format) -> Callable:
+    """Steps on batches that lie on the GPU, waited for at the end of a turn; inference from images on the host to logits there."""
+    images, labels = noise(work["batch"] * (1 if work["kind"] == "inference" else 2))
+    x, y = tensor(images, layout), torch.from_numpy(labels.astype(np.int64))
+    if work["kind"] == "inference":
+
+        def call() -> None:
+            with torch.inference_mode():
+                run(x.cuda()).cpu()
+
+    else:
+        module.train()
+        learn = learner(run, optimizer_of(network, module, fused=True))
+        parts = zip(x.split(work["batch"]), y.split(work["batch"]), strict=True)
+        ready = cycle([(part.cuda().contiguous(memory_format=layout), target.cuda()) for part, target in parts])
+
+        def call() -> None:
+            learn(*next(ready))
+
+    together(call, torch.cuda.synchronize, 10)
+    return lambda count: together(call, torch.cuda.synchronize, count)
 
 
 def train(request: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,269 @@
+"""numbacnn on a GPU beside PyTorch: the same work in turns, in one run; and then where a step goes, kernel by kernel.
+
+    python benchmarks/gpu.py --torch-python .venv-torch/bin/python --json gpu.json
+
+As in ``peers.py``, whose workers these are: every ratio is taken within a round, and numbacnn converts uint8 images within the time
+that is measured, while PyTorch is given float32 ones that lie on the GPU. PyTorch runs eagerly (in both layouts, with TF32 as it comes
+and without) and compiled with CUDA graphs.
+
+The shares are of what this GPU was seen to do: a copy of a large array, and a large product by numbacnn's own kernel.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from kernels import WATCHED, operations
+from peers import Bench, advice, describe_machine, installed, located, positive
+from report import as_dict, duration, memory, print_result
+from rich.console import Console
+from rounds import Entry
+from works import OURS, Work
+
+from numbacnn.backends import get_ops, gpu
+from numbacnn.backends.cuda import memory as device_memory
+from numbacnn.backends.cuda._jit import Kernel, cuda
+from numbacnn.datasets import Dataset
+from numbacnn.models import PRESETS
+from numbacnn.ops import Ops
+from numbacnn.training import Settings, StepDone, new_state, train
+
+TORCH = ("channels_last", "channels_last, TF32 off", "default", "default, TF32 off", "compiled", "compiled, TF32 off")
+BATCH_SIZES = (100, 1000, 8000)
+COPIED = 2**28
+PRODUCT = 4096
+WARM_STEPS = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    options = parse(arguments)
+    ops, console = get_ops("cuda"), Console(soft_wrap=True, width=200 if not sys.stdout.isatty() else None)
+    console.print(f"{gpu().name}, compute capability {gpu().compute_capability}, driver {gpu().driver}", highlight=False)
+    report: dict[str, Any] = {"gpu": gpu()._asdict(), "machine": describe_machine(), "works": [], "steps": []}
+    pythons = {OURS: sys.executable}
+    if installed(torch := located(options.torch_python), ("torch", "numpy")):
+        pythons["torch"] = torch
+    else:
+        console.print(f"PyTorch: not installed; {advice('torch')}", highlight=False)
+    with tempfile.TemporaryDirectory(prefix="numbacnn-gpu-") as folder:
+        bench = GpuBench(options, pythons, Path(folder), lambda text: print(text, file=sys.stderr))
+        found = [] if options.dry else works(options)  # the turns are those of peers.py, which has its own --quick
+        bench.export({work.model for work in found})
+        for work in found:
+            result = bench.measure(work)
+            print_result(console, result)
+            report["works"].append(as_dict(result))
+    peaks = measure_peaks(ops, options.dry)
+    console.print(f"\na copy reaches {peaks[0] / 1e9:,.1f} GB/s, a large product {peaks[1] / 1e9:,.1f} GFLOP/s")
+    for batch_size in options.batch_sizes:
+        step = look_into_step(ops, options.model, batch_size, options.steps if batch_size <= 100 else max(1, options.steps // 5))
+        show_step(console, step, *peaks)
+        report["steps"].append(step)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="cnn", choices=list(PRESETS))
+    parser.add_argument("--rounds", type=positive, default=7)
+    parser.add_argument("--steps", type=positive, default=100, help="of a turn at batch 100; a fifth of it at larger ones; 100")
+    parser.add_argument("--batch-sizes", type=positive, nargs="+", default=list(BATCH_SIZES))
+    parser.add_argument("--torch-python", metavar="PATH", default=sys.executable, help="the Python that has PyTorch")
+    parser.add_argument("--no-compiled", dest="compiled", action="store_false", help="leave torch.compile out")
+    parser.add_argument(
+        "--dry", action="store_true", help="as little as shows that it runs, in the simulator say; no figures to quote"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, raw samples included")
+    options = parser.parse_args(arguments)
+    options.threads, options.quick, options.data_dir = 1, options.dry, None
+    if options.dry:
+        options.model, options.rounds, options.steps, options.batch_sizes = "xo", 1, 1, [2]
+    return options
+
+
+def works(options: argparse.Namespace) -> list[Work]:
+    """A training step and an inference of each batch size."""
+    return [
+        Work(f"{options.model}-{kind}-{size}", f"{title} of {options.model}, batch {size}", kind, options.model, size,
+             share=1 if size <= 100 else 0.2, images=10 * size)
+        for size in options.batch_sizes
+        for kind, title in (("step", "training step"), ("inference", "inference"))
+    ]  # fmt: skip
+
+
+class GpuBench(Bench):
+    """The live rounds of ``peers.py``, on the GPU."""
+
+    agreement = 1e-2
+    """TF32 keeps ten bits of each factor."""
+
+    def _candidates(self, work: Work) -> list[Entry]:
+        ways = (
+            [way for way in TORCH if self.options.compiled or not way.startswith("compiled")] if "torch" in self.pythons else []
+        )
+        return [Entry(OURS, "", 1), *(Entry("torch", way, 1) for way in ways)]
+
+    def _request(self, work: Work, entry: Entry, count: int) -> dict[str, Any]:
+        return super()._request(work, entry, count) | {"device": "cuda"}
+
+
+# --- where a step goes ------------------------------------------------------------------------------------------------------------
+
+
+def measure_peaks(ops: Ops, dry: bool) -> tuple[float, float]:
+    """Bytes a second of a copy, read and written; floating-point operations a second of a product."""
+    side = 8 if dry else PRODUCT
+    source, target = (ops.asarray(np.zeros(64 if dry else COPIED, np.uint8)) for _ in range(2))
+    x, kernel = (ops.asarray(np.ones((side, side), np.float32)) for _ in range(2))
+
+    def multiply() -> None:
+        with ops.step():
+            ops.dense(x, kernel, None)
+
+    return 2 * source.size / seconds_of(lambda: target.copy_to_device(source)), 2 * side**3 / seconds_of(multiply)
+
+
+def seconds_of(work: Callable[[], Any], rounds: int = 5) -> float:
+    """On the GPU, at best; the first call, which may compile, does not count."""
+    work()
+    found = []
+    for _ in range(rounds):
+        with timed() as events:
+            work()
+        found.append(elapsed(*events))
+    return min(found)
+
+
+@contextmanager
+def timed() -> Iterator[tuple[Any, Any]]:
+    """Two events on the GPU, before and after what is launched within."""
+    events = cuda.event(), cuda.event()
+    events[0].record()
+    yield events
+    events[1].record()
+
+
+def elapsed(begin: Any, end: Any) -> float:
+    """Seconds between two events; at least a nanosecond."""
+    end.synchronize()
+    return max(begin.elapsed_time(end) / 1e3, 1e-9)
+
+
+def look_into_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[str, Any]:
+    """How long a step takes, what its kernels take of it, and the memory in use. Two events around a launch cost a microsecond or two."""
+    before = gpu().memory_free
+    events = steps_of_an_epoch(ops, model, batch_size, WARM_STEPS + 2 * steps)
+    for _ in range(WARM_STEPS):
+        next(events)
+    cuda.synchronize()
+    started = time.perf_counter()
+    for _ in range(steps):
+        next(events)
+    cuda.synchronize()
+    seconds = (time.perf_counter() - started) / steps
+    launches: dict[str, list[tuple[Any, Any, int]]] = defaultdict(list)
+    sums: dict[tuple[str, str, float], list[tuple[Any, Any, int]]] = defaultdict(list)
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Kernel, "launch", watched(Kernel.launch, launches)))
+        for name in WATCHED:
+            stack.enter_context(mock.patch.object(ops, name, watched_op(name, getattr(ops, name), sums)))
+        for _ in range(steps):
+            next(events)
+    kernels = [summary(name, found, steps) for name, found in launches.items()]
+    products = [
+        {"op": name, "shape": shape, "operations": work, "seconds": sum(elapsed(*pair[:2]) for pair in found) / len(found)}
+        for (name, shape, work), found in sums.items()
+        if work
+    ]
+    return {
+        "model": model,
+        "batch_size": batch_size,
+        "seconds": seconds,
+        "busy": sum(kernel["seconds"] for kernel in kernels) / seconds,
+        "kernels": sorted(kernels, key=lambda kernel: -kernel["seconds"]),
+        "products": sorted(products, key=lambda product: -product["seconds"]),
+        "memory": before - gpu().memory_free,
+        "memory_of_step": device_memory.arena.size,
+    }
+
+
+def steps_of_an_epoch(ops: Ops, model: str, batch_size: int, count: int) -> Iterator[StepDone]:
+    """Training on noise, so many steps without an evaluation."""
+    preset, generator = PRESETS[model], np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (count * batch_size, *preset.graph.input_shape), np.uint8)
+    names = tuple(map(str, range(preset.graph.output_shape[0])))
+    labels = generator.integers(0, len(names), len(pixels)).astype(np.uint8)
+    data = Dataset("noise", pixels, labels, pixels[:1], labels[:1], names, "random numbers")
+    device_memory.arena.forget()
+    settings = Settings(epochs=1, batch_size=batch_size, optimizer=preset.recipe.optimizer)
+    yield from (event for event in train(new_state(preset.graph, settings, ops), data, ops) if isinstance(event, StepDone))
+
+
+def watched(launch: Callable[..., None], found: dict[str, list[tuple[Any, Any, int]]]) -> Callable[..., None]:
+    """``Kernel.launch``, with an event before and after, and the bytes of the arrays it is given."""
+
+    def watch(self: Kernel, blocks: Any, threads: Any, *args: Any) -> None:
+        with timed() as events:
+            launch(self, blocks, threads, *args)
+        found[self.name].append((*events, sum(argument.nbytes for argument in args if hasattr(argument, "nbytes"))))
+
+    return watch
+
+
+def watched_op(name: str, op: Callable[..., Any], found: dict[tuple[str, str, float], list[Any]]) -> Callable[..., Any]:
+    """An op, with an event before and after, and the floating-point operations that it takes."""
+
+    def watch(*args: Any, **kwargs: Any) -> Any:
+        with timed() as events:
+            result = op(*args, **kwargs)
+        found[(name, *operations(name, args, kwargs))].append((*events, 0))
+        return result
+
+    return watch
+
+
+def summary(name: str, launches: list[tuple[Any, Any, int]], steps: int) -> dict[str, Any]:
+    """A kernel's part in a step: seconds on the GPU, and the bytes that go through it if each of its arrays is touched once."""
+    seconds = sum(elapsed(begin, end) for begin, end, _ in launches) / steps
+    return {
+        "kernel": name,
+        "launches": len(launches) / steps,
+        "seconds": seconds,
+        "bytes": sum(size for *_, size in launches) / steps,
+    }
+
+
+def show_step(console: Console, step: dict[str, Any], bandwidth: float, highest: float) -> None:
+    """A line for each kernel, and for each op that is a matter of sums of products."""
+    held = f"{memory(step['memory'])} taken, {memory(step['memory_of_step'])} of it for the arrays of a step"
+    console.print(
+        f"\n{step['model']}, batch {step['batch_size']}: {duration(step['seconds'])} a step, the GPU busy for {step['busy']:.0%}; {held}"
+    )
+    for kernel in step["kernels"]:
+        share = kernel["bytes"] / kernel["seconds"] / bandwidth
+        console.print(
+            f"  {kernel['kernel']:40} {kernel['launches']:5.1f} x {duration(kernel['seconds']):>10}  {share:6.1%} of a copy's bandwidth",
+            highlight=False,
+        )
+    for product in step["products"]:
+        share = product["operations"] / product["seconds"] / highest
+        what = f"{product['op']} {product['shape']}"
+        console.print(
+            f"  {what:48} {duration(product['seconds']):>10}  {share:6.1%} of the large product's FLOP/s", highlight=False
+        )
+
+
+if __name__ == "__main__":
+    main()
