@@ -8,7 +8,6 @@ a fixture: whether Numba simulates is settled at that moment.
 """
 
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,40 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="for the simulator: a GPU is given float32 alone"))
 
 
-class SharedArrays(dict[Any, Any]):
-    """The simulator's arrays in shared memory. Two threads of a block that ask for one at a time each got their own."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def get(self, place: Any, default: Any = None) -> Any:
-        self._lock.acquire()
-        if place not in self:
-            return default  # made by the caller, and set: until then, the others wait
-        self._lock.release()
-        return self[place]
-
-    def __setitem__(self, place: Any, array: Any) -> None:
-        super().__setitem__(place, array)
-        self._lock.release()
-
-
 @pytest.fixture(autouse=True)
-def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The simulator waits for the threads of a block by looking again and again: let them have their turns sooner, and in order."""
-    from numbacnn.backends.cuda._jit import SIMULATED
-
-    if not SIMULATED:
-        yield
-        return
-    from numba.cuda.simulator.kernelapi import FakeCUDAShared
-
-    def start(self: Any, size: int) -> None:
-        plain(self, size)
-        self._allocations = SharedArrays()
-
-    plain = FakeCUDAShared.__init__
-    monkeypatch.setattr(FakeCUDAShared, "__init__", start)
+def simulator() -> Iterator[None]:
+    """The simulator waits for the threads of a block by looking again and again: let them have their turns sooner."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     yield

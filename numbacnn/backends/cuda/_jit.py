@@ -5,6 +5,8 @@ With ``NUMBA_ENABLE_CUDASIM=1`` in the environment, Numba's simulator runs them 
 
 import contextlib
 import os
+import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,8 @@ os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # a small netwo
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.5 warns numba-cuda of more than it has dropped
-    from numba import config, cuda
+    from numba import config
+    from numba import cuda as numba_cuda
     from numba.core import event
 
     try:
@@ -30,6 +33,36 @@ with warnings.catch_warnings():
 
     SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
     """Whether kernels run in the simulator."""
+
+
+class _Simulator:
+    """What stands for ``cuda`` in the simulator: within a kernel, what its threads see.
+
+    The simulator puts that into a module when it calls a function there, and takes it out again, though other threads may be at it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(simulator._kernel_context or numba_cuda, name)
+
+
+def _shared_array(self: Any, shape: Any, dtype: Any, alignment: int | None = None) -> Any:
+    """An array in shared memory, told apart by the line that asks for it. In the simulator two threads that asked for one at the same
+    time each got their own; and Numba's own simulator, unlike numba-cuda's, knows no alignment."""
+    asking = sys._getframe(1)
+    with _lock:
+        return self._allocations.setdefault((asking.f_code, asking.f_lineno), np.empty(shape, dtype))
+
+
+cuda: Any = numba_cuda
+"""Untyped: the types that Numba gives, to cuda.grid say, are the compiler's, and not those of who writes a kernel."""
+
+if SIMULATED:
+    from numba.cuda.simulator import kernel as simulator
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    _lock = threading.Lock()
+    FakeCUDAShared.array = _shared_array
+    cuda = _Simulator()
 
 NUMPY_SHIM = np.lib.NumpyVersion(np.__version__) >= "2.5.0"
 """Whether NumPy has had to be helped, see above."""
@@ -67,7 +100,7 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 def device_function(function: Callable[..., Any]) -> Any:
     """Decorate a function that kernels call. It becomes part of each: arrays that are handed to it can stay in registers."""
-    return cuda.jit(device=True)(function) if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
+    return function if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
 
 
 def emitting() -> tuple[Any, Any, Any]:
