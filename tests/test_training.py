@@ -272,3 +272,61 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
     assert not np.array_equal(orders[0], orders[1])
     assert np.array_equal(orders[0], _permutation(50, 3, 0))
     assert sum(b.stop - b.start for b in batches(50, 8)) == 50
+
+
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> Ops:
+    """A device whose losses are looked at after the first step and when an epoch ends."""
+    ops = get_ops("cpu")
+    monkeypatch.setattr(type(ops), "asynchronous", True)
+    monkeypatch.setattr("numbacnn.training.loop._Clock.LOOK_EVERY", math.inf)
+    return ops
+
+
+def test_looking_at_losses_seldom_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched, data = new_state(net(), SETTINGS, get_ops("cpu")), stripes()
+    for _ in train(watched, data, get_ops("cpu")):
+        pass
+    ops = unwatched(monkeypatch)
+    state = new_state(net(), SETTINGS, ops)
+    shown = [event.loss for event in train(state, data, ops) if isinstance(event, StepDone)]
+    assert len(set(shown[:7])) == 1, "the loss of the first step is shown until somebody looks again"
+    assert [(each.loss, each.accuracy) for each in state.history] == [(each.loss, each.accuracy) for each in watched.history]
+    assert weights_sha256(net(), state.parameters) == weights_sha256(net(), watched.parameters)
+
+
+def test_a_loss_that_nobody_has_looked_at_holds_back_all_later_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, data = dataclasses.replace(SETTINGS, learning_rate=1e20, optimizer="sgd"), stripes()
+    watched = new_state(net(), settings, get_ops("cpu"))
+    with pytest.raises(nc.TrainingError) as sooner, np.errstate(all="ignore"):
+        list(train(watched, data, get_ops("cpu")))
+    ops = unwatched(monkeypatch)
+    state = new_state(net(), settings, ops)
+    events = train(state, data, ops)
+    with np.errstate(all="ignore"):
+        while state.batch < 6:
+            next(events)
+        with pytest.raises(nc.TrainingError, match="Not saved"):
+            to_checkpoint(dataclasses.replace(state), ops, {})
+        with pytest.raises(nc.TrainingError) as later:
+            list(events)
+    assert str(later.value) == str(sooner.value)
+    assert weights_sha256(net(), state.parameters) == weights_sha256(net(), watched.parameters)
+    assert all(np.isfinite(array).all() for array in state.parameters.values())
+
+
+def test_losses_that_nobody_has_looked_at_are_not_lost_when_training_is_left_and_taken_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched, data = new_state(net(), SETTINGS, get_ops("cpu")), stripes()
+    list(train(watched, data, get_ops("cpu")))
+    ops = unwatched(monkeypatch)
+    state = new_state(net(), SETTINGS, ops)
+    for _ in range(4):
+        next(events := train(state, data, ops))
+        events.close()
+    checkpoint = to_checkpoint(state, ops, {})
+    again, _ = from_checkpoint(checkpoint, ops, "here")
+    for each in (state, again):
+        list(train(each, data, ops))
+        assert each.history[0].loss == watched.history[0].loss
+        assert weights_sha256(net(), each.parameters) == weights_sha256(net(), watched.parameters)

@@ -51,6 +51,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         order = fit[_permutation(len(fit), settings.seed, state.epoch)]
         slices = list(batches(len(order), settings.batch_size))
         places, labels = ops.asarray(order), ops.asarray(dataset.train_labels[order].astype(np.int64))
+        _look(state, ops, state.batch, rate(state.epoch))  # at what an earlier call has left in a tally of its own
         state.tally = ops.new_tally(len(slices))
         for batch in slices[state.batch :]:
             learning_rate = rate(state.epoch + state.batch / len(slices))

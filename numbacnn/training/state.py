@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.checkpoint import Arrays, Checkpoint
-from numbacnn.errors import CheckpointError, ModelError, ShapeError
+from numbacnn.errors import CheckpointError, ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
 from numbacnn.initializers import initial_parameters
 from numbacnn.network import to_device
@@ -96,8 +96,16 @@ def new_state(graph: Graph, settings: Settings, ops: Ops) -> State:
 
 
 def to_checkpoint(state: State, ops: Ops, about: dict[str, Any]) -> Checkpoint:
-    """A state as a file's content; ``about`` is kept beside it (the data set, say)."""
-    state.look(ops, state.batch)
+    """A state as a file's content; ``about`` is kept beside it (the data set, say).
+
+    Raises:
+        TrainingError: the loss of a step that nobody has looked at yet is not finite; there is nothing to go on from.
+    """
+    if not math.isfinite(loss := state.look(ops, state.batch)):
+        raise TrainingError(
+            f"epoch {state.epoch + 1}: the loss of a step is {loss}, not a finite number. Not saved; files of earlier epochs are "
+            f"as they were. Try --learning-rate {state.settings.learning_rate / 10:g}"
+        )
     arrays: dict[str, NDArray[Any]] = {name: ops.to_host(array) for name, array in state.parameters.items()}
     arrays |= {f"optimizer/{name}": ops.to_host(array) for name, array in state.slots.items()}
     arrays |= {f"best/{name}": array for name, array in (state.best or {}).items()}
