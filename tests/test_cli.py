@@ -350,12 +350,6 @@ def test_cuda_without_a_gpu_is_an_error_and_never_a_fall_back(numbacnn: Run) -> 
     check_error(numbacnn("train", *SMALL, "--device", "cuda"), 1, "--device cuda", "--device cpu")
 
 
-def test_auto_says_what_it_chose(numbacnn: Run, trained: Path) -> None:
-    done = numbacnn("train", "--model", trained / "net.toml", *SMALL, "--epochs", 1, "--device", "auto", "--format", "json")
-    assert as_json(done)["device"] == "cpu"
-    assert "using cpu" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

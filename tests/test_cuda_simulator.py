@@ -11,14 +11,26 @@ import pytest
 HERE = Path(__file__).parent
 
 
+PROCESSES = 2
+"""The simulator keeps one processor busy."""
+
+
 def test_every_cuda_kernel_in_the_simulator(capsys: pytest.CaptureFixture[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(HERE / "cuda")],
-        cwd=HERE.parent, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed, done.stdout
-    assert "skipped" not in done.stdout, done.stdout
+    files = sorted((HERE / "cuda").glob("test_*.py"), key=lambda path: path.stat().st_size)
+    running = [start(files[first::PROCESSES]) for first in range(PROCESSES)]
+    passed = 0
+    for process in running:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        assert "skipped" not in output, output
+        passed += int(re.findall(r"(\d+) passed", output)[-1])
     with capsys.disabled():
-        print(f"\n{passed[1]} tests of CUDA kernels passed in the simulator")
+        print(f"\n{passed} tests of CUDA kernels passed in the simulator")
+
+
+def start(files: list[Path]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, files)],
+        cwd=HERE.parent, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
