@@ -7,8 +7,9 @@ import pytest
 from numbacnn.backends import get_ops
 from numbacnn.backends.cpu import conv2d_tiled, dense_tiled, frequency, updates
 from numbacnn.backends.cpu.choice import choose, has_transform, point_count, transform_lengths
-from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
+from numbacnn.backends.cpu.pooled import can_be_fused
 from numbacnn.backends.cpu.vectors import LANES, vector_unit
+from numbacnn.backends.pooling import pool_of
 from numbacnn.errors import ShapeError
 from numbacnn.ops import ConvBlock, Product
 from numbacnn.shapes import pool_window2d, window2d

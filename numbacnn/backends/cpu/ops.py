@@ -25,8 +25,9 @@ from numbacnn.backends.cpu import (
 from numbacnn.backends.cpu import softmax_cross_entropy as loss
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.choice import choose
-from numbacnn.backends.cpu.pooled import can_be_fused, pool_of
+from numbacnn.backends.cpu.pooled import can_be_fused
 from numbacnn.backends.cpu.vectors import LANES
+from numbacnn.backends.pooling import pool_of
 from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Guard, Ops, Product, Tally
 from numbacnn.shapes import Window2D
 

@@ -4,7 +4,7 @@ Only where windows do not overlap and need no padding. The winner of a window is
 where it has fewer values to look at: the largest value is the same, and where nothing is positive no gradient passes anyway.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -13,34 +13,14 @@ from numba.core import cgutils
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.vectors import INDEX, LANES, Vectors, data_of, index, intrinsic
+from numbacnn.backends.pooling import is_simple
 from numbacnn.shapes import Window2D
-
-
-class Pool(NamedTuple):
-    """A fused pooling: ``rows`` by ``columns`` output cells, a window of kh by kw cells every sh by sw; 1 and 1 for no pooling."""
-
-    rows: int
-    columns: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-
-
-def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
-    """The pooling that follows a convolution, or a window of one cell."""
-    rows, columns = pool or window
-    if pool is None:
-        return Pool(rows.out, columns.out, 1, 1, 1, 1)
-    return Pool(rows.out, columns.out, rows.kernel, columns.kernel, rows.stride, columns.stride)
 
 
 def can_be_fused(pool: Window2D) -> bool:
     """Whether ``max_pool_pixels`` can do it: no padding, no overlap, more than one cell, and a winner that fits a byte."""
     rows, columns = pool
-    padded = rows.pad_before or rows.pad_after or columns.pad_before or columns.pad_after
-    apart = rows.stride >= rows.kernel and columns.stride >= columns.kernel
-    return apart and not padded and 1 < rows.kernel * columns.kernel <= 256
+    return is_simple(pool) and rows.kernel * columns.kernel <= 256
 
 
 @kernel(inline=True, fast_math=False)

@@ -32,7 +32,6 @@ from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.conv2d import sum_pixels, zeros
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, to_device
-from numbacnn.backends.cuda.pooled import pool_of
 from numbacnn.backends.cuda.tiles import (
     PAD,
     TILES,
@@ -52,6 +51,7 @@ from numbacnn.backends.cuda.tiles import (
     write_four,
 )
 from numbacnn.backends.cuda.vectors import ALIGNED, is_within, load, store
+from numbacnn.backends.pooling import pool_of
 
 
 class Images(NamedTuple):

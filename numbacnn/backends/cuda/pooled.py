@@ -5,42 +5,19 @@ whole windows. The winner of a window is kept as one byte. ReLU comes after the 
 largest value is the same, and where nothing is positive no gradient passes anyway.
 """
 
-from typing import NamedTuple
-
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
 from numbacnn.backends.cuda.geometry import cell_of
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.backends.cuda.tiles import POOL_CELLS
+from numbacnn.backends.pooling import is_simple, pool_of
 from numbacnn.shapes import Window2D
-
-
-class Pool(NamedTuple):
-    """A fused pooling: ``rows`` by ``columns`` output cells, a window of kh by kw cells every sh by sw; 1 and 1 for no pooling."""
-
-    rows: int
-    columns: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-
-
-def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
-    """The pooling that follows a convolution, or a window of one cell."""
-    rows, columns = pool or window
-    if pool is None:
-        return Pool(rows.out, columns.out, 1, 1, 1, 1)
-    return Pool(rows.out, columns.out, rows.kernel, columns.kernel, rows.stride, columns.stride)
 
 
 def can_be_fused(pool: Window2D) -> bool:
     """Whether ``conv2d_tiled.conv2d`` can do it: no padding, no overlap, and windows of which a thread holds whole ones."""
     rows, columns = pool
-    padded = rows.pad_before or rows.pad_after or columns.pad_before or columns.pad_after
-    apart = rows.stride >= rows.kernel and columns.stride >= columns.kernel
-    cells = rows.kernel * columns.kernel
-    return apart and not padded and cells > 1 and POOL_CELLS % cells == 0
+    return is_simple(pool) and POOL_CELLS % (rows.kernel * columns.kernel) == 0
 
 
 def max_pool_relu_backward(y, dy, winners, window, pool, relu):

@@ -1,0 +1,32 @@
+"""Max pooling that follows a convolution, as numbers that kernels of either device take."""
+
+from typing import NamedTuple
+
+from numbacnn.shapes import Window2D
+
+
+class Pool(NamedTuple):
+    """A fused pooling: ``rows`` by ``columns`` output cells, a window of kh by kw cells every sh by sw; 1 and 1 for no pooling."""
+
+    rows: int
+    columns: int
+    kh: int
+    kw: int
+    sh: int
+    sw: int
+
+
+def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
+    """The pooling that follows a convolution, or a window of one cell."""
+    rows, columns = pool or window
+    if pool is None:
+        return Pool(rows.out, columns.out, 1, 1, 1, 1)
+    return Pool(rows.out, columns.out, rows.kernel, columns.kernel, rows.stride, columns.stride)
+
+
+def is_simple(pool: Window2D) -> bool:
+    """Whether its windows do not overlap, need no padding, and have more than one cell."""
+    rows, columns = pool
+    padded = rows.pad_before or rows.pad_after or columns.pad_before or columns.pad_after
+    apart = rows.stride >= rows.kernel and columns.stride >= columns.kernel
+    return apart and not padded and rows.kernel * columns.kernel > 1
