@@ -8,7 +8,8 @@ import oracle
 import pytest
 
 from numbacnn.backends import get_ops
-from numbacnn.backends.cpu.augment import DRAWS, grid_weights, moved_grid
+from numbacnn.backends.cpu.augment import grid_weights, moved_grid
+from numbacnn.backends.distortion import DRAWS
 from numbacnn.ops import Augmentation, AugmentKey
 
 STILL = Augmentation(0, 0, 0, 0, 0)

@@ -54,13 +54,17 @@ def test_damaged_files_cost_a_compilation_and_are_replaced(
     assert run(folder) == "[0.0, 2.0] 0", "the damage has been repaired"
 
 
-def test_any_edit_of_a_kernel_source_leads_to_another_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("edited", ["cpu/matmul.py", "distortion.py"])
+def test_any_edit_of_a_kernel_source_leads_to_another_folder(tmp_path: Path, edited: str) -> None:
+    """One of the device's own, or one that devices share: constants of it are compiled into kernels."""
     original = Path(cpu.__file__).parent
-    shutil.copytree(original, tmp_path / "cpu")
-    copied = kernel_cache.source_digest(tmp_path / "cpu")
+    shutil.copytree(original.parent, tmp_path / "backends")
+    copy = tmp_path / "backends" / "cpu"
+    copied = kernel_cache.source_digest(copy)
     assert copied == kernel_cache.source_digest(original)
-    (tmp_path / "cpu" / "matmul.py").write_text((original / "matmul.py").read_text() + "\n# edited\n")
-    assert kernel_cache.source_digest(tmp_path / "cpu") != copied
+    file = copy.parent / edited
+    file.write_text(file.read_text() + "\n# edited\n")
+    assert kernel_cache.source_digest(copy) != copied
 
 
 def test_only_folders_of_its_own_that_were_not_used_for_long_are_removed(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ KEEP_UNUSED_DAYS = 30
 
 
 def source_digest(folder: Path) -> str:
-    """Twelve hex digits that change when any kernel source in ``folder`` changes."""
+    """Twelve hex digits that change when any kernel source in ``folder`` changes, or what devices share, in the folder above."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in (*sorted(folder.glob("*.py")), *sorted(folder.parent.glob("*.py"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

@@ -14,15 +14,19 @@ from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.dropout import BITS, mix, stream_key
 from numbacnn.backends.cuda.geometry import cell_of
 from numbacnn.backends.cuda.memory import arena
-
-STREAM = 2**32 - 1  # where dropout has the layer: no graph has so many
-
-CELLS = 4  # the grid spans the image in so many cells along each axis, 7 pixels each in MNIST
-POINTS = CELLS + 3  # the spline needs a point before the image and one after it
-
-# draws of one image: a number in [-1, 1) each, and then one for each axis of each grid point
-ROTATION, SCALE_Y, SCALE_X, SHEAR, SHIFT_Y, SHIFT_X, ELASTIC = range(7)
-DRAWS = ELASTIC + 2 * POINTS * POINTS
+from numbacnn.backends.distortion import (
+    CELLS,
+    DRAWS,
+    ELASTIC,
+    POINTS,
+    ROTATION,
+    SCALE_X,
+    SCALE_Y,
+    SHEAR,
+    SHIFT_X,
+    SHIFT_Y,
+    STREAM,
+)
 
 
 def augment(x, amounts, key):
