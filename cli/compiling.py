@@ -13,16 +13,18 @@ from numbacnn_cli.console import notice
 from numbacnn.backends import compilations, get_ops, has_compiled_kernels, threads
 from numbacnn.datasets import load_dataset
 from numbacnn.graph import Graph
+from numbacnn.ops import Ops
 from numbacnn.training import Part, Settings, parts, rehearse_part
 
 MOST_PROCESSES = 4
 """There are few kernels that take long, and each process takes a second to start and 300 MB."""
 
 
-def compile_ahead(graph: Graph, settings: Settings, *, exact_conv: bool, digits: bool) -> int:
-    """Compile the kernels that a network needs on the CPU, if there are none at all in the cache yet and several processors.
+def compile_ahead(ops: Ops, graph: Graph, settings: Settings, *, exact_conv: bool, digits: bool) -> int:
+    """Compile the kernels that a network needs, if there are none at all in the cache yet, and several processors.
 
     Args:
+        ops: the device; one whose layers cannot be rehearsed each by itself is left alone.
         graph, settings, exact_conv: what is to be trained, and how.
         digits: whether digits are to be drawn too.
 
@@ -32,7 +34,7 @@ def compile_ahead(graph: Graph, settings: Settings, *, exact_conv: bool, digits:
         the number of kernels compiled; one that two processes needed at the same time counts twice.
     """
     processes = min(threads.available(), MOST_PROCESSES)
-    if processes < 2 or has_compiled_kernels() is not False:
+    if not ops.can_rehearse_in_parts or processes < 2 or has_compiled_kernels() is not False:
         return 0
     notice(f"compiling kernels in {processes} processes (once; kept for later runs)")
     work: list[Callable[[], object]] = [partial(_rehearse, part, settings, exact_conv) for part in parts(graph)]

@@ -13,8 +13,3 @@ def open_device(device: str, threads: int | None, exact_conv: bool) -> Ops:
         missing = why_not_cuda()
         notice(f"--device auto: {ops.name}, {f'as {missing.what}' if missing else f'on {gpu().name}'}")
     return ops
-
-
-def computing_on(ops: Ops, threads: int) -> str:
-    """The device, for people."""
-    return f"cuda ({gpu().name})" if ops.name == "cuda" else f"{ops.name} with {threads} thread(s)"

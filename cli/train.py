@@ -15,7 +15,7 @@ import click
 from numbacnn_cli import options
 from numbacnn_cli.compiling import compile_ahead
 from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.device import computing_on, open_device
+from numbacnn_cli.device import open_device
 from numbacnn_cli.main import PROCESS_START, Terminated
 from numbacnn_cli.model_source import Source, read_model, remember_run
 from numbacnn_cli.progress import DownloadView, TrainingView
@@ -124,9 +124,7 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -
         augment=recipe.augment if given["augment"] is None else given["augment"],
     )
     folder.prepare()
-    ahead = 0
-    if ops.name == "cpu":
-        ahead = compile_ahead(source.graph, settings, exact_conv=given["exact_conv"], digits=given["dataset"] == "digits")
+    ahead = compile_ahead(ops, source.graph, settings, exact_conv=given["exact_conv"], digits=given["dataset"] == "digits")
     about = {name: given[name] for name in sorted(STARTED_WITH)}
     dataset = _load(about, given["data_dir"])
     check_fit(source.graph, dataset)
@@ -225,7 +223,7 @@ def _heading(run: Run) -> str:
     return (
         f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {rate}, batch {settings.batch_size}, "
         f"{'augmented, ' if settings.augment else ''}"
-        f"{computing_on(run.ops, run.threads)}, seed {settings.seed}"
+        f"{run.ops.describe()}, seed {settings.seed}"
     )
 
 

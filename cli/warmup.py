@@ -45,8 +45,8 @@ def warmup(models: tuple[str, ...], every: bool, device: str, threads: int | Non
         rows.append({"for": name, "compiled": ahead + compiled.count, "seconds": round(time.perf_counter() - started, 3)})
 
     for source in sources:
-        ahead = partial(compile_ahead, source.graph, _settings(source), exact_conv=exact_conv, digits=False)
-        compile_for(source.graph.name, *[ahead][: ops.name == "cpu"], partial(rehearse, source.graph, _settings(source), ops))
+        ahead = partial(compile_ahead, ops, source.graph, _settings(source), exact_conv=exact_conv, digits=False)
+        compile_for(source.graph.name, ahead, partial(rehearse, source.graph, _settings(source), ops))
     compile_for("digits", draw_digits)
     if output_format == "json":
         print_json(rows)

@@ -112,6 +112,12 @@ class Ops(ABC):
     asynchronous = False
     """Whether calls return before their results are there, so that looking at one (``to_host``) costs a wait."""
 
+    kernels_depend_on_batch = False
+    """Whether the size of a batch decides which kernels are needed."""
+
+    can_rehearse_in_parts = False
+    """Whether several processes can each compile the kernels of some layers, and leave them for others to find."""
+
     inference_batch = 100
     """Images to predict at a time. To a processor, more than stay in its cache between one layer and the next are none the faster."""
 
@@ -121,6 +127,10 @@ class Ops(ABC):
 
     def forget_steps(self) -> None:  # noqa: B027  a device that keeps nothing has nothing to give back
         """Give back the memory that is kept from one step for the next."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The device and what it computes with, for people."""
 
     # --- transfers -------------------------------------------------------------------------------------------------------------
 

@@ -20,13 +20,13 @@ from numbacnn.training.settings import Settings
 from numbacnn.training.state import new_state
 
 IMAGES = 16
-"""Enough for a CPU to compute them as it does larger batches. A GPU's kernels depend on the size: it is given whole batches."""
+"""Enough for a device to compute them as it does larger batches, unless its kernels depend on the size."""
 
 
 def rehearse(graph: Graph, settings: Settings, ops: Ops) -> None:
     """Train for a step or a few on random images, and predict many and a single one. What is no classifier only predicts."""
-    batch_size = settings.batch_size if ops.asynchronous else IMAGES
-    count = max(batch_size, ops.inference_batch) if ops.asynchronous else IMAGES
+    batch_size = settings.batch_size if ops.kernels_depend_on_batch else IMAGES
+    count = max(batch_size, ops.inference_batch) if ops.kernels_depend_on_batch else IMAGES
     images = np.random.default_rng(0).integers(0, 256, (count, *graph.input_shape), np.uint8)
     if len(graph.output_shape) > 1:
         predict(graph, ops, to_device(ops, initial_parameters(graph, 0)), images)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numba
 import numpy as np
 
 from numbacnn.backends.cpu import (
@@ -39,6 +40,7 @@ class CpuOps(Ops):
     """Every op on the CPU, on as many threads as Numba was given."""
 
     name = "cpu"
+    can_rehearse_in_parts = True
 
     def __init__(self, exact_conv: bool = False):
         self.exact_conv = exact_conv
@@ -48,6 +50,9 @@ class CpuOps(Ops):
 
     def forget_steps(self) -> None:
         arena.forget()
+
+    def describe(self) -> str:
+        return f"cpu with {numba.get_num_threads()} thread(s)"
 
     def asarray(self, host: Any) -> Array:
         # Writeable too: Numba would compile every kernel once more for arrays that are not.

@@ -21,7 +21,7 @@ from numbacnn.backends.cuda import (
     updates,
 )
 from numbacnn.backends.cuda import softmax_cross_entropy as loss
-from numbacnn.backends.cuda._jit import SIMULATED
+from numbacnn.backends.cuda._jit import SIMULATED, gpu
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Guard, Ops, Product, Tally
 from numbacnn.shapes import Window2D
@@ -32,6 +32,7 @@ class CudaOps(Ops):
 
     name = "cuda"
     asynchronous = True
+    kernels_depend_on_batch = True
     inference_batch = 10 if SIMULATED else 1000
 
     def step(self) -> AbstractContextManager[None]:
@@ -39,6 +40,9 @@ class CudaOps(Ops):
 
     def forget_steps(self) -> None:
         arena.forget()
+
+    def describe(self) -> str:
+        return f"cuda ({gpu().name})"
 
     def asarray(self, host: Any) -> Array:
         return memory.to_device(host)
