@@ -63,19 +63,32 @@ def _emit_max_pool_cell(context: Any, builder: Any, signature: Any, arguments: A
         def look(at: Any) -> Any:
             return vectors.load(at) if mask is None else vectors.load_masked(at, mask)
 
-        best = cgutils.alloca_once_value(builder, look(z))
-        winner = cgutils.alloca_once_value(builder, ir.Constant(cells, [0] * LANES))
-        with cgutils.for_range(builder, kh, intp=INDEX) as row, cgutils.for_range(builder, kw, intp=INDEX) as column:
-            offset = builder.add(builder.mul(row.index, row_step), builder.mul(column.index, column_step))
-            value, before = look(builder.gep(z, [offset])), builder.load(best)
-            # NaN compares false with everything: it must win, and keep what it won.
-            new_nan = builder.and_(builder.fcmp_unordered("uno", value, value), builder.fcmp_ordered("ord", before, before))
-            wins = builder.or_(builder.fcmp_ordered(">", value, before), new_nan)
-            cell = builder.trunc(builder.add(builder.mul(row.index, kw), column.index), ir.IntType(32))
-            builder.store(builder.select(wins, value, before), best)
-            builder.store(builder.select(wins, vectors.broadcast(cell), builder.load(winner)), winner)
-        value = builder.load(best)
-        return builder.select(arguments[6], vectors.relu(value), value), builder.trunc(builder.load(winner), byte_type)
+        def better(best: tuple[Any, Any], row: Any, column: Any) -> tuple[Any, Any]:
+            """The larger of what was best and the cell in this row and column, and which cell it is."""
+            value = look(builder.gep(z, [builder.add(builder.mul(row, row_step), builder.mul(column, column_step))]))
+            # NaN is unordered to everything: it must win, and keep what it won.
+            not_less = builder.fcmp_unordered(">", value, best[0])
+            wins = builder.and_(not_less, builder.fcmp_ordered("ord", best[0], best[0]))
+            cell = builder.trunc(builder.add(builder.mul(row, kw), column), ir.IntType(32))
+            return builder.select(wins, value, best[0]), builder.select(wins, vectors.broadcast(cell), best[1])
+
+        first = look(z), ir.Constant(cells, [0] * LANES)
+        results = [cgutils.alloca_once_value(builder, each) for each in first]
+
+        def keep(best: tuple[Any, Any]) -> None:
+            for each, result in zip(best, results, strict=True):
+                builder.store(each, result)
+
+        with builder.if_else(_is_two_by_two(builder, kh, kw), likely=True) as (two_by_two, any_size):
+            with two_by_two:  # without loops: a third of the instructions
+                best = first
+                for row, column in ((0, 1), (1, 0), (1, 1)):
+                    best = better(best, index(row), index(column))
+                keep(best)
+            with any_size, cgutils.for_range(builder, kh, intp=INDEX) as row, cgutils.for_range(builder, kw, intp=INDEX) as column:
+                keep(better((builder.load(results[0]), builder.load(results[1])), row.index, column.index))
+        value, winner = (builder.load(result) for result in results)
+        return builder.select(arguments[6], vectors.relu(value), value), builder.trunc(winner, byte_type)
 
     with builder.if_else(builder.icmp_signed(">=", arguments[5], index(LANES)), likely=True) as (whole, part):
         with whole:
@@ -88,6 +101,11 @@ def _emit_max_pool_cell(context: Any, builder: Any, signature: Any, arguments: A
             vectors.store_masked(value, y, mask)
             vectors.store_masked(winner, winners, mask)
     return context.get_dummy_value()
+
+
+def _is_two_by_two(builder: Any, kh: Any, kw: Any) -> Any:
+    """Whether a window is what windows nearly always are."""
+    return builder.and_(builder.icmp_signed("==", kh, index(2)), builder.icmp_signed("==", kw, index(2)))
 
 
 @intrinsic
@@ -204,11 +222,19 @@ def _emit_scatter_cell(context: Any, builder: Any, signature: Any, arguments: An
                 else:
                     won = vectors.load_bytes_masked(winners, mask)
                 winner = builder.zext(won, cells)
-                with cgutils.for_range(builder, kh, intp=INDEX) as row, cgutils.for_range(builder, kw, intp=INDEX) as column:
-                    offset = builder.add(builder.mul(row.index, row_step), builder.mul(column.index, column_step))
-                    cell = builder.trunc(builder.add(builder.mul(row.index, kw), column.index), ir.IntType(32))
+
+                def fill(row: Any, column: Any) -> None:
+                    offset = builder.add(builder.mul(row, row_step), builder.mul(column, column_step))
+                    cell = builder.trunc(builder.add(builder.mul(row, kw), column), ir.IntType(32))
                     here = builder.icmp_signed("==", winner, vectors.broadcast(cell))
                     write(builder.select(here, gradient, zero), builder.gep(target, [offset]))
+
+                with builder.if_else(_is_two_by_two(builder, kh, kw), likely=True) as (two_by_two, any_size):
+                    with two_by_two:
+                        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                            fill(index(row), index(column))
+                    with any_size, cgutils.for_range(builder, kh, intp=INDEX) as r, cgutils.for_range(builder, kw, intp=INDEX) as c:
+                        fill(r.index, c.index)
 
     relu = arguments[7]
     with builder.if_else(builder.icmp_signed(">=", arguments[4], index(LANES)), likely=True) as (whole, part):
