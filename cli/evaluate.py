@@ -16,7 +16,8 @@ from numbacnn.datasets import load_dataset
 from numbacnn.errors import ShapeError
 from numbacnn.graph import without_softmax
 from numbacnn.metrics import evaluate as evaluate_prediction
-from numbacnn.network import predict, to_device
+from numbacnn.network import to_device
+from numbacnn.prediction import predict
 
 
 @click.command()

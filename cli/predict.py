@@ -20,9 +20,9 @@ from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets.images import MAX_FILE_BYTES, Picture, read_picture
 from numbacnn.errors import ModelError, NumbaCNNError
 from numbacnn.graph import without_softmax
-from numbacnn.network import predict as predict_images
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
+from numbacnn.prediction import predict as predict_images
 
 STDIN = "-"
 UNSURE = 0.5

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.network import Prediction
+from numbacnn.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,10 @@
 """Running a graph: forward through its nodes, and backward again. All of it is pure: numbers come in and go out."""
 
 from collections.abc import Iterator, Mapping
-from traceback import clear_frames
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
 from numbacnn.ops import Array, DropoutKey, Moving, Ops, Product
@@ -90,49 +87,6 @@ def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Arr
 def batches(count: int, size: int) -> Iterator[slice]:
     """Slices of at most ``size`` that cover ``count`` items; the last may be shorter."""
     return (slice(first, min(first + size, count)) for first in range(0, count, size))
-
-
-class Prediction(NamedTuple):
-    """What a network says of images: logits (n, classes) on the host."""
-
-    logits: NDArray
-
-    @property
-    def probabilities(self) -> NDArray:
-        """Softmax of the logits, float64 (n, classes)."""
-        z = self.logits.astype(np.float64)
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
-
-
-def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray) -> Prediction:
-    """The logits of images, whatever their number.
-
-    Args:
-        graph: up to its logits; see ``without_softmax``.
-        images: pixels, uint8 (n, h, w, c).
-
-    As many at a time as the device likes, or fewer where its memory is short: the logits are the same, up to rounding.
-    """
-    device_images, places = ops.asarray(images), ops.asarray(np.arange(len(images)))
-
-    def logits(batch: slice) -> NDArray:
-        with ops.step():
-            x = ops.gather_images(device_images, places[batch], PIXEL_SCALE)
-            return ops.to_host(forward(graph, ops, parameters, x).y).copy()
-
-    parts, done, size = [], 0, ops.inference_batch
-    while done < len(images):
-        try:
-            parts.append(logits(slice(done, min(done + size, len(images)))))
-            done += len(parts[-1])
-        except DeviceMemoryError as error:
-            if size == 1:
-                raise
-            clear_frames(error.__traceback__)  # they hold arrays of the batch that did not fit
-            size //= 2
-            ops.forget_steps()
-    return Prediction(np.concatenate(parts) if parts else np.zeros((0, graph.output_shape[0]), np.float32))
 
 
 def to_device(ops: Ops, arrays: Mapping[str, NDArray]) -> dict[str, Array]:

@@ -138,6 +138,13 @@ class Ops(ABC):
     def asarray(self, host: Any) -> Array:
         """Bring a NumPy array to the device, C-contiguous. May be the very same array on the CPU."""
 
+    def freeze(self, weights: Array) -> Any:
+        """The kernel of a convolution or dense layer, in whatever form the device likes best, for forward passes alone.
+
+        The weights must not change as long as it is used.
+        """
+        return weights
+
     @abstractmethod
     def to_host(self, x: Array | Product) -> Any:
         """The NumPy array that holds ``x`` (multiplied out, if it is a ``Product``). May be the very same array on the CPU."""

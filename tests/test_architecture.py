@@ -14,7 +14,14 @@ FLOORS = [
     {"numbacnn.graph", "numbacnn.plan", "numbacnn.summary", "numbacnn.config", "numbacnn.models", "numbacnn.files"},
     {"numbacnn.backends"},
     {"numbacnn.datasets"},
-    {"numbacnn.network", "numbacnn.initializers", "numbacnn.optimizers", "numbacnn.schedules", "numbacnn.metrics"},
+    {
+        "numbacnn.network",
+        "numbacnn.prediction",
+        "numbacnn.initializers",
+        "numbacnn.optimizers",
+        "numbacnn.schedules",
+        "numbacnn.metrics",
+    },
     {"numbacnn.training", "numbacnn.checkpoint"},
     {"numbacnn.functional", "numbacnn", "numbacnn_cli"},
 ]

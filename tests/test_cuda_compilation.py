@@ -18,9 +18,9 @@ from numbacnn.backends.cuda import _jit
 from numbacnn.datasets import Dataset
 from numbacnn.graph import without_softmax
 from numbacnn.models import PRESETS
-from numbacnn.network import predict
 from numbacnn.ops import Augmentation, AugmentKey, ConvBlock, DropoutKey, Ops
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.prediction import predict
 from numbacnn.shapes import Window2D, pool_window2d, window2d
 from numbacnn.training import Settings, new_state, rehearse, train
 

@@ -1,5 +1,8 @@
 """The fast kernels against the readable ones, which ``test_functional_*`` holds to the NumPy oracle: float32 against float64."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from numbacnn.backends import get_ops
 from numbacnn.backends.cpu import conv2d_tiled, dense_tiled, frequency, updates
 from numbacnn.backends.cpu.choice import choose, has_transform, point_count, transform_lengths
+from numbacnn.backends.cpu.frozen import Frozen
 from numbacnn.backends.cpu.pooled import can_be_fused
 from numbacnn.backends.cpu.vectors import LANES, vector_unit
 from numbacnn.backends.pooling import pool_of
@@ -50,6 +54,31 @@ def test_dense_equals_the_product_in_float64(shape: tuple[int, int, int]) -> Non
     assert error(dense_tiled.weight_gradient(x, dy), x.T.astype(np.float64) @ dy) < BOUND
 
 
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [*DENSE_SHAPES, (1, 513, 65), (1, 300, 129), (2, 300, 64)], ids=str)
+def test_frozen_weights_give_the_bits_of_others_and_each_row_those_it_has_alone(shape: tuple[int, int, int], relu: bool) -> None:
+    count, terms, units = shape
+    generator = np.random.default_rng(shape)
+    x, weights, bias = normal(generator, count, terms), normal(generator, terms, units), normal(generator, units)
+    frozen = Frozen(weights)
+    y = dense_tiled.dense(x, weights, bias, relu)
+    for _ in range(2):
+        assert np.array_equal(dense_tiled.dense(x, frozen, bias, relu), y)
+    for row in range(min(count, 8)):
+        assert np.array_equal(dense_tiled.dense(x[row : row + 1], frozen, bias, relu)[0], y[row])
+
+
+def test_what_is_made_of_frozen_weights_outlives_the_step_it_was_made_in() -> None:
+    ops = get_ops("cpu")
+    weights, x = np.eye(40, dtype=np.float32), normal(np.random.default_rng(0), 5, 40)
+    frozen = ops.freeze(weights)
+    for _ in range(3):
+        with ops.step():
+            assert np.array_equal(ops.dense(x, frozen, None), x)
+            ops.dense(-x, weights, None)
+    assert ops.freeze(weights.astype(np.float64)).dtype == np.float64, "readable kernels take them as they are"
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 50, 33), (100, 130, 40)], ids=str)
 def test_an_update_fused_to_its_gradient_has_the_bits_of_one_after_the_other(shape: tuple[int, int, int]) -> None:
     count, terms, units = shape
@@ -77,10 +106,11 @@ def test_a_promised_gradient_is_multiplied_out_on_the_way_to_the_host() -> None:
 
 
 @pytest.mark.parametrize("where", [(0, 0), (3, 7)])
-def test_nan_is_not_lost(where: tuple[int, int]) -> None:
+@pytest.mark.parametrize("freeze", [np.asarray, Frozen])
+def test_nan_is_not_lost(where: tuple[int, int], freeze: Callable[[Floats], Any]) -> None:
     x = np.zeros((4, 8), np.float32)
     x[where] = np.nan
-    y = dense_tiled.dense(x, np.ones((8, 3), np.float32), np.zeros(3, np.float32), True)
+    y = dense_tiled.dense(x, freeze(np.ones((8, 3), np.float32)), np.zeros(3, np.float32), True)
     assert np.isnan(y[where[0]]).all()
     assert not np.isnan(np.delete(y, where[0], axis=0)).any()
 
@@ -207,6 +237,7 @@ def test_the_choice_depends_on_shapes_alone() -> None:
     assert choose(100, conv2, 32, 64, 8).algorithm == "frequency"
     assert choose(100, conv2, 32, 64, 8).size == (16, 16)
     assert choose(1, conv2, 32, 64, 8).algorithm == "direct"
+    assert choose(1, conv2, 32, 64, 8, frozen=True) == choose(100, conv2, 32, 64, 8)
     assert choose(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32, 8).algorithm == "direct"
     assert choose(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32, 8).algorithm == "direct"
     assert choose(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).algorithm == "winograd"

@@ -13,7 +13,8 @@ from numbacnn.initializers import initial_parameters, initial_values
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.metrics import evaluate
 from numbacnn.models import PRESETS
-from numbacnn.network import Prediction, backward, batches, forward, predict, to_device
+from numbacnn.network import PIXEL_SCALE, backward, batches, forward, to_device
+from numbacnn.prediction import Prediction, Predictor, predict
 
 Arrays = dict[str, np.ndarray]
 
@@ -129,18 +130,43 @@ def test_batch_norm_uses_the_batch_while_training_and_its_averages_after() -> No
     assert np.allclose(later.reshape(2, 2), [[0, 0], [2, 20 / np.sqrt(50.5)]], atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "is_exact"), [("cnn", False), ("residual", False), ("sigmoid5", True)])
-def test_an_image_is_predicted_with_the_same_bits_in_any_batch_of_eight_or_more(name: str, is_exact: bool) -> None:
+@pytest.mark.parametrize("name", ["cnn", "residual", "sigmoid5", "accurate"])
+def test_an_image_is_predicted_with_the_same_bits_in_any_batch(name: str) -> None:
+    graph = without_softmax(PRESETS[name].graph)
+    ops = get_ops("cpu")
+    predictor = Predictor(graph, ops, to_device(ops, initial_parameters(graph, 0)))
+    images = np.random.default_rng(0).integers(0, 256, (130, 28, 28, 1), np.uint8)
+    together = predictor(images).logits
+    assert np.array_equal(together[3:11], predictor(images[3:11]).logits)
+    assert np.array_equal(together[90:], predictor(images[90:]).logits)
+    few = np.concatenate([predictor(image[None]).logits for image in images[:5]])
+    assert np.array_equal(few, together[:5])
+    assert np.array_equal(together[:2], predictor(images[:2]).logits)
+
+
+@pytest.mark.parametrize("name", ["cnn", "residual", "dense128"])
+def test_a_predictor_says_what_the_forward_pass_does(name: str) -> None:
     graph = without_softmax(PRESETS[name].graph)
     ops = get_ops("cpu")
     parameters = to_device(ops, initial_parameters(graph, 0))
-    images = np.random.default_rng(0).integers(0, 256, (130, 28, 28, 1), np.uint8)
-    together = predict(graph, ops, parameters, images).logits
-    assert np.array_equal(together[3:11], predict(graph, ops, parameters, images[3:11]).logits)
-    assert np.array_equal(together[90:], predict(graph, ops, parameters, images[90:]).logits)
-    few = np.concatenate([predict(graph, ops, parameters, image[None]).logits for image in images[:5]])
-    assert np.abs(few - together[:5]).max() < 1e-5 * np.abs(together).max(), "convolved in a way that suits few images"
-    assert np.array_equal(few, together[:5]) == is_exact
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28, 1), np.uint8)
+    x = ops.gather_images(images, np.arange(9), PIXEL_SCALE)
+    passed = forward(graph, ops, parameters, x).y
+    predictor = Predictor(graph, ops, parameters)
+    for _ in range(2):
+        assert np.array_equal(predictor(images).logits, passed)
+
+
+def test_predictors_of_two_networks_do_not_mix_their_weights() -> None:
+    graph = without_softmax(PRESETS["small"].graph)
+    ops = get_ops("cpu")
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28, 1), np.uint8)
+    both = [to_device(ops, initial_parameters(graph, seed)) for seed in (0, 1)]
+    predictors = [Predictor(graph, ops, parameters) for parameters in both]
+    for _ in range(2):
+        for parameters, predictor in zip(both, predictors, strict=True):
+            assert np.array_equal(predictor(images).logits, predict(graph, ops, parameters, images).logits)
+    assert not np.array_equal(predictors[0](images).logits, predictors[1](images).logits)
 
 
 def test_no_images_have_no_predictions() -> None:

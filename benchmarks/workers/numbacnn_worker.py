@@ -20,8 +20,8 @@ from numbacnn.backends import get_ops
 from numbacnn.datasets import DIGIT_NAMES, Dataset
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.models import preset
-from numbacnn.network import predict
 from numbacnn.ops import Ops
+from numbacnn.prediction import Predictor, predict
 from numbacnn.training import EpochDone, EvaluationStarted, Settings, State, StepDone, new_state, train
 
 FOR_EVER = 10**6
@@ -97,14 +97,16 @@ def epochs(state: State, dataset: Dataset, ops: Ops) -> Iterator[float]:
 def inference(state: State, ops: Ops, batch: int) -> Any:
     """Logits of uint8 images; bringing the pixels to 0...1 is part of it."""
     graph, images = without_softmax(state.graph), noise(batch)[0]
-    return lambda count: repeat(lambda: predict(graph, ops, state.parameters, images), count)
+    predictor = Predictor(graph, ops, state.parameters)
+    return lambda count: repeat(lambda: predictor(images), count)
 
 
 def on_gpu(state: State, ops: Ops, work: dict[str, Any]) -> Any:
     """Steps, or calls, that are waited for at the end of a turn. Images for inference come from the host, and logits go there."""
     if work["kind"] == "inference":
         graph, images = without_softmax(state.graph), noise(work["batch"])[0]
-        return lambda count: together(lambda: predict(graph, ops, state.parameters, images), lambda: None, count)
+        predictor = Predictor(graph, ops, state.parameters)
+        return lambda count: together(lambda: predictor(images), lambda: None, count)
     endless = steps(state, images_to_learn(work["images"]), ops)
     some = next(iter(state.parameters.values()))
     return lambda count: together(lambda: next(endless), lambda: ops.to_host(some), count)

@@ -35,6 +35,15 @@ class Arena(threading.local):
         finally:
             self._next = before
 
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Within it, ``empty`` hands out memory that is used for nothing else, for what is to be kept."""
+        before, self._next = self._next, None
+        try:
+            yield
+        finally:
+            self._next = before
+
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
         """An array with anything in it."""
         place = self._next

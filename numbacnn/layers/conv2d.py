@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from numbacnn.errors import ShapeError
 from numbacnn.layers.activation import activate, activate_backward, check_activation
@@ -75,11 +76,11 @@ class Conv2D(Layer):
         kernel = window.rows.kernel * window.columns.kernel * inputs[0][2] * self.filters
         return window.rows.out * window.columns.out * kernel
 
-    def forward(
-        self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context, pool: Window2D | None = None
-    ) -> Forward:
-        (x,) = inputs
-        block = ConvBlock(self.window(x.shape[1:]), self.activation == "relu", pool)
+    def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
+        return self.forward_block(ops, parameters, inputs[0], _block(self, inputs[0].shape[1:]))
+
+    def forward_block(self, ops: Ops, parameters: Parameters, x: Array, block: ConvBlock) -> Forward:
+        """The convolution, and what a device does in the same go."""
         z, saved = ops.conv2d_block(x, parameters["kernel"], parameters.get("bias"), block)
         y = z if block.relu else activate(ops, self.activation, z)
         return Forward(y, cache=(saved, block, y))
@@ -91,6 +92,12 @@ class Conv2D(Layer):
         dz = dy if block.relu else activate_backward(ops, self.activation, y, dy)
         dx, dkernel, dbias = ops.conv2d_block_backward(saved, parameters["kernel"], dz, block, needs_dx=needs_dx)
         return [dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {})
+
+
+@lru_cache(maxsize=256)
+def _block(conv: Conv2D, shape: Shape) -> ConvBlock:
+    """What is to be done for images of this shape: settled once, as it takes longer than a small convolution."""
+    return ConvBlock(conv.window(shape), conv.activation == "relu", None)
 
 
 def check_image(shape: Shape) -> tuple[int, int, int]:

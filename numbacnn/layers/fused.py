@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec
 from numbacnn.layers.conv2d import Conv2D
 from numbacnn.layers.pooling import MaxPool2D
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Array, ConvBlock, Ops
 from numbacnn.shapes import Shape
 
 
@@ -26,10 +27,15 @@ class PooledConv2D(Layer):
         return self.conv.parameters(*inputs)
 
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
-        pool = self.pool.window(self.conv.output_shape(inputs[0].shape[1:]))
-        return self.conv.forward(ops, parameters, inputs, context, pool)
+        return self.conv.forward_block(ops, parameters, inputs[0], _block(self, inputs[0].shape[1:]))
 
     def backward(
         self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
     ) -> tuple[list[Array | None], Parameters]:
         return self.conv.backward(ops, parameters, cache, dy, needs_dx)
+
+
+@lru_cache(maxsize=256)
+def _block(layer: PooledConv2D, shape: Shape) -> ConvBlock:
+    conv = layer.conv
+    return ConvBlock(conv.window(shape), conv.activation == "relu", layer.pool.window(conv.output_shape(shape)))

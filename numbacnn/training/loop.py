@@ -13,9 +13,10 @@ from numbacnn.datasets import Dataset
 from numbacnn.errors import DeviceMemoryError, ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.metrics import Evaluation, evaluate
-from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, predict
+from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward
 from numbacnn.ops import Array, Augmentation, AugmentKey, Guard, Ops
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.prediction import predict
 from numbacnn.schedules import schedule
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.fitting import largest_that_fits

@@ -10,10 +10,11 @@ from numbacnn.graph import Graph, without_softmax
 from numbacnn.initializers import initial_parameters
 from numbacnn.layers import Context
 from numbacnn.layers.fused import PooledConv2D
-from numbacnn.network import PIXEL_SCALE, predict, to_device
+from numbacnn.network import PIXEL_SCALE, to_device
 from numbacnn.ops import Array, Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plan import Step, make_plan
+from numbacnn.prediction import predict
 from numbacnn.shapes import cells
 from numbacnn.training.loop import train
 from numbacnn.training.settings import Settings

@@ -13,7 +13,8 @@ from numbacnn.datasets import Dataset
 from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
-from numbacnn.network import predict, to_device
+from numbacnn.network import to_device
+from numbacnn.prediction import predict
 from numbacnn.training import Settings, new_state, train
 
 pytestmark = pytest.mark.simulator

@@ -55,13 +55,14 @@ class Choice(NamedTuple):
 
 
 @cache
-def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int) -> Choice:
+def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int, frozen: bool = False) -> Choice:
     """How to convolve ``count`` images.
 
     Args:
         window: geometry of the convolution.
         channels, maps: of its filters.
         lanes: float32 values in a vector of this CPU.
+        frozen: whether the filters have been transformed before.
     """
     rows, columns = window
     if rows.stride > 1 or columns.stride > 1:
@@ -78,7 +79,7 @@ def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int) -
         ways["winograd"] = _winograd_cost(window, channels, maps, lanes)
     costs = {name: round(cost.total / ways["direct"].total, 4) for name, cost in ways.items()}
     best = min(costs, key=lambda name: costs[name])
-    if count < FEW_IMAGES:
+    if count < FEW_IMAGES and not frozen:
         return Choice("direct", None, costs, f"fewer than {FEW_IMAGES} images")
     if best == "direct":
         return Choice("direct", None, costs, "transforms would cost more than they save")

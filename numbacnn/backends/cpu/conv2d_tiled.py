@@ -17,6 +17,7 @@ from numba import prange
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.conv2d import IMAGE_GROUPS, sum_groups, turned_filters
+from numbacnn.backends.cpu.frozen import made_of
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.panels import packed_panels, panel_count
 from numbacnn.backends.cpu.pooled import max_pool_pixels, scatter_gradient
@@ -37,7 +38,7 @@ def conv2d(x, filters, bias, window, pool, relu):
     each = max(1, min(pool.rows, BAND_VALUES // (columns.out * maps * pool.sh)))
     if len(x) < FEW_IMAGES:
         each = min(each, -(-pool.rows // BANDS))
-    panels = packed_panels(filters.reshape(kh * kw * channels, maps))
+    panels = made_of(filters, "panels", lambda filters: packed_panels(filters.reshape(kh * kw * channels, maps)))
     _forward(x, panels, bias, rows, columns, pool, relu, each, y, winners)
     return y, winners
 

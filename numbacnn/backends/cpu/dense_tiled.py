@@ -10,21 +10,20 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
-from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.backends.cpu.frozen import Frozen
+from numbacnn.backends.cpu.microkernel import ROW_COLUMNS, TILE_COLUMNS, TILE_ROWS, multiply_row, multiply_tile
 from numbacnn.backends.cpu.panels import pack_panels, packed_panels
 from numbacnn.backends.cpu.updates import adam_rule, momentum_rule, sgd_rule
+from numbacnn.backends.cpu.vectors import prefetch
 
 DEPTH = 256
 """Terms of the sum taken at a time: a panel of so many rows stays in the first-level cache."""
 
-GROUP = 4
-"""Panels that a task packs at a time: with DEPTH rows, an eighth of the second-level cache."""
+GROUP_COLUMNS = ROW_COLUMNS
+"""Columns that a task packs at a time: with DEPTH rows, an eighth of the second-level cache."""
 
 FEW_GROUPS, ROW_PARTS = 8, 4
 """With fewer groups of columns than this, tasks divide the rows too: into a fixed number of parts, whatever the number of threads."""
-
-FEW_ROWS = 3
-"""Up to so many rows, weights are read where they lie: to pack them would cost more than to use them."""
 
 GRADIENT, SGD, MOMENTUM, ADAM = range(4)
 """What ``_meet_rows`` does with the gradient of its rows: write it down, or update the weights at once."""
@@ -35,17 +34,18 @@ GRADIENT_VALUES, MOST_ROWS = 24576, 8 * TILE_ROWS
 
 def dense(x, weights, bias, relu):
     """y = x @ weights + bias, and max(0, y) where ``relu``."""
-    columns = weights.shape[1]
-    if len(x) <= FEW_ROWS:
-        return _multiply_few(x, weights, bias, relu, arena.empty((x.shape[0], columns)))
-    return _multiply(x, weights.reshape(-1), columns, 1, bias, relu, arena.empty((x.shape[0], columns)))
+    terms, columns = weights.shape
+    y = arena.empty((x.shape[0], columns))
+    if isinstance(weights, Frozen):
+        return _multiply_panels(x, weights.made("panels", packed_panels), bias, relu, y)
+    return _multiply(x, weights.reshape(terms * columns), columns, 1, bias, relu, y)
 
 
 def input_gradient(dy, weights):
     """dx = dy @ weights.T"""
     terms, columns = weights.shape
     zeros = np.zeros(terms, np.float32)
-    return _multiply(dy, weights.reshape(-1), 1, columns, zeros, False, arena.empty((dy.shape[0], terms)))
+    return _multiply(dy, weights.reshape(terms * columns), 1, columns, zeros, False, arena.empty((dy.shape[0], terms)))
 
 
 @kernel(parallel=True)
@@ -53,39 +53,101 @@ def _multiply(a, b, b_row, b_column, bias, relu, out):
     """out[m, n] = bias[n] + sum_k a[m, k] * b[k*b_row + n*b_column]; b is flat, and one of its steps is 1."""
     rows, terms = a.shape
     columns = out.shape[1]
-    group_columns = GROUP * TILE_COLUMNS
-    groups = (columns + group_columns - 1) // group_columns
-    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-    parts = 1 if groups >= FEW_GROUPS else min(ROW_PARTS, max(tiles, 1))
-    each = (tiles + parts - 1) // parts * TILE_ROWS
-    blocks = (terms + DEPTH - 1) // DEPTH
-    depth = (terms + blocks - 1) // max(blocks, 1)
-    a_rows = np.empty(rows, np.int64)
-    for m in range(rows):
-        a_rows[m] = m * terms
+    groups, parts, each = _tasks(rows, columns)
+    depth, a_rows = _depth(terms), _rows(rows, terms)
     a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
     for task in prange(groups * parts):
         group = task // parts
         part = task - group * parts
-        first, stop = group * group_columns, min((group + 1) * group_columns, columns)
+        first, stop = group * GROUP_COLUMNS, min((group + 1) * GROUP_COLUMNS, columns)
         top, bottom = min(part * each, rows), min((part + 1) * each, rows)
-        packed = np.empty(GROUP * TILE_COLUMNS * depth, np.float32)
+        packed = np.empty(GROUP_COLUMNS * depth, np.float32)
         for k in range(0, terms, depth):
             here = min(depth, terms - k)
             pack_panels(b, k * b_row + first * b_column, b_row, b_column, here, stop - first, packed)
-            for n in range(first, stop, TILE_COLUMNS):
-                for m in range(top, bottom, TILE_ROWS):
-                    place = m * columns + n
-                    multiply_tile(
-                        (a_flat, a_rows, m, k, 0, 1),
-                        (packed, (n - first) * here, 0, TILE_COLUMNS),
-                        (1, here),
-                        (bias, n, 0) if k == 0 else (out_flat, place, columns),
-                        (out_flat, place, columns),
-                        (min(TILE_ROWS, bottom - m), min(TILE_COLUMNS, stop - n)),
-                        relu and k + here == terms,
-                    )
+            _add_terms(a_flat, a_rows, (top, bottom), k, here, (packed, 0, here), (first, stop), bias, relu, out_flat, columns)
     return out
+
+
+@kernel(parallel=True)
+def _multiply_panels(a, panels, bias, relu, out):
+    """The same with b in panels already: out[m, n] = bias[n] + sum_k a[m, k] * b[k, n], to the same bits."""
+    rows, terms = a.shape
+    columns = out.shape[1]
+    groups, parts, each = _tasks(rows, columns)
+    depth, a_rows = _depth(terms), _rows(rows, terms)
+    a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
+    for task in prange(groups * parts):
+        group = task // parts
+        part = task - group * parts
+        first, stop = group * GROUP_COLUMNS, min((group + 1) * GROUP_COLUMNS, columns)
+        top, bottom = min(part * each, rows), min((part + 1) * each, rows)
+        for k in range(0, terms, depth):
+            here = min(depth, terms - k)
+            if rows == 1:
+                base, place = (bias, first) if k == 0 else (out_flat, first), first * terms + k * TILE_COLUMNS
+                b = panels, place, terms * TILE_COLUMNS
+                multiply_row((a_flat, k), b, here, base, (out_flat, first), stop - first, relu and k + here == terms)
+            else:
+                b = panels, first * terms + k * TILE_COLUMNS, terms
+                _add_terms(a_flat, a_rows, (top, bottom), k, here, b, (first, stop), bias, relu, out_flat, columns)
+    return out
+
+
+@kernel(inline=True)
+def _tasks(rows, columns):
+    """How a product is cut: groups of columns, parts of the rows, and rows of a part."""
+    groups = (columns + GROUP_COLUMNS - 1) // GROUP_COLUMNS
+    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    parts = 1 if groups >= FEW_GROUPS else min(ROW_PARTS, max(tiles, 1))
+    return groups, parts, (tiles + parts - 1) // parts * TILE_ROWS
+
+
+@kernel(inline=True)
+def _depth(terms):
+    """Terms of the sum taken at a time: as equal shares as there are."""
+    blocks = max((terms + DEPTH - 1) // DEPTH, 1)
+    return (terms + blocks - 1) // blocks
+
+
+@kernel(inline=True)
+def _rows(rows, length):
+    """Where rows of this length begin."""
+    places = np.empty(rows, np.int64)
+    for m in range(rows):
+        places[m] = m * length
+    return places
+
+
+@kernel(inline=True)
+def _add_terms(a, a_rows, rows, k, here, b, columns, bias, relu, out, width):
+    """out += a b, for rows and columns from one number to another, and ``here`` terms from the k-th on, to which b is cut.
+
+    The first terms are added to the bias, and ReLU comes after the last. Panels of b lie ``b[2] * TILE_COLUMNS`` values apart.
+    """
+    packed, at, panel_terms = b
+    terms = a.size // max(a_rows.size, 1)
+    for n in range(columns[0], columns[1], TILE_COLUMNS):
+        # A panel is met by all tiles of rows, and would come from afar for the first of them: each asks for a part of the next one.
+        last = n + TILE_COLUMNS >= columns[1]
+        ahead = at + here * TILE_COLUMNS if last else at + (n - columns[0] + TILE_COLUMNS) * panel_terms
+        share = (here * TILE_ROWS // (rows[1] - rows[0]) + 1) * TILE_COLUMNS
+        for m in range(rows[0], rows[1], TILE_ROWS):
+            place = m * width + n
+            for line in range(ahead, ahead + share, TILE_COLUMNS):
+                prefetch(packed, line)
+            ahead += share
+            for r in range(min(TILE_ROWS, rows[1] - m)):
+                prefetch(out, place + r * width)
+            multiply_tile(
+                (a, a_rows, m, k, 0, 1),
+                (packed, at + (n - columns[0]) * panel_terms, 0, TILE_COLUMNS),
+                (1, here),
+                (bias, n, 0) if k == 0 else (out, place, width),
+                (out, place, width),
+                (min(TILE_ROWS, rows[1] - m), min(TILE_COLUMNS, columns[1] - n)),
+                relu and k + here == terms,
+            )
 
 
 def weight_gradient(x, dy):
@@ -108,40 +170,6 @@ def momentum_update(weights, velocity, x, dy, learning_rate, momentum):
 def adam_update(weights, m, v, x, dy, step_size, beta1, beta2, epsilon):
     """``updates.adam_update`` with the gradient x.T @ dy, which is never written down."""
     _meet_rows(x, packed_panels(dy), ADAM, weights, m, v, step_size, beta1, beta2, epsilon)
-
-
-@kernel(parallel=True, fast_math="contract")
-def _multiply_few(x, weights, bias, relu, y):
-    """The same for very few rows: weights are streamed through once, in the order of memory.
-
-    Sums are cut and added up as in ``_multiply``, so that a row gets the same bits here and there.
-    """
-    rows, terms = x.shape
-    columns = weights.shape[1]
-    blocks = max((terms + DEPTH - 1) // DEPTH, 1)
-    depth = (terms + blocks - 1) // blocks
-    parts = np.zeros((blocks, rows, columns), np.float32)
-    for block in prange(blocks):
-        first, stop = block * depth, min((block + 1) * depth, terms)
-        for m in range(rows):
-            total, factors = parts[block, m], x[m]
-            whole = first + (stop - first) // 4 * 4
-            for k in range(first, whole, 4):
-                a, b, c, d = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
-                u, v, w, z = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-                for n in range(columns):
-                    total[n] = (((total[n] + a * u[n]) + b * v[n]) + c * w[n]) + d * z[n]
-            for k in range(whole, stop):
-                a, u = factors[k], weights[k]
-                for n in range(columns):
-                    total[n] = total[n] + a * u[n]
-    for m in range(rows):
-        for n in range(columns):
-            total = bias[n]
-            for block in range(blocks):
-                total += parts[block, m, n]
-            y[m, n] = np.float32(0) if relu and total <= 0 else total
-    return y
 
 
 @kernel(parallel=True, fast_math=False)

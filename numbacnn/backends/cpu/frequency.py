@@ -36,11 +36,13 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.choice import point_count, transform_lengths
 from numbacnn.backends.cpu.fourier import Kind
+from numbacnn.backends.cpu.frozen import made_of
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS
-from numbacnn.backends.cpu.pointwise import NOTHING, apart, correlate_point, multiply_points, padded, panels_apart
+from numbacnn.backends.cpu.pointwise import BLOCK, NOTHING, apart, correlate_point, multiply_points, padded, panels_apart
 from numbacnn.backends.cpu.pooled import pool_lanes, scatter_gradient
 from numbacnn.backends.cpu.transforms import fourier
 from numbacnn.backends.cpu.vectors import LANES
+from numbacnn.backends.pooling import Pool
 
 REAL_FORWARD, COMPLEX_FORWARD = int(Kind.REAL_FORWARD), int(Kind.COMPLEX_FORWARD)
 COMPLEX_INVERSE, REAL_INVERSE = int(Kind.COMPLEX_INVERSE), int(Kind.REAL_INVERSE)
@@ -53,22 +55,60 @@ class Saved(NamedTuple):
     winners: Any
 
 
-def conv2d(x, filters, bias, window, pool, relu):
-    """y = pool(relu(conv2d(x))), and what ``conv2d_backward`` needs."""
+class Way(NamedTuple):
+    """How images of one size become images of another: kernels, and the shapes of what they write.
+
+    Args:
+        to_spectra, spectra: of images.
+        to_matrices, matrices: of filters.
+        products: of both.
+        to_values: of the products.
+    """
+
+    to_spectra: Any
+    spectra: tuple[int, int]
+    to_matrices: Any
+    matrices: tuple[int, int]
+    products: tuple[int, int]
+    to_values: Any
+
+
+@lru_cache
+def _way(window, count, depth, width, back):
+    """The way forward, or ``back`` from the gradient of the output to that of the input: from ``depth`` channels to ``width``."""
     rows, columns = window
     ly, lx = transform_lengths(window)
-    points = point_count(ly, lx)
-    count, (kh, kw, channels, maps) = len(x), filters.shape
+    points, depth, width = point_count(ly, lx), 2 * padded(depth), 2 * padded(width)
+    sizes = [(rows.size, columns.size), (rows.out, columns.out)]
+    source, target = reversed(sizes) if back else sizes
+    return Way(
+        image_spectra(ly, lx, *source),
+        (points, apart(count * depth)),
+        filter_matrices(ly, lx, rows.kernel, columns.kernel, -rows.pad_before, -columns.pad_before),
+        (points, panels_apart(depth, width)),
+        (points, apart(count * width)),
+        image_values(ly, lx, *target),
+    )
+
+
+def conv2d(x, filters, bias, window, pool, relu):
+    """y = pool(relu(conv2d(x))), and what ``conv2d_backward`` needs."""
+    count, (_, _, channels, maps) = len(x), filters.shape
+    way = _way(window, count, channels, maps, False)
     y = arena.empty((count, pool.rows, pool.columns, maps))
     winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NOTHING.shape, np.uint8)
-    plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    spectra = arena.empty((points, apart(count * 2 * padded(channels))))
-    image_spectra(ly, lx, rows.size, columns.size)(x, x, NOTHING, plain, False, spectra)
-    matrices = arena.empty((points, panels_apart(2 * padded(channels), 2 * padded(maps))))
-    filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(filters, 1, matrices)
-    out = arena.empty((points, apart(count * 2 * padded(maps))))
-    multiply_points(spectra, matrices, out, count, 2 * padded(channels), 2 * padded(maps))
-    image_values(ly, lx, rows.out, columns.out)(out, bias, pool, relu, y, winners)
+    spectra = arena.empty(way.spectra)
+    way.to_spectra(x, x, NOTHING, _no_pool(window), False, spectra)
+
+    def transformed(filters):
+        matrices = arena.empty(way.matrices)
+        way.to_matrices(filters, 1, matrices)
+        return matrices
+
+    matrices = made_of(filters, ("spectra", window), transformed)
+    products = arena.empty(way.products)
+    multiply_points(spectra, matrices, products, count, 2 * padded(channels), 2 * padded(maps))
+    way.to_values(products, bias, pool, relu, y, winners)
     return y, Saved(spectra, winners)
 
 
@@ -76,26 +116,30 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     """dx (or None), dfilters, dbias of ``conv2d``."""
     rows, columns = window
     ly, lx = transform_lengths(window)
-    kh, kw, channels, maps = filters.shape
-    points, count = point_count(ly, lx), len(dy)
-    spectra = arena.empty((points, apart(count * 2 * padded(maps))))
-    image_spectra(ly, lx, rows.out, columns.out)(dy, y, saved.winners, pool, relu, spectra)
+    count, (kh, kw, channels, maps) = len(dy), filters.shape
+    way = _way(window, count, maps, channels, True)
+    spectra = arena.empty(way.spectra)
+    way.to_spectra(dy, y, saved.winners, pool, relu, spectra)
     dfilters = arena.empty(filters.shape)
-    correlations = arena.empty((points, apart(padded(channels) * 2 * padded(maps))))
+    correlations = arena.empty((len(spectra), apart(padded(channels) * 2 * padded(maps))))
     correlate_spectra(saved.spectra, spectra, correlations, count, 2 * padded(channels), 2 * padded(maps))
     filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
     dbias = _sum_first_point(spectra[0, : count * 2 * padded(maps)].reshape(count, -1), maps)
     if not needs_dx:
         return None, dfilters, dbias
-    matrices = arena.empty((points, panels_apart(2 * padded(maps), 2 * padded(channels))))
-    back = np.ascontiguousarray(filters.transpose(0, 1, 3, 2))
-    filter_matrices(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(back, -1, matrices)
-    out = arena.empty((points, apart(count * 2 * padded(channels))))
-    multiply_points(spectra, matrices, out, count, 2 * padded(maps), 2 * padded(channels))
+    matrices = arena.empty(way.matrices)
+    way.to_matrices(np.ascontiguousarray(filters.transpose(0, 1, 3, 2)), -1, matrices)
+    products = arena.empty(way.products)
+    multiply_points(spectra, matrices, products, count, 2 * padded(maps), 2 * padded(channels))
     dx = arena.empty(x.shape)
-    plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    image_values(ly, lx, rows.size, columns.size)(out, np.zeros(channels, np.float32), plain, False, dx, NOTHING)
+    way.to_values(products, np.zeros(channels, np.float32), _no_pool(window), False, dx, NOTHING)
     return dx, dfilters, dbias
+
+
+@lru_cache
+def _no_pool(window):
+    """The pooling of one cell each that leaves an image of the input's size as it is."""
+    return Pool(window.rows.size, window.columns.size, 1, 1, 1, 1)
 
 
 @lru_cache
@@ -111,9 +155,12 @@ def image_spectra(ly, lx, height, width):
         depth = (channels + LANES - 1) // LANES * LANES
         flat, point = spectra.reshape(spectra.size), spectra.shape[1]
         x_flat, y_flat, winners_flat = x.reshape(x.size), y.reshape(y.size), winners.reshape(winners.size)
-        for n in prange(count):
+        blocks = (depth + BLOCK - 1) // BLOCK
+        for task in prange(count * blocks):
+            n = task // blocks
+            block = (task - n * blocks) * BLOCK
             image, half = np.zeros(height * width * LANES, np.float32), np.empty(height * row, np.float32)
-            for c in range(0, channels, LANES):
+            for c in range(block, min(block + BLOCK, channels), LANES):
                 stop = min(c + LANES, channels)
                 if stop < c + LANES:
                     for i in range(image.size):
@@ -151,9 +198,12 @@ def image_values(ly, lx, height, width):
         depth = (channels + LANES - 1) // LANES * LANES
         flat, point = spectra.reshape(spectra.size), spectra.shape[1]
         y_flat, winners_flat = y.reshape(y.size), winners.reshape(winners.size)
-        for n in prange(count):
+        blocks = (depth + BLOCK - 1) // BLOCK
+        for task in prange(count * blocks):
+            n = task // blocks
+            block = (task - n * blocks) * BLOCK
             z, half = np.empty(height * width * LANES, np.float32), np.empty(height * row, np.float32)
-            for c in range(0, channels, LANES):
+            for c in range(block, min(block + BLOCK, channels), LANES):
                 at = n * 2 * depth + c
                 fourier(REAL_INVERSE, ly, 0, height, (flat, at, point, depth), (half, 0, row, LANES))
                 fourier(

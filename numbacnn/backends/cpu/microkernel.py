@@ -32,12 +32,16 @@ from typing import Any
 from numba import types
 from numba.core import cgutils
 
-from numbacnn.backends.cpu.vectors import LANES, VECTOR_UNIT, Vectors, data_of, index, intrinsic
+from numbacnn.backends.cpu.vectors import INDEX, LANES, VECTOR_UNIT, Vectors, data_of, index, intrinsic
 
 TILE_VECTORS = 2
 TILE_COLUMNS = TILE_VECTORS * LANES
 # Two registers hold the vectors of b, and up to two the values of a.
 TILE_ROWS = (VECTOR_UNIT.registers - TILE_VECTORS - 2) // TILE_VECTORS
+
+ROW_PANELS = 4
+"""With two vectors each, eight sums: as many as hide the time that two multiply-adds per cycle take, four cycles."""
+ROW_COLUMNS = ROW_PANELS * TILE_COLUMNS
 
 
 @intrinsic
@@ -56,6 +60,58 @@ def multiply_tile(typing_context: Any, a: Any, b: Any, terms: Any, base: Any, ou
         relu: whether negative results become zero.
     """
     return types.void(a, b, terms, base, out, size, types.boolean), _emit_multiply_tile
+
+
+@intrinsic
+def multiply_row(typing_context: Any, a: Any, b: Any, terms: Any, base: Any, out: Any, columns: Any, relu: Any) -> Any:
+    """out = base + a b for a single row of a, over up to ROW_PANELS panels of b at a time.
+
+    A tile of one row would leave five sixths of the arithmetic unused, and wait for each sum before it goes on with the next term.
+    Here there are as many sums side by side, and b, which is all there is to be read, streams in ROW_PANELS places. Summed in the
+    order of ``multiply_tile``, to the same bits.
+
+    Args:
+        a: (array, at): the row's values, side by side.
+        b: (array, at, panel): panels of TILE_COLUMNS columns, a term's side by side, terms after each other; the next panel begins
+            ``panel`` values further.
+        terms: length of the sum, at least 1.
+        base, out: (array, at): what the sum is added to, and where it goes.
+        columns: how many there are from here on, at least 1; no more than ROW_COLUMNS of them are looked at.
+        relu: whether negative results become zero.
+    """
+    return types.void(a, b, types.int64, base, out, types.int64, types.boolean), _emit_multiply_row
+
+
+def _emit_multiply_row(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    vectors = Vectors(builder)
+
+    def place(which: int) -> Any:
+        data = data_of(context, builder, signature.args[which][0], builder.extract_value(arguments[which], 0))
+        return builder.gep(data, [builder.extract_value(arguments[which], 1)])
+
+    a, b, base, out = (place(which) for which in (0, 1, 3, 4))
+    panel, terms, columns, relu = builder.extract_value(arguments[1], 2), arguments[2], arguments[5], arguments[6]
+    last = builder.sdiv(builder.sub(columns, index(1)), index(TILE_COLUMNS))
+    panels = []
+    for p in range(ROW_PANELS):  # past the last panel, the last one again: it is read, but not written
+        there = builder.select(builder.icmp_signed("<", index(p), last), index(p), last)
+        panels.append(builder.gep(b, [builder.mul(there, panel)]))
+    sums = [cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in range(ROW_PANELS * TILE_VECTORS)]
+    with cgutils.for_range(builder, terms, intp=INDEX) as k:
+        value = vectors.broadcast(builder.load(builder.gep(a, [k.index])))
+        for number, total in enumerate(sums):
+            p, v = divmod(number, TILE_VECTORS)
+            at = builder.add(builder.mul(k.index, index(TILE_COLUMNS)), index(v * LANES))
+            builder.store(vectors.multiply_add(value, vectors.load(builder.gep(panels[p], [at])), builder.load(total)), total)
+    for number, total in enumerate(sums):
+        at = index(number * LANES)
+        here = builder.sub(columns, at)
+        with builder.if_then(builder.icmp_signed(">", here, index(0))):
+            mask = vectors.mask(here)
+            source, target = builder.gep(base, [at]), builder.gep(out, [at])
+            result = builder.fadd(vectors.load_masked(source, mask), builder.load(total))
+            vectors.store_masked(builder.select(relu, vectors.relu(result), result), target, mask)
+    return context.get_dummy_value()
 
 
 def _emit_multiply_tile(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

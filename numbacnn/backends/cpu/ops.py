@@ -26,6 +26,7 @@ from numbacnn.backends.cpu import (
 from numbacnn.backends.cpu import softmax_cross_entropy as loss
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.choice import choose
+from numbacnn.backends.cpu.frozen import Frozen
 from numbacnn.backends.cpu.pooled import can_be_fused
 from numbacnn.backends.cpu.vectors import LANES
 from numbacnn.backends.pooling import pool_of
@@ -58,6 +59,9 @@ class CpuOps(Ops):
         # Writeable too: Numba would compile every kernel once more for arrays that are not.
         is_ready = type(host) is np.ndarray and host.flags.carray
         return host if is_ready else np.require(host, requirements=("C", "A", "W"))
+
+    def freeze(self, weights: Array) -> Any:
+        return Frozen(weights) if weights.dtype == np.float32 else weights
 
     def to_host(self, x: Array | Product) -> Any:
         return dense_tiled.weight_gradient(*x) if isinstance(x, Product) else x
@@ -120,7 +124,7 @@ class CpuOps(Ops):
         """The module that does a convolution of these shapes: by the shapes alone, so that the same seed gives the same bits."""
         if self.exact_conv:
             return conv2d_tiled
-        return ALGORITHMS[choose(len(x), window, kernel.shape[2], kernel.shape[3], LANES).algorithm]
+        return ALGORITHMS[choose(len(x), window, kernel.shape[2], kernel.shape[3], LANES, isinstance(kernel, Frozen)).algorithm]
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         bias = np.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias

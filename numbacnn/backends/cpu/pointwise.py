@@ -7,12 +7,15 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
-from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.backends.cpu.microkernel import ROW_COLUMNS, TILE_COLUMNS, TILE_ROWS, multiply_row, multiply_tile
 from numbacnn.backends.cpu.panels import panel_count
 from numbacnn.backends.cpu.vectors import LANES
 
 LINE = 16
 """float32 values in a cache line."""
+
+BLOCK = max(LANES, LINE)
+"""Channels that one task transforms: whole cache lines, which two threads would else write half of each."""
 
 TASK_ROWS = 32 * TILE_ROWS
 """Rows of a product that are one task's."""
@@ -49,13 +52,19 @@ def multiply_points(points, matrices, out, count, depth, columns):
     a_rows = np.empty(count, np.int64)
     for n in range(count):
         a_rows[n] = n * depth
-    zeros = np.zeros(TILE_COLUMNS, np.float32)
+    zeros = np.zeros(ROW_COLUMNS, np.float32)
     a, b, y = points.reshape(points.size), matrices.reshape(matrices.size), out.reshape(out.size)
     parts = (count + TASK_ROWS - 1) // TASK_ROWS
     for task in prange(points.shape[0] * parts):
         p = task // parts
         first = (task - p * parts) * TASK_ROWS
         last = min(first + TASK_ROWS, count)
+        if count == 1:
+            for f in range(0, columns, ROW_COLUMNS):
+                at = p * matrices.shape[1] + f * depth
+                goal = (y, p * out.shape[1] + f)
+                multiply_row((a, p * points.shape[1]), (b, at, depth * TILE_COLUMNS), depth, (zeros, 0), goal, columns - f, False)
+            continue
         for f in range(0, columns, TILE_COLUMNS):
             for n in range(first, last, TILE_ROWS):
                 multiply_tile(

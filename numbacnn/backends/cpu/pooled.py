@@ -85,7 +85,11 @@ def _emit_max_pool_cell(context: Any, builder: Any, signature: Any, arguments: A
                 for row, column in ((0, 1), (1, 0), (1, 1)):
                     best = better(best, index(row), index(column))
                 keep(best)
-            with any_size, cgutils.for_range(builder, kh, intp=INDEX) as row, cgutils.for_range(builder, kw, intp=INDEX) as column:
+            with (
+                any_size,
+                cgutils.for_range(builder, kh, intp=INDEX) as row,
+                cgutils.for_range(builder, kw, intp=INDEX) as column,
+            ):
                 keep(better((builder.load(results[0]), builder.load(results[1])), row.index, column.index))
         value, winner = (builder.load(result) for result in results)
         return builder.select(arguments[6], vectors.relu(value), value), builder.trunc(winner, byte_type)
@@ -233,7 +237,11 @@ def _emit_scatter_cell(context: Any, builder: Any, signature: Any, arguments: An
                     with two_by_two:
                         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
                             fill(index(row), index(column))
-                    with any_size, cgutils.for_range(builder, kh, intp=INDEX) as r, cgutils.for_range(builder, kw, intp=INDEX) as c:
+                    with (
+                        any_size,
+                        cgutils.for_range(builder, kh, intp=INDEX) as r,
+                        cgutils.for_range(builder, kw, intp=INDEX) as c,
+                    ):
                         fill(r.index, c.index)
 
     relu = arguments[7]

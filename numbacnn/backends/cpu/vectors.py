@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numba
 import numba.extending
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
 
@@ -105,6 +106,14 @@ class Vectors:
         name = f"llvm.masked.{what}.v{LANES}{kind}.p0v{LANES}{kind}"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
 
+    def prefetch(self, pointer: Any) -> None:
+        """Ask for the cache line that ``pointer`` (to a float) points to; a hint, without effect where there is no such memory."""
+        number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0i8")
+        to_read, to_keep, of_data = (ir.Constant(number, value) for value in (0, 3, 1))
+        self.builder.call(function, [self.builder.bitcast(pointer, byte), to_read, to_keep, of_data])
+
     def relu(self, value: Any) -> Any:
         """max(0, value); asked this way round, NaN is not replaced by zero."""
         zero = self.constant(0.0)
@@ -131,6 +140,17 @@ def intrinsic(function: Callable) -> Any:
 def intrinsic_of_constants(function: Callable) -> Any:
     """The same, where the types of constant arguments carry their values."""
     return numba.extending.intrinsic(prefer_literal=True)(function)
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, at: Any) -> Any:
+    """Ask for the cache line that holds ``array[at]``, an array of floats, flat. Only a hint: it may point anywhere."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        Vectors(builder).prefetch(builder.gep(data_of(context, builder, signature.args[0], arguments[0]), [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), emit
 
 
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:

@@ -27,8 +27,9 @@ from numba import prange
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.conv2d import sum_pixels
+from numbacnn.backends.cpu.frozen import made_of
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS
-from numbacnn.backends.cpu.pointwise import LINE, NOTHING, apart, correlate_points, multiply_points, padded, panels_apart
+from numbacnn.backends.cpu.pointwise import BLOCK, NOTHING, apart, correlate_points, multiply_points, padded, panels_apart
 from numbacnn.backends.cpu.pooled import pool_lanes, scatter_gradient, store_lanes
 from numbacnn.backends.cpu.transforms import winograd
 from numbacnn.backends.cpu.vectors import LANES
@@ -36,9 +37,6 @@ from numbacnn.backends.cpu.winograd_matrices import SUMMING_POINT, TILES, Kind
 
 INPUT, INPUT_BACK, FILTER, FILTER_BACK, OUTPUT, OUTPUT_BACK = (int(kind) for kind in Kind)
 
-
-BLOCK = max(LANES, LINE)
-"""Channels that are transformed side by side: whole cache lines, which two threads would else write half of each."""
 
 CHUNK_VALUES = 2**18
 """So many values of transformed tiles are made at a time, then multiplied, then transformed back, while they are in the cache."""
@@ -90,8 +88,13 @@ def conv2d(x, filters, bias, window, pool, relu):
     alone = pool.kh * pool.kw == 1
     winners = NOTHING if alone else arena.empty(y.shape, np.uint8)
     plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
-    matrices = arena.empty((points, panels_apart(padded(channels), padded(maps))))
-    matrices_of_filters(m, r)(filters.reshape(r, r, -1), channels, maps, maps, 1, matrices)
+
+    def transformed(filters):
+        matrices = arena.empty((points, panels_apart(padded(channels), padded(maps))))
+        matrices_of_filters(m, r)(filters.reshape(r, r, -1), channels, maps, maps, 1, matrices)
+        return matrices
+
+    matrices = made_of(filters, "winograd", transformed)
     tiles = arena.empty((len(chunks), points, cut.size(channels)))
     out = arena.empty((points, cut.size(maps)))
     transform, transform_back = tiles_of_images(INPUT, m, r), images_of_tiles(OUTPUT, m, r)

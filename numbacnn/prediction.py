@@ -1,0 +1,73 @@
+"""Asking a trained network: images in, logits out."""
+
+from collections.abc import Mapping
+from traceback import clear_frames
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.errors import DeviceMemoryError
+from numbacnn.graph import Graph
+from numbacnn.network import PIXEL_SCALE, forward
+from numbacnn.ops import Array, Ops
+
+
+class Prediction(NamedTuple):
+    """What a network says of images: logits (n, classes) on the host."""
+
+    logits: NDArray
+
+    @property
+    def probabilities(self) -> NDArray:
+        """Softmax of the logits, float64 (n, classes)."""
+        z = self.logits.astype(np.float64)
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+
+class Predictor:
+    """A network made ready to be asked again and again: what a device makes of its weights, it makes once.
+
+    Args:
+        graph: up to its logits; see ``without_softmax``.
+        ops: the device.
+        parameters: the device's arrays by ``<layer>/<parameter>``. They must not change as long as the predictor is used.
+
+    >>> predictor = Predictor(graph, ops, to_device(ops, parameters))
+    >>> predictor(images).probabilities
+    """
+
+    def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array]) -> None:
+        self.graph, self.ops = graph, ops
+        self.parameters = {name: ops.freeze(array) if name.endswith("/kernel") else array for name, array in parameters.items()}
+
+    def __call__(self, images: NDArray) -> Prediction:
+        """The logits of images (n, h, w, c), uint8, whatever their number.
+
+        As many at a time as the device likes, or fewer where its memory is short: the logits are the same, up to rounding.
+        """
+        ops = self.ops
+        device_images, places = ops.asarray(images), ops.asarray(np.arange(len(images)))
+        parts, done, size = [], 0, ops.inference_batch
+        while done < len(images):
+            try:
+                parts.append(self._logits(device_images, places[done : done + size]))
+                done += len(parts[-1])
+            except DeviceMemoryError as error:
+                if size == 1:
+                    raise
+                clear_frames(error.__traceback__)  # they hold arrays of the batch that did not fit
+                size //= 2
+                ops.forget_steps()
+        return Prediction(np.concatenate(parts) if parts else np.zeros((0, self.graph.output_shape[0]), np.float32))
+
+    def _logits(self, images: Array, places: Array) -> NDArray:
+        with self.ops.step():
+            x = self.ops.gather_images(images, places, PIXEL_SCALE)
+            return self.ops.to_host(forward(self.graph, self.ops, self.parameters, x).y).copy()
+
+
+def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray) -> Prediction:
+    """The logits of images, by a ``Predictor`` made for the occasion."""
+    return Predictor(graph, ops, parameters)(images)
