@@ -181,11 +181,11 @@ def _fast() -> Graph:
 
 
 def _accurate() -> Graph:
+    """Filters of 5 x 5, which in the frequency domain cost little more than those of 3 x 3, and see more."""
     return sequential(
-        *_normalised(16, 5, strides=2),
-        *_normalised(32, 3, pool=True),
-        *_normalised(64, 3),
-        *_normalised(64, 3, pool=True),
+        *_normalised(32, 5, pool=True),
+        *_normalised(64, 5, pool=True),
+        *_normalised(128, 5),
         Dropout(0.3),
         Flatten(),
         Dense(10, activation="softmax"),
@@ -213,7 +213,7 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset("99 % on MNIST, under 5,000 parameters", _tiny(), Recipe("adam", 0.02, "one-cycle", epochs=10)),
     "fast": Preset("99 % on MNIST in two short epochs", _fast(), Recipe("adam", 0.015, "one-cycle", epochs=2)),
     "accurate": Preset(
-        "small still, for the last tenths", _accurate(), Recipe("adam", 0.01, "one-cycle", epochs=15, augment=True)
+        "for the last tenths, on distorted images", _accurate(), Recipe("adam", 0.01, "one-cycle", epochs=20, augment=True)
     ),
     "xo": Preset("the X-and-O toy network", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
     "cs231n": Preset("one convolution, as in the CS231n demo", _cs231n()),

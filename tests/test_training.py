@@ -144,7 +144,10 @@ def test_only_training_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(type(ops), "augment", count)
     run(new_state(net(), dataclasses.replace(SETTINGS, augment=True, epochs=2, validation=0.2), ops), stripes(count=130))
-    assert seen == [(20 if step % 6 < 5 else 4, AugmentKey(seed=5, step=step)) for step in range(12)]
+    assert seen == [(20 if step % 6 < 5 else 4, AugmentKey(seed=5, step=step)) for step in range(6)], "but not in the last epoch"
+    seen.clear()
+    run(new_state(net(), dataclasses.replace(SETTINGS, augment=True, epochs=1, validation=0.2), ops), stripes(count=130))
+    assert len(seen) == 6, "a single epoch is not called the last"
 
 
 def test_a_checkpoint_from_before_augmentation_is_taken_up_without_it() -> None:

@@ -142,7 +142,7 @@ def _update(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: f
 def _pass(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, Array, Array, Gradients]:
     """Forward, loss and backward: the outputs, the loss and rightness of each image, and the gradients."""
     x = ops.gather_images(batch.images, batch.places, PIXEL_SCALE)
-    if state.settings.augment:
+    if state.settings.distorts(state.epoch):
         x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
     passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
     losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, batch.labels)

@@ -24,7 +24,8 @@ class Settings:
         seed: decides initial weights, the order of images, dropout, and augmentation.
         validation: share of the training images held out to watch, in [0, 1).
         early_stop: stop after this many epochs without a better validation loss; None for never.
-        augment: distort the training images at random, anew each time they are seen (``ops.Augmentation`` says how far).
+        augment: distort the training images at random, anew each time they are seen (``ops.Augmentation`` says how far); see
+            ``distorts``.
     """
 
     epochs: int = 3
@@ -54,6 +55,14 @@ class Settings:
             _require(
                 self.validation > 0, "validation", "greater than 0, so that early stopping has images to watch", self.validation
             )
+
+    def distorts(self, epoch: int) -> bool:
+        """Whether the images of an epoch, from 0 on, are distorted: not those of the last of several.
+
+        What is to be predicted later is not distorted either, and batch normalisation, whose averages are those of the latest
+        batches, goes by the images it was shown last. On MNIST this leaves a fifth fewer errors.
+        """
+        return self.augment and (self.epochs == 1 or epoch < self.epochs - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
