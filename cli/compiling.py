@@ -2,10 +2,7 @@
 
 import signal
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from numbacnn_cli.console import notice
@@ -36,6 +33,10 @@ def compile_ahead(ops: Ops, graph: Graph, settings: Settings, *, exact_conv: boo
     processes = min(threads.available(), MOST_PROCESSES)
     if not ops.can_rehearse_in_parts or processes < 2 or has_compiled_kernels() is not False:
         return 0
+    from concurrent.futures import ProcessPoolExecutor  # seldom needed, and slow to import
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
     notice(f"compiling kernels in {processes} processes (once; kept for later runs)")
     work: list[Callable[[], object]] = [partial(_rehearse, part, settings, exact_conv) for part in parts(graph)]
     if digits:

@@ -3,10 +3,13 @@
 import hashlib
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,7 +27,7 @@ from numbacnn_cli.tables import percent, table
 from numbacnn.backends import compilations, get_ops, threads
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
-from numbacnn.datasets import Dataset, load_dataset
+from numbacnn.datasets import Dataset, load_dataset, mnist
 from numbacnn.errors import CheckpointError
 from numbacnn.graph import graph_to_dict
 from numbacnn.network import to_device
@@ -102,14 +105,21 @@ def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -
     explicit = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     source = read_model(given["model"]) if not (given["resume"] and given["output"]) else None
     folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")  # type: ignore[union-attr]
+    started_with = {name: given[name] for name in sorted(STARTED_WITH)}
+    dataset = None if given["resume"] else _loading(started_with, given["data_dir"])
     ops = open_device(given["device"], given["threads"], given["exact_conv"])
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
-        run = _start(folder, ops, given, source) if source and not given["resume"] else _resume(folder, ops, given, explicit)
+        if source and dataset:
+            run = _start(folder, ops, given, source, started_with, dataset)
+        else:
+            run = _resume(folder, ops, given, explicit)
         return _train(run, progress, output_format, compiled)
 
 
-def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -> Run:
-    """A run from the beginning. What is cheap to check is checked before the data are loaded."""
+def _start(
+    folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source, about: dict[str, Any], load: Callable[[], Dataset]
+) -> Run:
+    """A run from the beginning. What is cheap to check is checked before the data are downloaded or drawn."""
     recipe = source.recipe
     watched = EARLY_STOP_VALIDATION if given["early_stop"] else 0.0
     settings = Settings(
@@ -126,8 +136,7 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source) -
     )
     folder.prepare()
     ahead = compile_ahead(ops, source.graph, settings, exact_conv=given["exact_conv"], digits=given["dataset"] == "digits")
-    about = {name: given[name] for name in sorted(STARTED_WITH)}
-    dataset = _load(about, given["data_dir"])
+    dataset = load()
     check_fit(source.graph, dataset)
     state = new_state(source.graph, settings, ops)
     if source.parameters is not None:
@@ -177,6 +186,23 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
         ops = get_ops(given["device"], given["threads"], exact_conv=True)
     notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
     return Run(state, dataset, ops, folder, about, given["data_dir"], ops.name, _thread_count(given["threads"]))
+
+
+def _loading(about: dict[str, Any], data_dir: Path) -> Callable[[], Dataset]:
+    """What gives the data set. Files that are there already are read and checked while Numba is imported, which takes as long."""
+    load = partial(_load, about, data_dir)
+    if about["dataset"] != "mnist" or not mnist.find(data_dir):
+        return load
+    outcome: Future[Dataset] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(load())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()  # a daemon: Ctrl-C does not wait for it
+    return outcome.result
 
 
 def _load(about: dict[str, Any], data_dir: Path) -> Dataset:

@@ -9,6 +9,7 @@ from typing import Any
 import numba
 from numba.core import event
 from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
 
@@ -24,11 +25,17 @@ PRANGE_ONLY = {"prange": True} | dict.fromkeys(
 
 
 class _ForgivingCache(FunctionCache):
-    """Numba's cache of one kernel, for a disk that may be full or may have lost power: damage costs a compilation, not the run."""
+    """Numba's cache of one kernel, for a disk that may be full or may have lost power: damage costs a compilation, not the run.
+
+    Numba would first import and register all that it can compile, 0.2 s, before it loads the first kernel. What is compiled already
+    needs none of it but Numba's run-time functions; should a kernel have to be compiled later, Numba registers the rest by itself.
+    """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except Exception:  # whatever unpickling garbage raises
             self._start_anew()
             return None
