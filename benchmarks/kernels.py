@@ -1,12 +1,14 @@
-"""Where a training step goes: time and arithmetic of each op, and its share of what the micro-kernel reaches.
+"""Where a training step or a prediction goes: time and arithmetic of each op, and its share of what the micro-kernel reaches.
 
     python benchmarks/kernels.py --model cnn --steps 60
+    python benchmarks/kernels.py --model cnn --inference --batch-size 1 --steps 500
 
 The peak is that of the micro-kernel on a tile in the first-level cache, one thread, times the number of threads. Arithmetic is
 counted as direct summation would need it, so that a transform can exceed the peak.
 """
 
 import argparse
+import math
 import statistics
 import time
 from collections import defaultdict
@@ -19,8 +21,12 @@ import numpy as np
 from numbacnn.backends import get_ops
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.datasets import DIGIT_NAMES, Dataset
+from numbacnn.graph import without_softmax
+from numbacnn.initializers import initial_parameters
 from numbacnn.models import PRESETS
+from numbacnn.network import to_device
 from numbacnn.ops import ConvBlock, Ops, Product
+from numbacnn.prediction import Predictor
 from numbacnn.training import Settings, StepDone, new_state, train
 
 DEPTH, REPEATS, ROUNDS = 256, 5_000, 10
@@ -56,11 +62,11 @@ def operations(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
     if block is not None:
         kernel = args[1]
         count = len(args[0]) if hasattr(args[0], "shape") else len(args[2])
-        return f"{kernel.shape}", 2.0 * passes * count * block.window[0].out * block.window[1].out * kernel.size
+        return f"{kernel.shape}", 2.0 * passes * count * block.window[0].out * block.window[1].out * math.prod(kernel.shape)
     if name == "dense_backward":  # the weights' gradient is left to the update
         return f"{args[1].shape}", 2.0 * (passes - 1) * len(args[0]) * args[1].size
     if name == "dense":
-        return f"{args[1].shape}", 2.0 * len(args[0]) * args[1].size
+        return f"{args[1].shape}", 2.0 * len(args[0]) * math.prod(args[1].shape)
     product = next((each for each in args if isinstance(each, Product)), None)
     return f"{args[0].shape}", 2.0 * len(product.x) * args[0].size if product else 0.0
 
@@ -81,37 +87,67 @@ def _timed(name: str, op: Callable[..., Any], seconds: dict[tuple[str, str, floa
     return call
 
 
+def training(model: str, batch_size: int, steps: int, ops: Ops) -> Callable[[], list[float]]:
+    """What takes steps, and gives the seconds of each."""
+    preset, generator = PRESETS[model], np.random.default_rng(0)
+    images = generator.integers(0, 256, (batch_size * steps, *preset.graph.input_shape), np.uint8)
+    labels = generator.integers(0, 10, len(images)).astype(np.uint8)
+    data = Dataset("noise", images, labels, images[:1], labels[:1], DIGIT_NAMES, "random numbers")
+    state = new_state(preset.graph, Settings(epochs=1, batch_size=batch_size, optimizer=preset.recipe.optimizer), ops)
+
+    def measure() -> list[float]:
+        seconds, since = [], time.perf_counter()
+        for event in train(state, data, ops):
+            if isinstance(event, StepDone):
+                seconds.append(time.perf_counter() - since)
+            since = time.perf_counter()
+        return seconds
+
+    return measure
+
+
+def inference(model: str, batch_size: int, steps: int, ops: Ops) -> Callable[[], list[float]]:
+    """What predicts the same images again and again, and gives the seconds of each time."""
+    graph = without_softmax(PRESETS[model].graph)
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, *graph.input_shape), np.uint8)
+    predictor = Predictor(graph, ops, to_device(ops, initial_parameters(graph, 0)))
+
+    def measure() -> list[float]:
+        seconds = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            predictor(images)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    return measure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="cnn", choices=list(PRESETS))
+    parser.add_argument("--inference", action="store_true", help="predict, rather than train")
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--threads", type=int)
     given = parser.parse_args()
-    ops, preset = get_ops("cpu", given.threads), PRESETS[given.model]
-    threads, generator = numba.get_num_threads(), np.random.default_rng(0)
-    images = generator.integers(0, 256, (given.batch_size * given.steps, *preset.graph.input_shape), np.uint8)
-    labels = generator.integers(0, 10, len(images)).astype(np.uint8)
-    data = Dataset("noise", images, labels, images[:1], labels[:1], DIGIT_NAMES, "random numbers")
-    state = new_state(preset.graph, Settings(epochs=1, batch_size=given.batch_size, optimizer=preset.recipe.optimizer), ops)
+    ops, threads = get_ops("cpu", given.threads), numba.get_num_threads()
+    measure = (inference if given.inference else training)(given.model, given.batch_size, given.steps, ops)
     seconds: dict[tuple[str, str, float], list[float]] = defaultdict(list)
     watch(ops, seconds)
-    steps, since = [], time.perf_counter()
-    for event in train(state, data, ops):
-        if isinstance(event, StepDone):
-            steps.append(time.perf_counter() - since)
-        since = time.perf_counter()
+    steps = measure()
     highest = peak() * threads
     print(f"micro-kernel: {highest / threads / 1e9:.0f} GFLOP/s a thread, {highest / 1e9:.0f} on {threads} thread(s)")
     rest = 1e3 * statistics.median(steps[3:])
-    print(f"{given.model}, batch {given.batch_size}: {rest:.1f} ms a step, {1e3 * min(steps):.1f} at best; medians, and best")
-    for (name, what, work), times in sorted(seconds.items(), key=lambda item: -sum(item[1])):
+    what = "prediction" if given.inference else "step"
+    print(f"{given.model}, batch {given.batch_size}: {rest:.3g} ms a {what}, {1e3 * min(steps):.3g} at best; medians, and best")
+    for (name, on, work), times in sorted(seconds.items(), key=lambda item: -sum(item[1])):
         middle, best = (1e3 * value for value in (statistics.median(times[3:] or times), min(times)))
-        share = f"{work / 1e9:6.2f} GFLOP {100 * work / (best / 1e3) / highest:5.0f} % of the peak at best" if work else ""
+        share = f"{work / 1e9:6.3f} GFLOP {100 * work / (best / 1e3) / highest:5.0f} % of the peak at best" if work else ""
         if len(times) >= len(steps):
             rest -= middle * len(times) / len(steps)
-            print(f"  {name:22} {what:18} {middle:7.2f} {best:7.2f} ms {share}")
-    print(f"  {'all the rest':41} {rest:7.2f} ms")
+            print(f"  {name:22} {on:18} {middle:8.3f} {best:8.3f} ms {share}")
+    print(f"  {'all the rest':41} {rest:8.3f} ms")
 
 
 if __name__ == "__main__":
