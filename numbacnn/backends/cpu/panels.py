@@ -12,7 +12,10 @@ from numba.core import cgutils
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.microkernel import TILE_COLUMNS
-from numbacnn.backends.cpu.vectors import LANES, Vectors, data_of, index, intrinsic
+from numbacnn.backends.cpu.vectors import LANES, Vectors, data_of, index, intrinsic, prefetch
+
+ROWS_AHEAD = 16
+"""Rows of a matrix lie a page or more apart, and a CPU looks no further than a page by itself."""
 
 
 @kernel(inline=True)
@@ -27,13 +30,16 @@ def pack_panels(b, at, row_step, column_step, rows, columns, packed):
 
     One of the two steps is 1: the matrix lies in memory by rows, or by columns (then it is turned on the way).
     """
-    for first in range(0, columns, TILE_COLUMNS):
-        source, target = at + first * column_step, first * rows
-        width = columns - first
-        if column_step == 1:
-            for k in range(rows):
-                copy_row((b, source + k * row_step), (packed, target + k * TILE_COLUMNS), width)
-        else:
+    if column_step == 1:
+        for k in range(rows):
+            for first in range(0, columns, TILE_COLUMNS):
+                source = at + k * row_step + first
+                prefetch(b, source + ROWS_AHEAD * row_step)
+                copy_row((b, source), (packed, first * rows + k * TILE_COLUMNS), columns - first)
+    else:
+        for first in range(0, columns, TILE_COLUMNS):
+            source, target = at + first * column_step, first * rows
+            width = columns - first
             for k in range(0, rows, LANES):
                 for s in range(0, TILE_COLUMNS, LANES):
                     corner = target + k * TILE_COLUMNS + s
