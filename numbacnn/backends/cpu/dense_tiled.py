@@ -1,6 +1,7 @@
 """Dense layers by the micro-kernel, in float32: the fast version of ``dense.py``.
 
-y = x W + b        columns of W are cut into groups; a task packs its group, some hundred rows at a time, and meets all of x with it
+y = x W + b        columns of W are cut into groups; a task packs its group, some hundred rows at a time, and meets all of x with it;
+                   frozen weights have been packed before
 dx = dy W^T        the same product, with W read by columns
 dW = x^T dy        a task owns some rows of W; dy is packed once for all
 """
@@ -20,7 +21,7 @@ DEPTH = 256
 """Terms of the sum taken at a time: a panel of so many rows stays in the first-level cache."""
 
 GROUP_COLUMNS = ROW_COLUMNS
-"""Columns that a task packs at a time: with DEPTH rows, an eighth of the second-level cache."""
+"""Columns that a task packs at a time: with DEPTH rows, an eighth of the second-level cache. A single row meets as many at once."""
 
 FEW_GROUPS, ROW_PARTS = 8, 4
 """With fewer groups of columns than this, tasks divide the rows too: into a fixed number of parts, whatever the number of threads."""
@@ -131,7 +132,7 @@ def _add_terms(a, a_rows, rows, k, here, b, columns, bias, relu, out, width):
         # A panel is met by all tiles of rows, and would come from afar for the first of them: each asks for a part of the next one.
         last = n + TILE_COLUMNS >= columns[1]
         ahead = at + here * TILE_COLUMNS if last else at + (n - columns[0] + TILE_COLUMNS) * panel_terms
-        share = (here * TILE_ROWS // (rows[1] - rows[0]) + 1) * TILE_COLUMNS
+        share = (here * TILE_ROWS // max(rows[1] - rows[0], 1) + 1) * TILE_COLUMNS
         for m in range(rows[0], rows[1], TILE_ROWS):
             place = m * width + n
             for line in range(ahead, ahead + share, TILE_COLUMNS):
