@@ -14,10 +14,7 @@ from numbacnn.backends import compilations
 from numbacnn.checkpoint import load_network
 from numbacnn.datasets import load_dataset
 from numbacnn.errors import ShapeError
-from numbacnn.graph import without_softmax
 from numbacnn.metrics import evaluate as evaluate_prediction
-from numbacnn.network import to_device
-from numbacnn.prediction import predict
 
 
 @click.command()
@@ -52,7 +49,7 @@ def evaluate(
                 f"{path}: tells {len(network.class_names)} classes apart in images of shape {network.graph.input_shape}, but {dataset} has "
                 f"{len(data.class_names)} classes and images of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
             )
-        logits = predict(without_softmax(network.graph), ops, to_device(ops, network.parameters), data.test_images)
+        logits = network.predictor(ops)(data.test_images)
     result = evaluate_prediction(logits, data.test_labels)
     if output_format == "json":
         print_json({

@@ -19,10 +19,7 @@ from numbacnn.backends import compilations
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets.images import MAX_FILE_BYTES, Picture, read_picture
 from numbacnn.errors import ModelError, NumbaCNNError
-from numbacnn.graph import without_softmax
-from numbacnn.network import to_device
 from numbacnn.ops import Ops
-from numbacnn.prediction import predict as predict_images
 
 STDIN = "-"
 UNSURE = 0.5
@@ -112,7 +109,7 @@ def _read(name: str, source: Path | io.BytesIO | None, invert: Any, size: tuple[
 
 def _probabilities(network: TrainedNetwork, ops: Ops, pictures: list[Picture]) -> Any:
     images = np.array([picture.pixels for picture in pictures], np.uint8).reshape(-1, *network.graph.input_shape)
-    return predict_images(without_softmax(network.graph), ops, to_device(ops, network.parameters), images).probabilities
+    return network.predictor(ops)(images).probabilities
 
 
 def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tuple[str, ...]) -> dict[str, Any]:

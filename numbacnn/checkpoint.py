@@ -18,8 +18,10 @@ from safetensors.numpy import save_file
 
 from numbacnn.errors import CheckpointError, ModelError, ShapeError
 from numbacnn.files import write_atomically
-from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
-from numbacnn.network import PIXEL_SCALE
+from numbacnn.graph import Graph, graph_from_dict, graph_to_dict, without_softmax
+from numbacnn.network import PIXEL_SCALE, to_device
+from numbacnn.ops import Ops
+from numbacnn.prediction import Predictor
 from numbacnn.version import __version__
 
 FORMAT_VERSION = 1
@@ -46,6 +48,14 @@ class TrainedNetwork:
     parameters: Arrays
     class_names: tuple[str, ...]
     summary: Mapping[str, Any]
+
+    def predictor(self, ops: Ops) -> Predictor:
+        """What answers for it on a device.
+
+        >>> predictor = load_network(Path("runs/cnn-mnist/model.safetensors")).predictor(get_ops("cpu"))
+        >>> predictor(images).probabilities
+        """
+        return Predictor(without_softmax(self.graph), ops, to_device(ops, self.parameters))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image, ImageDraw
 from safetensors import safe_open
 
+from numbacnn.backends.threads import WAITING
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 NET = """
@@ -466,3 +468,13 @@ def test_output_survives_a_stream_that_knows_ascii_only(trained: Path) -> None:
         done = subprocess.run([*program, *args], cwd=trained, capture_output=True, env=env)
         assert done.returncode == 0, done.stderr
         done.stdout.decode("ascii")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")], ids=str
+)
+def test_idle_threads_sleep_soon_unless_the_user_says_otherwise(given: dict[str, str], found: str) -> None:
+    program = "import os; from numbacnn.backends import get_ops; get_ops('cpu'); print(os.environ.get('GOMP_SPINCOUNT'))"
+    environment = {name: value for name, value in os.environ.items() if name not in WAITING}
+    done = subprocess.run([sys.executable, "-c", program], env=environment | given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found

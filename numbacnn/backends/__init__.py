@@ -72,6 +72,7 @@ def _start_threads(threads: int | None) -> None:
         # The most that can be asked for later is settled when Numba is imported. A smaller number in the environment does not bind
         # one that was asked for by name, and more threads than processors are allowed: that is how tests show they change nothing.
         os.environ["NUMBA_NUM_THREADS"] = str(max(threads or 1, _threads.available()))
+        _threads.wait_briefly()
     import numba
 
     if threads is None:

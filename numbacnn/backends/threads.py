@@ -4,6 +4,9 @@ import math
 import os
 from pathlib import Path
 
+WAITING = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+"""Variables by which a user says how threads of GNU's OpenMP are to wait."""
+
 CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 CGROUP_V1 = (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
 
@@ -31,3 +34,14 @@ def cgroup_quota() -> float | None:
         return None if quota in ("max", "-1") else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def wait_briefly() -> None:
+    """Let threads that have nothing to do sleep soon, unless the environment says otherwise; before Numba starts them.
+
+    GNU's OpenMP lets a thread that waits for another look for milliseconds whether it is done. Where another program wants the
+    processor too, those who wait hold it, and the one they wait for does not get it: training beside one other program then took
+    fourteen times as long, not twice. This many looks take a tenth of a millisecond.
+    """
+    if not WAITING.intersection(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = "20000"
