@@ -40,8 +40,8 @@ def wait_briefly() -> None:
     """Let threads that have nothing to do sleep soon, unless the environment says otherwise; before Numba starts them.
 
     GNU's OpenMP lets a thread that waits for another look for milliseconds whether it is done. Where another program wants the
-    processor too, those who wait hold it, and the one they wait for does not get it: training beside one other program then took
-    fourteen times as long, not twice. This many looks take a tenth of a millisecond.
+    processor too, those who wait hold it, and the one they wait for does not get it: of two trainings side by side on two cores, each
+    took nine times as long as alone. This many looks take a tenth of a millisecond, and leave it at three times.
     """
     if not WAITING.intersection(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "20000"
