@@ -52,7 +52,7 @@ class TrainedNetwork:
     def predictor(self, ops: Ops) -> Predictor:
         """What answers for it on a device.
 
-        >>> predictor = load_network(Path("runs/cnn-mnist/model.safetensors")).predictor(get_ops("cpu"))
+        >>> predictor = load_network(Path("runs/cnn-mnist/model.safetensors")).predictor(ops)
         >>> predictor(images).probabilities
         """
         return Predictor(without_softmax(self.graph), ops, to_device(ops, self.parameters))

@@ -157,6 +157,8 @@ def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
         yield n, channels, filters, window2d((14, 14), (5, 5), (1, 1), "same")
         yield n, channels, filters, window2d((13, 14), (3, 2), (2, 1), "valid")
         yield n, channels, filters, window2d((14, 14), (1, 1), (1, 1), "valid")
+    for channels in (8, 32, 64):  # few pixels: the lower tiles
+        yield 1, channels, channels, window2d((7, 7), (3, 3), (1, 1), "same")
 
 
 def test_every_kernel_is_launched_by_some_network_or_op(launches: "set[Launch]") -> None:
