@@ -105,20 +105,17 @@ def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -
     explicit = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     source = read_model(given["model"]) if not (given["resume"] and given["output"]) else None
     folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")  # type: ignore[union-attr]
-    started_with = {name: given[name] for name in sorted(STARTED_WITH)}
-    dataset = None if given["resume"] else _loading(started_with, given["data_dir"])
+    dataset = None if given["resume"] else _loading(given)
     ops = open_device(given["device"], given["threads"], given["exact_conv"])
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
         if source and dataset:
-            run = _start(folder, ops, given, source, started_with, dataset)
+            run = _start(folder, ops, given, source, dataset)
         else:
             run = _resume(folder, ops, given, explicit)
         return _train(run, progress, output_format, compiled)
 
 
-def _start(
-    folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source, about: dict[str, Any], load: Callable[[], Dataset]
-) -> Run:
+def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source, load: Callable[[], Dataset]) -> Run:
     """A run from the beginning. What is cheap to check is checked before the data are downloaded or drawn."""
     recipe = source.recipe
     watched = EARLY_STOP_VALIDATION if given["early_stop"] else 0.0
@@ -144,17 +141,8 @@ def _start(
         notice(f"starting from the weights of {given['model']}")
     if folder.model.exists():
         notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.previous()}")
-    return Run(
-        state,
-        dataset,
-        ops,
-        folder,
-        about | {"data_sha256": _fingerprint(dataset)},
-        given["data_dir"],
-        ops.name,
-        _thread_count(given["threads"]),
-        ahead,
-    )
+    about = {name: given[name] for name in sorted(STARTED_WITH)} | {"data_sha256": _fingerprint(dataset)}
+    return Run(state, dataset, ops, folder, about, given["data_dir"], ops.name, _thread_count(given["threads"]), ahead)
 
 
 def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[str]) -> Run:
@@ -188,10 +176,10 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
     return Run(state, dataset, ops, folder, about, given["data_dir"], ops.name, _thread_count(given["threads"]))
 
 
-def _loading(about: dict[str, Any], data_dir: Path) -> Callable[[], Dataset]:
+def _loading(given: dict[str, Any]) -> Callable[[], Dataset]:
     """What gives the data set. Files that are there already are read and checked while Numba is imported, which takes as long."""
-    load = partial(_load, about, data_dir)
-    if about["dataset"] != "mnist" or not mnist.find(data_dir):
+    load = partial(_load, given, given["data_dir"])
+    if given["dataset"] != "mnist" or not mnist.find(given["data_dir"]):
         return load
     outcome: Future[Dataset] = Future()
 

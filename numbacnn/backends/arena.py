@@ -7,7 +7,7 @@ touch; to a GPU not at all before what it is doing has come to an end.
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,19 +26,17 @@ class Arena(threading.local):
         self._arrays: list[Any] = []
         self._next: int | None = None
 
-    @contextmanager
-    def reused(self) -> Iterator[None]:
+    def reused(self) -> AbstractContextManager[None]:
         """Within it, ``empty`` hands out the memory that it handed out the last time: what was made then is overwritten."""
-        before, self._next = self._next, 0
-        try:
-            yield
-        finally:
-            self._next = before
+        return self._beginning_at(0)
+
+    def set_aside(self) -> AbstractContextManager[None]:
+        """Within it, ``empty`` hands out memory that is used for nothing else, for what is to be kept."""
+        return self._beginning_at(None)
 
     @contextmanager
-    def set_aside(self) -> Iterator[None]:
-        """Within it, ``empty`` hands out memory that is used for nothing else, for what is to be kept."""
-        before, self._next = self._next, None
+    def _beginning_at(self, place: int | None) -> Iterator[None]:
+        before, self._next = self._next, place
         try:
             yield
         finally:

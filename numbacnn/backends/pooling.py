@@ -1,5 +1,6 @@
 """Max pooling that follows a convolution, as numbers that kernels of either device take."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from numbacnn.shapes import Window2D
@@ -22,6 +23,12 @@ def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
     if pool is None:
         return Pool(rows.out, columns.out, 1, 1, 1, 1)
     return Pool(rows.out, columns.out, rows.kernel, columns.kernel, rows.stride, columns.stride)
+
+
+@lru_cache(maxsize=256)
+def no_pool(window: Window2D) -> Pool:
+    """The pooling of one cell each that leaves an image of a convolution's input size as it is."""
+    return Pool(window.rows.size, window.columns.size, 1, 1, 1, 1)
 
 
 def is_simple(pool: Window2D) -> bool:

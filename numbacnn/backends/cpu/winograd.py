@@ -34,6 +34,7 @@ from numbacnn.backends.cpu.pooled import pool_lanes, scatter_gradient, store_lan
 from numbacnn.backends.cpu.transforms import winograd
 from numbacnn.backends.cpu.vectors import LANES
 from numbacnn.backends.cpu.winograd_matrices import SUMMING_POINT, TILES, Kind
+from numbacnn.backends.pooling import no_pool
 
 INPUT, INPUT_BACK, FILTER, FILTER_BACK, OUTPUT, OUTPUT_BACK = (int(kind) for kind in Kind)
 
@@ -87,7 +88,6 @@ def conv2d(x, filters, bias, window, pool, relu):
     y = arena.empty((len(x), pool.rows, pool.columns, maps))
     alone = pool.kh * pool.kw == 1
     winners = NOTHING if alone else arena.empty(y.shape, np.uint8)
-    plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
 
     def transformed(filters):
         matrices = arena.empty((points, panels_apart(padded(channels), padded(maps))))
@@ -99,7 +99,7 @@ def conv2d(x, filters, bias, window, pool, relu):
     out = arena.empty((points, cut.size(maps)))
     transform, transform_back = tiles_of_images(INPUT, m, r), images_of_tiles(OUTPUT, m, r)
     for d, chunk in zip(tiles, chunks, strict=True):
-        transform(x[chunk], x, NOTHING, plain, False, rows.pad_before, columns.pad_before, down, across, d)
+        transform(x[chunk], x, NOTHING, no_pool(window), False, rows.pad_before, columns.pad_before, down, across, d)
         count = (chunk.stop - chunk.start) * down * across
         multiply_points(d, matrices, out, count, padded(channels), padded(maps))
         transform_back(out, bias, pool, relu, 0, 0, down, across, y[chunk], winners if alone else winners[chunk])
@@ -113,7 +113,6 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     cut = tiling(window, len(dy), channels, maps)
     m, points, down, across, chunks = cut
     alone = pool.kh * pool.kw == 1
-    plain = pool._replace(rows=rows.size, columns=columns.size, kh=1, kw=1, sh=1, sw=1)
     tiles = arena.empty((points, cut.size(maps)))
     correlations = arena.empty((points, apart(padded(channels) * padded(maps))))
     dfilters, dbias = arena.empty(filters.shape), np.zeros(maps, np.float32)
@@ -133,7 +132,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
         if needs_dx:
             multiply_points(tiles, matrices, out, count, padded(maps), padded(channels))
             corner = rows.pad_before, columns.pad_before
-            transform_back(out, no_bias, plain, False, *corner, down, across, dx[chunk], NOTHING)
+            transform_back(out, no_bias, no_pool(window), False, *corner, down, across, dx[chunk], NOTHING)
     filters_of_correlations(m, r)(correlations, dfilters)
     return dx if needs_dx else None, dfilters, dbias
 
