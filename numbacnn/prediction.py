@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from traceback import clear_frames
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ class Prediction(NamedTuple):
         return e / e.sum(axis=1, keepdims=True)
 
 
+def frozen(ops: Ops, parameters: Mapping[str, Array]) -> dict[str, Any]:
+    """Parameters by name, of which filters and weights, all that kernels make something of, are frozen."""
+    return {name: ops.freeze(array) if name.split("/")[-1] == "kernel" else array for name, array in parameters.items()}
+
+
 class Predictor:
     """A network made ready to be asked again and again: what a device makes of its weights, it makes once.
 
@@ -40,7 +45,7 @@ class Predictor:
 
     def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array]) -> None:
         self.graph, self.ops = graph, ops
-        self.parameters = {name: ops.freeze(array) if name.endswith("/kernel") else array for name, array in parameters.items()}
+        self.parameters = frozen(ops, parameters)
 
     def __call__(self, images: NDArray) -> Prediction:
         """The logits of images (n, h, w, c), uint8, whatever their number.

@@ -1,5 +1,7 @@
 """What is settled before a network runs: fused steps, buffers that are used again, and a rehearsal that compiles."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import numbacnn as nc
 from numbacnn.backends import get_ops
 from numbacnn.backends.arena import Arena
 from numbacnn.backends.cpu.arena import ALIGNMENT, _aligned, arena
+from numbacnn.backends.cpu.ops import CpuOps
 from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
 from numbacnn.layers.fused import PooledConv2D
@@ -110,7 +113,26 @@ def test_the_parts_of_a_rehearsal_hold_every_step_once(name: str) -> None:
     assert parts(graph)[-1].steps == (), "and the two ends"
 
 
-@pytest.mark.parametrize("name", ["xo", "residual"])
-def test_each_part_of_a_rehearsal_runs(name: str) -> None:
-    for part in parts(PRESETS[name].graph):
-        rehearse_part(part, Settings(epochs=1), get_ops("cpu"))
+class Watched(CpuOps):
+    """Remembers which of its ops were called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if callable(value) and hasattr(Ops, name):
+            self.called.add(name)
+        return value
+
+
+@pytest.mark.parametrize(("name", "augment"), [("xo", True), ("residual", False), ("dense128", False)])
+def test_the_parts_of_a_rehearsal_call_each_op_that_has_a_kernel(name: str, augment: bool) -> None:
+    graph, settings = PRESETS[name].graph, Settings(epochs=1, augment=augment)
+    whole, in_parts = Watched(), Watched()
+    rehearse(graph, settings, whole)
+    for part in parts(graph):
+        rehearse_part(part, settings, in_parts)
+    assert whole.called - in_parts.called <= {"step", "to_host", "new_tally", "tally"}
+    assert ("augment" in in_parts.called) == augment

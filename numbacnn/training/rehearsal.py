@@ -11,10 +11,10 @@ from numbacnn.initializers import initial_parameters
 from numbacnn.layers import Context
 from numbacnn.layers.fused import PooledConv2D
 from numbacnn.network import PIXEL_SCALE, to_device
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Array, Augmentation, AugmentKey, Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plan import Step, make_plan
-from numbacnn.prediction import predict
+from numbacnn.prediction import frozen, predict
 from numbacnn.shapes import cells
 from numbacnn.training.loop import train
 from numbacnn.training.settings import Settings
@@ -64,18 +64,20 @@ def parts(graph: Graph) -> list[Part]:
 
 
 def rehearse_part(part: Part, settings: Settings, ops: Ops) -> None:
-    """Run a part on random numbers: as in training, and, forward only, on a single image."""
+    """Run a part on random numbers: as in training, and as in prediction, on a single image."""
     graph = without_softmax(part.graph)
     for step in make_plan(graph):
         if step.name in part.steps:
             _rehearse_step(graph, step, settings, ops)
     if not part.steps:
-        _rehearse_ends(graph, ops)
+        _rehearse_ends(graph, settings, ops)
 
 
-def _rehearse_ends(graph: Graph, ops: Ops) -> None:
+def _rehearse_ends(graph: Graph, settings: Settings, ops: Ops) -> None:
     places, shape = np.arange(IMAGES), graph.input_shape
-    ops.gather_images(ops.asarray(np.zeros((IMAGES, *shape), np.uint8)), ops.asarray(places), PIXEL_SCALE)
+    x = ops.gather_images(ops.asarray(np.zeros((IMAGES, *shape), np.uint8)), ops.asarray(places), PIXEL_SCALE)
+    if settings.augment:
+        ops.augment(x, Augmentation(), AugmentKey(settings.seed, 0))
     if len(graph.output_shape) == 1:
         ops.softmax_cross_entropy(ops.asarray(np.zeros((IMAGES, *graph.output_shape), np.float32)), ops.asarray(0 * places))
 
@@ -88,7 +90,7 @@ def _rehearse_step(graph: Graph, step: Step, settings: Settings, ops: Ops) -> No
 
     own = {key: numbers(graph.parameters[name].shape) for key, name in step.parameters}
     shapes = [graph.shapes[name] for name in step.inputs]
-    step.layer.forward(ops, own, [numbers((1, *shape)) for shape in shapes], Context(training=False))
+    step.layer.forward(ops, frozen(ops, own), [numbers((1, *shape)) for shape in shapes], Context(training=False))
     passed = step.layer.forward(ops, own, [numbers((IMAGES, *shape)) for shape in shapes], Context(training=True))
     for key, moving in passed.updates.items():
         ops.moving_average_update(own[key], *moving)
