@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from numbacnn_cli.console import notice
-
 from numbacnn.backends import compilations, get_ops, has_compiled_kernels, threads
 from numbacnn.datasets import load_dataset
 from numbacnn.graph import Graph
 from numbacnn.ops import Ops
 from numbacnn.training import Part, Settings, parts, rehearse_part
+
+from .console import notice
 
 MOST_PROCESSES = 4
 """There are few kernels that take long, and each process takes a second to start and 300 MB."""

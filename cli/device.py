@@ -1,9 +1,9 @@
 """The device of a command: chosen in one place, and what was chosen is said."""
 
-from numbacnn_cli.console import notice
-
 from numbacnn.backends import get_ops, gpu, why_not_cuda
 from numbacnn.ops import Ops
+
+from .console import notice
 
 
 def open_device(device: str, threads: int | None, exact_conv: bool) -> Ops:

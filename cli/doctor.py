@@ -3,9 +3,10 @@
 from typing import Any
 
 import click
-from numbacnn_cli import options
-from numbacnn_cli.console import print_json, stdout
-from numbacnn_cli.tables import size
+
+from . import options
+from .console import print_json, stdout
+from .tables import size
 
 
 @click.command()

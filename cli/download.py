@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import click
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json
+
+from . import options
+from .console import notice, print_json
 
 
 @click.command()
@@ -16,9 +17,9 @@ def download(dataset: str, data_dir: Path, output_format: str) -> None:
 
     Example: numbacnn download mnist --data-dir data
     """
-    from numbacnn_cli.progress import DownloadView
-
     from numbacnn.datasets import mnist
+
+    from .progress import DownloadView
 
     folder = mnist.download(data_dir, progress=DownloadView(), notice=notice)
     if output_format == "json":

@@ -3,18 +3,19 @@
 from pathlib import Path
 
 import click
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.device import open_device
-from numbacnn_cli.model_source import trained_model
-from numbacnn_cli.progress import DownloadView
-from numbacnn_cli.tables import class_table, confusion_table, percent
 
 from numbacnn.backends import compilations
 from numbacnn.checkpoint import load_network
 from numbacnn.datasets import load_dataset
 from numbacnn.errors import ShapeError
 from numbacnn.metrics import evaluate as evaluate_prediction
+
+from . import options
+from .console import notice, print_json, stdout
+from .device import open_device
+from .model_source import trained_model
+from .progress import DownloadView
+from .tables import class_table, confusion_table, percent
 
 
 @click.command()

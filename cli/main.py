@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return getattr(importlib.import_module(f"numbacnn_cli.{cmd_name}"), cmd_name)
+        return getattr(importlib.import_module(f".{cmd_name}", __package__), cmd_name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         try:
@@ -51,8 +51,9 @@ class LazyGroup(click.Group):
             import difflib  # only a mistyped command needs it
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            error.message += f" Did you mean {close[0]!r}?" if close and "Did you mean" not in error.message else ""
-            raise
+            if not close or "Did you mean" in error.message:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", error.ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -4,10 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from numbacnn_cli import options
 
 from numbacnn.models import PRESETS
 from numbacnn.summary import summarise
+
+from . import options
 
 
 @click.command()
@@ -29,18 +30,18 @@ def models(as_toml: str | None, output_format: str) -> None:
             raise click.UsageError("--toml prints TOML: leave --format json out.")
         click.echo(write_model_file(PRESETS[as_toml].graph), nl=False)
         return
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "summary": preset.summary, "input_shape": preset.graph.input_shape, "output_shape": preset.graph.output_shape,
          "parameters": summarise(preset.graph).parameters, "macs": summarise(preset.graph).macs, "recipe": asdict(preset.recipe)}
         for name, preset in PRESETS.items()
     ]  # fmt: skip
     if output_format == "json":
-        from numbacnn_cli.console import print_json
+        from .console import print_json
 
         print_json(rows)
         return
-    from numbacnn_cli.console import stdout
-    from numbacnn_cli.tables import table
+    from .console import stdout
+    from .tables import table
 
     listing = table("model", "what it is", "parameters", "MACs", "trained by default with", left=2)
     for row in rows:

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from numbacnn_cli.console import print_json, stdout
-from numbacnn_cli.tables import table
-
 from numbacnn.backends import vector_unit
 from numbacnn.backends.cpu.choice import choose
 from numbacnn.graph import Graph
 from numbacnn.layers import Conv2D
 from numbacnn.layers.fused import PooledConv2D
 from numbacnn.plan import Step, make_plan
+
+from .console import print_json, stdout
+from .tables import table
 
 
 def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:

@@ -8,18 +8,19 @@ from typing import Any
 
 import click
 import numpy as np
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.device import open_device
-from numbacnn_cli.main import printable
-from numbacnn_cli.model_source import trained_model
-from numbacnn_cli.pictures import draw_picture
 
 from numbacnn.backends import compilations
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets.images import MAX_FILE_BYTES, Picture, read_picture
 from numbacnn.errors import ModelError, NumbaCNNError
 from numbacnn.ops import Ops
+
+from . import options
+from .console import notice, print_json, stdout
+from .device import open_device
+from .main import printable
+from .model_source import trained_model
+from .pictures import draw_picture
 
 STDIN = "-"
 UNSURE = 0.5

@@ -3,11 +3,12 @@
 from types import TracebackType
 from typing import Any
 
-from numbacnn_cli.console import is_live, notice, stderr
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from numbacnn.training import EpochDone, EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.events import EpochRecord
+
+from .console import is_live, notice, stderr
 
 
 class TrainingView:

@@ -5,14 +5,15 @@ from typing import Any
 
 import click
 import numpy as np
-from numbacnn_cli import options
-from numbacnn_cli.console import notice, print_json
 from numpy.typing import NDArray
 from PIL import Image
 
 from numbacnn.datasets import digits
 from numbacnn.errors import DataError
 from numbacnn.files import make_folder
+
+from . import options
+from .console import notice, print_json
 
 SAMPLES_SEED = 20
 ENLARGED = 6

@@ -3,11 +3,12 @@
 from dataclasses import asdict
 
 import click
-from numbacnn_cli import options
-from numbacnn_cli.model_source import read_model
 
 from numbacnn.graph import Graph
 from numbacnn.summary import summarise
+
+from . import options
+from .model_source import read_model
 
 
 class InputShape(click.ParamType):
@@ -50,18 +51,18 @@ def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, wit
     if input_shape is not None:
         graph = Graph(graph.name, input_shape, graph.nodes)
     if with_plan:
-        from numbacnn_cli.plans import show_plan  # needs numba, to know the CPU
+        from .plans import show_plan  # needs numba, to know the CPU
 
         show_plan(graph, batch_size, output_format)
         return
     summary = summarise(graph, batch_size)
     if output_format == "json":
-        from numbacnn_cli.console import print_json
+        from .console import print_json
 
         print_json(asdict(summary) | {"parameters": summary.parameters, "macs": summary.macs})
         return
-    from numbacnn_cli.console import stdout
-    from numbacnn_cli.tables import shapes_remark, shapes_table
+    from .console import stdout
+    from .tables import shapes_remark, shapes_table
 
     console = stdout()
     console.print(shapes_table(summary))

@@ -15,14 +15,6 @@ from types import FrameType
 from typing import Any
 
 import click
-from numbacnn_cli import options
-from numbacnn_cli.compiling import compile_ahead
-from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.device import open_device
-from numbacnn_cli.main import PROCESS_START, Terminated
-from numbacnn_cli.model_source import Source, read_model, remember_run
-from numbacnn_cli.progress import DownloadView, TrainingView
-from numbacnn_cli.tables import percent, table
 
 from numbacnn.backends import compilations, get_ops, threads
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
@@ -37,6 +29,15 @@ from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, Settings, State, StepDone, check_fit, new_state
 from numbacnn.training import train as train_events
 from numbacnn.training.run_folder import RunFolder
+
+from . import options
+from .compiling import compile_ahead
+from .console import notice, print_json, stdout
+from .device import open_device
+from .main import PROCESS_START, Terminated
+from .model_source import Source, read_model, remember_run
+from .progress import DownloadView, TrainingView
+from .tables import percent, table
 
 EARLY_STOP_VALIDATION = 0.1
 STARTED_WITH = {"model", "dataset", "train_limit", "test_limit", "exact_conv"}

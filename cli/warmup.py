@@ -6,16 +6,17 @@ from functools import partial
 from typing import Any
 
 import click
-from numbacnn_cli import options
-from numbacnn_cli.compiling import compile_ahead, draw_digits
-from numbacnn_cli.console import notice, print_json, stdout
-from numbacnn_cli.device import open_device
-from numbacnn_cli.model_source import Source, read_model
-from numbacnn_cli.tables import table
 
 from numbacnn.backends import compilations
 from numbacnn.models import PRESETS
 from numbacnn.training import Settings, rehearse
+
+from . import options
+from .compiling import compile_ahead, draw_digits
+from .console import notice, print_json, stdout
+from .device import open_device
+from .model_source import Source, read_model
+from .tables import table
 
 
 @click.command()

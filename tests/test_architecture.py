@@ -54,10 +54,10 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {
-                f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in SOURCES else node.module for alias in node.names
-            }
+        elif isinstance(node, ast.ImportFrom):
+            package = module_name(path.parent / "__init__.py") if node.level else ""
+            source = ".".join(filter(None, (package, node.module)))
+            found |= {f"{source}.{alias.name}" if f"{source}.{alias.name}" in SOURCES else source for alias in node.names}
     return found
 
 
