@@ -75,7 +75,7 @@ class Run:
 @click.option("--early-stop", type=options.COUNT, metavar="N",
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
 @click.option("--augment/--no-augment", default=None,
-              help="Shift, turn, scale and bend training images at random, until the last epoch; "
+              help="Shift, turn, scale and bend training images at random, until the last epochs; "
               "by default as the preset has it.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
@@ -161,11 +161,11 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
     if given["epochs"] and given["epochs"] != state.settings.epochs:
         if state.settings.schedule in ("cosine", "one-cycle"):
             notice(f"the {state.settings.schedule} schedule spans all epochs: from here on it is that of {given['epochs']}")
-        if state.settings.augment and state.epoch == state.settings.epochs > 1:
-            notice(
-                f"epoch {state.epoch} was the last one, and saw the images as they are; those to come but the last are distorted"
-            )
-        state.settings = Settings.from_dict(state.settings.to_dict() | {"epochs": given["epochs"]})
+        before = state.settings
+        state.settings = Settings.from_dict(before.to_dict() | {"epochs": given["epochs"]})
+        latest = state.epoch - (state.batch == 0)
+        if latest >= 0 and not before.distorts(latest) and state.settings.distorts(state.epoch):
+            notice(f"epoch {latest + 1} saw the images as they are; from here on they are distorted, until the last epochs")
     dataset = _load(about, given["data_dir"])
     if _fingerprint(dataset) != about["data_sha256"]:
         raise CheckpointError(

@@ -160,6 +160,14 @@ def test_a_resumed_run_ends_like_one_that_never_stopped(numbacnn: Run, trained: 
     assert again["weights_sha256"] == two["weights_sha256"], "nothing left to do changes nothing"
 
 
+def test_resuming_says_when_images_are_distorted_again(numbacnn: Run, trained: Path) -> None:
+    common = ("train", "--model", trained / "net.toml", *SMALL, "--augment", "--output", "b")
+    said = "epoch 2 saw the images as they are; from here on they are distorted"
+    assert said not in numbacnn(*common, "--epochs", 2).stderr
+    assert said not in numbacnn(*common, "--epochs", 3, "--resume").stderr, "the third is the last"
+    assert "epoch 3 saw" in numbacnn(*common, "--epochs", 5, "--resume").stderr
+
+
 def test_a_second_run_compiles_nothing(numbacnn: Run, trained: Path, tmp_path: Path) -> None:
     args = ("train", "--model", trained / "net.toml", *SMALL, "--epochs", 1, "--format", "json")
     as_json(numbacnn(*args))

@@ -150,6 +150,13 @@ def test_only_training_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(seen) == 6, "a single epoch is not called the last"
 
 
+@pytest.mark.parametrize(("epochs", "plain"), [(1, 0), (2, 1), (11, 1), (12, 2), (20, 3)])
+def test_the_last_sixth_of_augmented_epochs_sees_images_as_they_are(epochs: int, plain: int) -> None:
+    settings = dataclasses.replace(SETTINGS, augment=True, epochs=epochs)
+    assert [settings.distorts(epoch) for epoch in range(epochs)] == [True] * (epochs - plain) + [False] * plain
+    assert not any(dataclasses.replace(settings, augment=False).distorts(epoch) for epoch in range(epochs))
+
+
 def test_a_checkpoint_from_before_augmentation_is_taken_up_without_it() -> None:
     ops = get_ops("cpu")
     checkpoint = to_checkpoint(new_state(net(), SETTINGS, ops), ops, {})
