@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
             import difflib  # only a mistyped command needs it
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if not close or "Did you mean" in error.message:
+            if not close:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", error.ctx) from None
 

@@ -75,7 +75,7 @@ class Run:
 @click.option("--early-stop", type=options.COUNT, metavar="N",
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
 @click.option("--augment/--no-augment", default=None,
-              help="Shift, turn, scale and bend training images at random, until the last epochs; "
+              help="Shift, turn, scale and bend training images at random, but for the last sixth of the epochs; "
               "by default as the preset has it.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
@@ -163,9 +163,9 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
             notice(f"the {state.settings.schedule} schedule spans all epochs: from here on it is that of {given['epochs']}")
         before = state.settings
         state.settings = Settings.from_dict(before.to_dict() | {"epochs": given["epochs"]})
-        latest = state.epoch - (state.batch == 0)
-        if latest >= 0 and not before.distorts(latest) and state.settings.distorts(state.epoch):
-            notice(f"epoch {latest + 1} saw the images as they are; from here on they are distorted, until the last epochs")
+        latest = state.epoch if state.batch else state.epoch - 1  # the epoch, from 0 on, that the latest step was part of
+        if not before.distorts(latest) and state.settings.distorts(state.epoch):
+            notice(f"epoch {latest + 1} saw the images as they are; from here on they are distorted, but for the last sixth")
     dataset = _load(about, given["data_dir"])
     if _fingerprint(dataset) != about["data_sha256"]:
         raise CheckpointError(

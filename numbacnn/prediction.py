@@ -26,8 +26,8 @@ class Prediction(NamedTuple):
         return e / e.sum(axis=1, keepdims=True)
 
 
-def frozen(ops: Ops, parameters: Mapping[str, Array]) -> dict[str, Any]:
-    """Parameters by name, of which filters and weights, all that kernels make something of, are frozen."""
+def freeze_weights(ops: Ops, parameters: Mapping[str, Array]) -> dict[str, Any]:
+    """The same parameters, by ``<layer>/<parameter>`` or, of one layer, ``<parameter>``; what is called "kernel" is frozen."""
     return {name: ops.freeze(array) if name.split("/")[-1] == "kernel" else array for name, array in parameters.items()}
 
 
@@ -45,7 +45,7 @@ class Predictor:
 
     def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array]) -> None:
         self.graph, self.ops = graph, ops
-        self.parameters = frozen(ops, parameters)
+        self.parameters = freeze_weights(ops, parameters)
 
     def __call__(self, images: NDArray) -> Prediction:
         """The logits of images (n, h, w, c), uint8, whatever their number.

@@ -1,6 +1,5 @@
 """Max pooling that follows a convolution, as numbers that kernels of either device take."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from numbacnn.shapes import Window2D
@@ -25,9 +24,8 @@ def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
     return Pool(rows.out, columns.out, rows.kernel, columns.kernel, rows.stride, columns.stride)
 
 
-@lru_cache(maxsize=256)
-def no_pool(window: Window2D) -> Pool:
-    """The pooling of one cell each that leaves an image of a convolution's input size as it is."""
+def input_cells(window: Window2D) -> Pool:
+    """Every cell of a convolution's input by itself: no pooling, for what is of that size. For the output's: ``pool_of``."""
     return Pool(window.rows.size, window.columns.size, 1, 1, 1, 1)
 
 

@@ -14,7 +14,7 @@ from numbacnn.network import PIXEL_SCALE, to_device
 from numbacnn.ops import Array, Augmentation, AugmentKey, Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plan import Step, make_plan
-from numbacnn.prediction import frozen, predict
+from numbacnn.prediction import freeze_weights, predict
 from numbacnn.shapes import cells
 from numbacnn.training.loop import train
 from numbacnn.training.settings import Settings
@@ -90,7 +90,7 @@ def _rehearse_step(graph: Graph, step: Step, settings: Settings, ops: Ops) -> No
 
     own = {key: numbers(graph.parameters[name].shape) for key, name in step.parameters}
     shapes = [graph.shapes[name] for name in step.inputs]
-    step.layer.forward(ops, frozen(ops, own), [numbers((1, *shape)) for shape in shapes], Context(training=False))
+    step.layer.forward(ops, freeze_weights(ops, own), [numbers((1, *shape)) for shape in shapes], Context(training=False))
     passed = step.layer.forward(ops, own, [numbers((IMAGES, *shape)) for shape in shapes], Context(training=True))
     for key, moving in passed.updates.items():
         ops.moving_average_update(own[key], *moving)

@@ -9,8 +9,8 @@ from numbacnn.errors import TrainingError
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
 
-PLAIN_SHARE = 6
-"""Of augmented training, one epoch in so many sees images as they are; all of these come last."""
+EPOCHS_PER_PLAIN_ONE = 6
+"""Of so many epochs of augmented training, one sees images as they are; all of these come last."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,12 @@ class Settings:
             )
 
     def distorts(self, epoch: int) -> bool:
-        """Whether the images of an epoch, from 0 on, are distorted: not those of the last sixth of several epochs, of one at least.
+        """Whether the images of an epoch, from 0 on, are distorted: all but the last sixth of the epochs, or the last one of few.
 
         What is to be predicted later is not distorted either, and batch normalisation, whose averages are those of the latest
-        batches, goes by the images it was shown last. On MNIST, one such epoch of 20 left a fifth fewer errors than none, three a
-        tenth fewer than one, and five as many as three.
+        batches, goes by the images it was shown last. A single epoch is distorted.
         """
-        plain = max(1, self.epochs // PLAIN_SHARE) if self.epochs > 1 else 0
+        plain = max(1, self.epochs // EPOCHS_PER_PLAIN_ONE) if self.epochs > 1 else 0
         return self.augment and epoch < self.epochs - plain
 
     def to_dict(self) -> dict[str, Any]:

@@ -55,8 +55,9 @@ def _multiply(a, b, b_row, b_column, bias, relu, out):
     (rows, terms), columns = a.shape, out.shape[1]
     depth, a_rows = _depth(terms), _rows(rows, terms)
     a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
-    for task in prange(_tasks(rows, columns)):
-        first, stop, top, bottom = _share(task, rows, columns)
+    cut = _cut(rows, columns)
+    for task in prange(cut[0] * cut[1]):
+        first, stop, top, bottom = _task_range(task, cut, rows, columns)
         packed = np.empty(GROUP_COLUMNS * depth, np.float32)
         for k in range(0, terms, depth):
             here = min(depth, terms - k)
@@ -71,8 +72,9 @@ def _multiply_panels(a, panels, bias, relu, out):
     (rows, terms), columns = a.shape, out.shape[1]
     depth, a_rows = _depth(terms), _rows(rows, terms)
     a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
-    for task in prange(_tasks(rows, columns)):
-        first, stop, top, bottom = _share(task, rows, columns)
+    cut = _cut(rows, columns)
+    for task in prange(cut[0] * cut[1]):
+        first, stop, top, bottom = _task_range(task, cut, rows, columns)
         for k in range(0, terms, depth):
             here = min(depth, terms - k)
             if rows == 1:
@@ -86,28 +88,20 @@ def _multiply_panels(a, panels, bias, relu, out):
 
 
 @kernel(inline=True)
-def _tasks(rows, columns):
-    """Into how many tasks a product is cut: groups of columns, or parts of the rows of each."""
+def _cut(rows, columns):
+    """How a product is cut: groups of columns, parts of the rows, and rows of a part."""
     groups = (columns + GROUP_COLUMNS - 1) // GROUP_COLUMNS
-    return groups * _parts(rows, columns)
-
-
-@kernel(inline=True)
-def _parts(rows, columns):
-    """Into how many parts the rows are cut."""
-    many = columns > (FEW_GROUPS - 1) * GROUP_COLUMNS
-    return 1 if many else max(min(ROW_PARTS, (rows + TILE_ROWS - 1) // TILE_ROWS), 1)
-
-
-@kernel(inline=True)
-def _share(task, rows, columns):
-    """What is one task's: columns from the first on to before ``stop``, rows from the top on to before ``bottom``."""
-    parts = _parts(rows, columns)
-    group = task // parts
-    part = task - group * parts
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-    each = (tiles + parts - 1) // parts * TILE_ROWS
-    first, top = group * GROUP_COLUMNS, min(part * each, rows)
+    parts = 1 if groups >= FEW_GROUPS else min(ROW_PARTS, max(tiles, 1))
+    return groups, parts, (tiles + parts - 1) // parts * TILE_ROWS
+
+
+@kernel(inline=True)
+def _task_range(task, cut, rows, columns):
+    """What is one task's: columns from the first on to before ``stop``, rows from the top on to before ``bottom``."""
+    _, parts, each = cut
+    group = task // parts
+    first, top = group * GROUP_COLUMNS, min((task - group * parts) * each, rows)
     return first, min(first + GROUP_COLUMNS, columns), top, min(top + each, rows)
 
 

@@ -42,7 +42,7 @@ from numbacnn.backends.cpu.pointwise import BLOCK, NOTHING, apart, correlate_poi
 from numbacnn.backends.cpu.pooled import pool_lanes, scatter_gradient
 from numbacnn.backends.cpu.transforms import fourier
 from numbacnn.backends.cpu.vectors import LANES
-from numbacnn.backends.pooling import no_pool
+from numbacnn.backends.pooling import input_cells
 
 REAL_FORWARD, COMPLEX_FORWARD = int(Kind.REAL_FORWARD), int(Kind.COMPLEX_FORWARD)
 COMPLEX_INVERSE, REAL_INVERSE = int(Kind.COMPLEX_INVERSE), int(Kind.REAL_INVERSE)
@@ -98,7 +98,7 @@ def conv2d(x, filters, bias, window, pool, relu):
     y = arena.empty((count, pool.rows, pool.columns, maps))
     winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NOTHING.shape, np.uint8)
     spectra = arena.empty(way.spectra)
-    way.to_spectra(x, x, NOTHING, no_pool(window), False, spectra)
+    way.to_spectra(x, x, NOTHING, input_cells(window), False, spectra)
 
     def transformed(filters):
         matrices = arena.empty(way.matrices)
@@ -132,7 +132,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     products = arena.empty(way.products)
     multiply_points(spectra, matrices, products, count, 2 * padded(maps), 2 * padded(channels))
     dx = arena.empty(x.shape)
-    way.to_values(products, np.zeros(channels, np.float32), no_pool(window), False, dx, NOTHING)
+    way.to_values(products, np.zeros(channels, np.float32), input_cells(window), False, dx, NOTHING)
     return dx, dfilters, dbias
 
 

@@ -34,7 +34,7 @@ from numbacnn.backends.cpu.pooled import pool_lanes, scatter_gradient, store_lan
 from numbacnn.backends.cpu.transforms import winograd
 from numbacnn.backends.cpu.vectors import LANES
 from numbacnn.backends.cpu.winograd_matrices import SUMMING_POINT, TILES, Kind
-from numbacnn.backends.pooling import no_pool
+from numbacnn.backends.pooling import input_cells
 
 INPUT, INPUT_BACK, FILTER, FILTER_BACK, OUTPUT, OUTPUT_BACK = (int(kind) for kind in Kind)
 
@@ -95,11 +95,11 @@ def conv2d(x, filters, bias, window, pool, relu):
         return matrices
 
     matrices = made_of(filters, "winograd", transformed)
-    tiles = arena.empty((len(chunks), points, cut.size(channels)))
+    tiles, cells = arena.empty((len(chunks), points, cut.size(channels))), input_cells(window)
     out = arena.empty((points, cut.size(maps)))
     transform, transform_back = tiles_of_images(INPUT, m, r), images_of_tiles(OUTPUT, m, r)
     for d, chunk in zip(tiles, chunks, strict=True):
-        transform(x[chunk], x, NOTHING, no_pool(window), False, rows.pad_before, columns.pad_before, down, across, d)
+        transform(x[chunk], x, NOTHING, cells, False, rows.pad_before, columns.pad_before, down, across, d)
         count = (chunk.stop - chunk.start) * down * across
         multiply_points(d, matrices, out, count, padded(channels), padded(maps))
         transform_back(out, bias, pool, relu, 0, 0, down, across, y[chunk], winners if alone else winners[chunk])
@@ -117,7 +117,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     correlations = arena.empty((points, apart(padded(channels) * padded(maps))))
     dfilters, dbias = arena.empty(filters.shape), np.zeros(maps, np.float32)
     if needs_dx:
-        dx, no_bias = arena.empty(x.shape), np.zeros(channels, np.float32)
+        dx, no_bias, cells = arena.empty(x.shape), np.zeros(channels, np.float32), input_cells(window)
         matrices = arena.empty((points, panels_apart(padded(maps), padded(channels))))
         matrices_of_filters(m, r)(filters.reshape(r, r, -1), maps, channels, 1, maps, matrices)
         out = arena.empty((points, cut.size(channels)))
@@ -132,7 +132,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
         if needs_dx:
             multiply_points(tiles, matrices, out, count, padded(maps), padded(channels))
             corner = rows.pad_before, columns.pad_before
-            transform_back(out, no_bias, no_pool(window), False, *corner, down, across, dx[chunk], NOTHING)
+            transform_back(out, no_bias, cells, False, *corner, down, across, dx[chunk], NOTHING)
     filters_of_correlations(m, r)(correlations, dfilters)
     return dx if needs_dx else None, dfilters, dbias
 
