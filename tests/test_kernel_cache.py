@@ -19,10 +19,19 @@ with compilations() as compiled:
 print(compiled.count)
 """
 
+NORMALISE = """
+import numpy as np
+from numbacnn.backends import get_ops
+ops = get_ops("cpu", 1)
+x, ones = np.eye(4, dtype=np.float32), np.ones(4, np.float32)
+y, mean, variance = ops.batch_norm(x, ones, ones, 1e-3)
+ops.batch_norm_backward(x, ones, mean, variance, 1e-3, y)
+"""
 
-def run(folder: Path) -> str:
+
+def run(folder: Path, program: str = PROGRAM, *flags: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env={"NUMBA_CACHE_DIR": str(folder), "PATH": ""}, capture_output=True, text=True
+        [sys.executable, *flags, "-c", program], env={"NUMBA_CACHE_DIR": str(folder), "PATH": ""}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -52,6 +61,11 @@ def test_damaged_files_cost_a_compilation_and_are_replaced(
     assert printed.startswith("[0.0, 2.0] ")
     assert not printed.endswith(" 0")
     assert run(folder) == "[0.0, 2.0] 0", "the damage has been repaired"
+
+
+def test_normalisation_warns_of_nothing_when_it_is_the_first_that_has_to_be_compiled(tmp_path: Path) -> None:
+    """Numba treats the first kernel that a process compiles unlike the others, which would have been silent."""
+    assert run(tmp_path, NORMALISE, "-W", "error") == ""
 
 
 @pytest.mark.parametrize("edited", ["cpu/matmul.py", "distortion.py"])

@@ -1,4 +1,9 @@
-"""Batch normalisation on the CPU. Sums over the batch are taken in fixed groups of rows, then group by group."""
+"""Batch normalisation on the CPU. Sums over the batch are taken in fixed groups of rows, then group by group.
+
+Loops over channels, not expressions of arrays: Numba would compile each of those on its own, and may warn that it is not parallel.
+"""
+
+import math
 
 import numpy as np
 from numba import prange
@@ -49,6 +54,14 @@ def _total(parts):
     return total
 
 
+@kernel(inline=True, fast_math=False)
+def _mean(parts, count):
+    total = _total(parts)
+    for c in range(total.size):
+        total[c] /= max(count, 1)
+    return total
+
+
 @kernel(parallel=True, fast_math=False)
 def _moments(x):
     """Mean, then variance around that mean: two passes, as one pass cancels."""
@@ -60,19 +73,21 @@ def _moments(x):
         for n in range(first, stop):
             for c in range(channels):
                 sums[group, c] += x[n, c]
-    mean = _total(sums) / max(count, 1)
+    mean = _mean(sums, count)
     squares = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
         first, stop = _group(group, groups, count)
         for n in range(first, stop):
             for c in range(channels):
                 squares[group, c] += (x[n, c] - mean[c]) ** 2
-    return mean.astype(x.dtype), (_total(squares) / max(count, 1)).astype(x.dtype)
+    return mean.astype(x.dtype), _mean(squares, count).astype(x.dtype)
 
 
 @kernel(parallel=True, fast_math=False)
 def _normalise(x, gamma, beta, mean, variance, epsilon, y):
-    scale = (gamma / np.sqrt(variance + epsilon)).astype(x.dtype)
+    scale = np.empty_like(gamma)
+    for c in range(scale.size):
+        scale[c] = gamma[c] / math.sqrt(variance[c] + epsilon)
     for n in prange(x.shape[0]):
         for c in range(x.shape[1]):
             y[n, c] = (x[n, c] - mean[c]) * scale[c] + beta[c]
@@ -86,7 +101,9 @@ def _backward(x, gamma, mean, variance, epsilon, dy, dx):
     """
     count, channels = x.shape
     groups = max(min(ROW_GROUPS, count), 1)
-    inverse = 1.0 / np.sqrt(variance.astype(np.float64) + epsilon)
+    inverse = np.empty(channels, np.float64)
+    for c in range(channels):
+        inverse[c] = 1.0 / math.sqrt(variance[c] + epsilon)
     dy_sums = np.zeros((groups, channels), np.float64)
     dyh_sums = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
