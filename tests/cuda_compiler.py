@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
-from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda
+from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda, missing_package
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100a")
 """Turing, Ampere, Hopper, Blackwell; from Hopper on Numba compiles for the very architecture it finds, which the "a" stands for."""
@@ -37,8 +37,8 @@ def why_not() -> str | None:
     """What is missing to compile here; None if nothing is."""
     if SIMULATED:
         return "the simulator is on, and it compiles nothing"
-    if getattr(cuda, "implementation", "") != "NVIDIA":
-        return "numba-cuda is not installed: pip install 'numbacnn[cuda]'"
+    if missing := missing_package():
+        return str(missing)
     try:
         from cuda.bindings import nvjitlink
         from numba.cuda.cudadrv import nvvm

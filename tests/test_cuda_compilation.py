@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_compiler import ARCHITECTURES, MachineCode, compile_kernel, why_not
 
 from numbacnn.backends.cuda import _jit
 from numbacnn.datasets import Dataset
@@ -24,11 +25,10 @@ from numbacnn.prediction import predict
 from numbacnn.shapes import Window2D, pool_window2d, window2d
 from numbacnn.training import Settings, new_state, rehearse, train
 
-pytestmark = pytest.mark.skipif(_jit.SIMULATED, reason="the simulator is on, and it compiles nothing")
+if reason := why_not():
+    pytest.skip(reason, allow_module_level=True)
 
-if not _jit.SIMULATED:
-    from cuda_compiler import ARCHITECTURES, MachineCode, compile_kernel, why_not
-    from cuda_recorder import Launch, recording
+from cuda_recorder import Launch, recording  # where kernels cannot be compiled, they cannot be imported
 
 MORE_SIGNATURES: dict[str, str] = {}
 """Kernels that are launched with more than one set of types, and why."""
@@ -50,7 +50,7 @@ BATCH_SIZES = (1, 2, 100, 8000)
 
 
 @pytest.fixture(scope="module")
-def launches() -> "set[Launch]":
+def launches() -> set[Launch]:
     """What all presets and all ops launch."""
     with recording() as (ops, found):
         for batch_size in BATCH_SIZES:
@@ -161,12 +161,12 @@ def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
         yield 1, channels, channels, window2d((7, 7), (3, 3), (1, 1), "same")
 
 
-def test_every_kernel_is_launched_by_some_network_or_op(launches: "set[Launch]") -> None:
+def test_every_kernel_is_launched_by_some_network_or_op(launches: set[Launch]) -> None:
     launched = {launch.kernel for launch in launches}
     assert not [kernel.name for kernel in _jit.kernels if kernel not in launched]
 
 
-def test_a_kernel_has_one_set_of_types(launches: "set[Launch]") -> None:
+def test_a_kernel_has_one_set_of_types(launches: set[Launch]) -> None:
     """So it is compiled once. An argument that is a number here and an array there would cost a second compilation."""
     signatures = defaultdict(set)
     for launch in launches:
@@ -175,14 +175,14 @@ def test_a_kernel_has_one_set_of_types(launches: "set[Launch]") -> None:
     assert several.keys() == MORE_SIGNATURES.keys(), several
 
 
-def test_no_argument_is_double_or_strided(launches: "set[Launch]") -> None:
+def test_no_argument_is_double_or_strided(launches: set[Launch]) -> None:
     for launch in launches:
         for kind in launch.types:
             assert "float64" not in str(kind), launch
             assert getattr(kind, "layout", "C") == "C", launch
 
 
-def test_grids_and_blocks_are_of_a_size_that_every_gpu_takes(launches: "set[Launch]") -> None:
+def test_grids_and_blocks_are_of_a_size_that_every_gpu_takes(launches: set[Launch]) -> None:
     for launch in launches:
         assert 1 <= launch.block_size <= MOST_THREADS, launch
         assert all(1 <= side <= most for side, most in zip(launch.blocks, MOST_BLOCKS, strict=False)), launch
@@ -190,10 +190,8 @@ def test_grids_and_blocks_are_of_a_size_that_every_gpu_takes(launches: "set[Laun
 
 
 @pytest.fixture(scope="module")
-def machine_code(launches: "set[Launch]") -> "dict[Key, MachineCode]":
+def machine_code(launches: set[Launch]) -> dict[Key, MachineCode]:
     """Of every kernel, for every set of types it is launched with and every architecture."""
-    if reason := why_not():
-        pytest.skip(reason)
     return {
         (kernel, types, architecture): code
         for kernel, types in {(launch.kernel, launch.types) for launch in launches}
@@ -206,17 +204,17 @@ def title(key: Key) -> str:
     return f"{kernel.name} {types} on {architecture}"
 
 
-def test_no_kernel_spills_registers_or_uses_local_memory(machine_code: "dict[Key, MachineCode]") -> None:
+def test_no_kernel_spills_registers_or_uses_local_memory(machine_code: dict[Key, MachineCode]) -> None:
     assert not {title(key): code.spilled for key, code in machine_code.items() if code.spilled}
     assert {key[0].name for key, code in machine_code.items() if code.stack} == LOCAL_MEMORY.keys()
 
 
-def test_no_kernel_computes_in_double_precision(machine_code: "dict[Key, MachineCode]") -> None:
+def test_no_kernel_computes_in_double_precision(machine_code: dict[Key, MachineCode]) -> None:
     assert not {title(key): code.double for key, code in machine_code.items() if code.double}
 
 
 def test_a_block_fits_into_registers_and_shared_memory(
-    launches: "set[Launch]", machine_code: "dict[Key, MachineCode]", capsys: pytest.CaptureFixture[str]
+    launches: set[Launch], machine_code: dict[Key, MachineCode], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not {title(key): code.shared for key, code in machine_code.items() if code.shared > MOST_SHARED}
     for launch in launches:

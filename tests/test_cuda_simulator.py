@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+from numbacnn.backends.cuda._jit import numba_cuda, why_not
 
+HERE = Path(__file__).parent
 
 PROCESSES = 2
 """The simulator keeps one processor busy."""
 
 
+@pytest.mark.skipif(numba_cuda is None, reason=str(why_not()))
 def test_every_cuda_kernel_in_the_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     files = sorted((HERE / "cuda").glob("test_*.py"), key=lambda path: path.stat().st_size)
     running = [start(files[first::PROCESSES]) for first in range(PROCESSES)]

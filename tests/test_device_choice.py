@@ -1,8 +1,10 @@
 """``--device``: what is chosen is said, what is missing is named with its remedy, who asks for no GPU pays for none."""
 
 import json
+import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,8 @@ import pytest
 from numbacnn.backends import diagnostics, why_not_cuda
 from numbacnn.backends.cuda import _jit
 
+ROOT = Path(__file__).parents[1]
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1"}
@@ -19,9 +23,9 @@ NET = 'input_shape = [28, 28, 1]\n\n[[layers]]\ntype = "Flatten"\n\n[[layers]]\n
 FEW = ("--dataset", "digits", "--train-limit", 6, "--test-limit", 4, "--epochs", 1)
 
 needs_numba_cuda = pytest.mark.skipif(
-    _jit.SIMULATED or getattr(_jit.cuda, "implementation", "") != "NVIDIA",
-    reason="numba-cuda is not installed: pip install 'numbacnn[cuda]'; or the simulator is on",
+    _jit.SIMULATED or _jit.missing_package() is not None, reason=str(_jit.missing_package() or "the simulator is on")
 )
+needs_simulator = pytest.mark.skipif(_jit.numba_cuda is None, reason=str(_jit.missing_package()))
 needs_no_gpu = pytest.mark.skipif(not _jit.SIMULATED and why_not_cuda() is None, reason="there is a GPU")
 
 
@@ -42,7 +46,9 @@ def test_asking_for_cuda_without_a_gpu_names_what_is_missing_and_the_remedy(numb
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: --device cuda: ")
     assert "Use --device cpu, or install" in line
-    assert "numba-cuda is not installed" in line or "no usable NVIDIA driver (CUDA driver library cannot be found)" in line
+    missing = why_not_cuda()
+    assert missing is not None
+    assert missing.what in line
 
 
 @needs_no_gpu
@@ -55,16 +61,83 @@ def test_auto_says_that_it_takes_the_cpu_and_why(numbacnn: Run, net: Path) -> No
     assert line == f"--device auto: cpu, as {missing.what}"
 
 
-def test_without_numba_cuda_the_package_is_what_is_missing() -> None:
+NO_NUMBA_CUDA = """
+import importlib.metadata, sys
+sys.meta_path = [each for each in sys.meta_path if type(each).__name__ != "NumbaCudaFinder"]  # numba-cuda's way in
+found = importlib.metadata.version
+def version(name):
+    if name == "numba-cuda":
+        raise importlib.metadata.PackageNotFoundError(name)
+    return found(name)
+importlib.metadata.version = version
+"""
+"""As where only Numba is installed."""
+
+NO_CUDA_AT_ALL = NO_NUMBA_CUDA + "sys.modules['numba.cuda'] = None\n"
+"""As where Numba has no CUDA of its own either."""
+
+ANOTHER_NUMBA_CUDA = """
+import importlib.metadata, sys
+found = importlib.metadata.version
+importlib.metadata.version = lambda name: "{version}" if name == "numba-cuda" else found(name)
+sys.modules["numba.cuda"] = None  # it cannot even be imported
+"""
+
+
+ENVIRONMENTS = [
+    (NO_NUMBA_CUDA, "the package numba-cuda is not installed|install it: pip install 'numbacnn[cuda]'"),
+    (NO_CUDA_AT_ALL, "the package numba-cuda is not installed|install it: pip install 'numbacnn[cuda]'"),
+    *(
+        (ANOTHER_NUMBA_CUDA.format(version=version), f"numba-cuda {version} is installed, expected 0.30.4 or later, before 0.31|")
+        for version in ("0.24.0", "0.30.3", "0.31.0", "1.0")
+    ),
+]
+"""Programs that make an environment without a usable numba-cuda, and what is then missing."""
+
+
+@pytest.mark.parametrize(("environment", "missing"), ENVIRONMENTS)
+def test_without_a_usable_numba_cuda_the_package_is_what_is_missing(environment: str, missing: str) -> None:
     """What Numba itself has of CUDA is deprecated, and not what kernels were checked with."""
-    program = (
-        "import sys\n"
-        "sys.meta_path = [each for each in sys.meta_path if type(each).__name__ != 'NumbaCudaFinder']\n"  # numba-cuda's way in
-        "from numbacnn.backends import why_not_cuda\n"
-        "print(*why_not_cuda(), sep='|')"
-    )
+    program = environment + "from numbacnn.backends import why_not_cuda\nprint(*why_not_cuda(), sep='|')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={"PATH": ""})
-    assert done.stdout.startswith("the package numba-cuda is not installed|install it: pip install 'numbacnn[cuda]'"), done.stderr
+    assert done.stdout.startswith(missing), done.stderr
+
+
+@pytest.mark.parametrize(("environment", "missing"), ENVIRONMENTS)
+def test_without_a_usable_numba_cuda_its_tests_are_skipped_with_one_reason_and_none_fails(environment: str, missing: str) -> None:
+    program = environment + (
+        "import pytest\n"
+        "raise SystemExit(pytest.main(['-p', 'no:cacheprovider', '-rs', 'tests/test_cuda_compilation.py', "
+        "'tests/test_training_on_gpu.py', 'tests/cuda/test_cuda_dropout.py']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    lines = done.stdout.splitlines()
+    assert done.returncode in (0, pytest.ExitCode.NO_TESTS_COLLECTED), done.stdout
+    assert "skipped" in lines[-1]
+    assert all(missing.split("|")[0] in line for line in lines if line.startswith("SKIPPED")), done.stdout
+
+
+def test_the_versions_of_numba_cuda_are_those_of_the_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    oldest, too_new = (".".join(map(str, version)) for version in (_jit.OLDEST, _jit.TOO_NEW))
+    for extra in ("cuda", "cuda12"):
+        assert any(each.startswith("numba-cuda[") and f">={oldest},<{too_new};" in each for each in extras[extra])
+
+
+@needs_numba_cuda
+def test_small_grids_are_not_warned_of_though_numba_was_imported_before() -> None:
+    """Numba reads its settings when it is imported, and again at each compilation."""
+    program = (
+        "import numba, warnings\n"
+        "from numbacnn.backends.cuda._jit import cuda_config\n"
+        "before = cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS\n"
+        "cuda_config.reload_config()\n"
+        "print(before, cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS"}
+    for chosen, printed in (({}, "0 0"), ({"NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "1"}, "1 1")):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment | chosen)
+        assert done.stdout.strip() == printed, done.stderr
 
 
 @needs_numba_cuda
@@ -123,6 +196,7 @@ def test_a_library_that_cannot_be_loaded_is_missing(monkeypatch: pytest.MonkeyPa
 # --- the simulator ----------------------------------------------------------------------------------------------------------------
 
 
+@needs_simulator
 def test_the_simulator_trains_and_says_what_it_is(numbacnn: Run, net: Path) -> None:
     done = numbacnn("train", "--model", net, *FEW, "--device", "auto", "--format", "json", env=SIMULATOR)
     assert done.returncode == 0, done.stderr
@@ -131,6 +205,7 @@ def test_the_simulator_trains_and_says_what_it_is(numbacnn: Run, net: Path) -> N
     assert "cuda (Numba's simulator), seed 0" in done.stderr
 
 
+@needs_simulator
 def test_a_network_trained_by_the_simulator_is_evaluated_by_it(numbacnn: Run, net: Path) -> None:
     done = numbacnn("train", "--model", net, *FEW, "--device", "cuda", "--output", "out", "--format", "json", env=SIMULATOR)
     trained = json.loads(done.stdout)
@@ -147,12 +222,14 @@ def test_a_network_trained_by_the_simulator_is_evaluated_by_it(numbacnn: Run, ne
         assert each["loss"] == pytest.approx(trained["test_loss"], rel=1e-5)
 
 
+@needs_simulator
 def test_warmup_goes_through_every_kernel_in_the_simulator_too(numbacnn: Run, net: Path) -> None:
     net.write_text(NET.replace("28, 28", "2, 2"))
     rows = json.loads(numbacnn("warmup", net, "--device", "cuda", "--format", "json", env=SIMULATOR).stdout)
     assert {row["for"]: row["compiled"] for row in rows}["net"] == 0, "it compiles nothing, and says so"
 
 
+@needs_simulator
 def test_doctor_says_simulator_where_that_is_what_runs(numbacnn: Run) -> None:
     facts = json.loads(numbacnn("doctor", "--format", "json", env=SIMULATOR).stdout)["cuda"]
     assert (facts["usable"], facts["simulator"], facts["why_not"]) == (True, True, None)

@@ -92,7 +92,7 @@ def has_compiled_kernels() -> bool | None:
     from numbacnn.backends.kernel_cache import cache_folder
 
     folder = cache_folder(SOURCES)
-    return None if folder is None else any(folder.rglob("*.nbc"))
+    return None if folder.path is None else bool(folder.kernels())
 
 
 @contextmanager

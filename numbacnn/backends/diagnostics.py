@@ -89,17 +89,14 @@ def _kernel_cache() -> dict[str, Any]:
     from numbacnn.backends.kernel_cache import cache_folder
 
     folder = cache_folder(SOURCES)
-    if folder is None:
-        hint = "kernels are compiled anew in every run: set NUMBA_CACHE_DIR to a folder that can be written to"
-        return {"folder": None, "writable": False, "kernels": 0, "bytes": 0, "hint": hint}
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    kernels = sum(path.suffix == ".nbc" for path in files)
+    kernels = folder.kernels()
+    remedy = "set NUMBA_CACHE_DIR to a folder of your own that nobody else can write to (chmod 700)"
     return {
-        "folder": str(folder),
-        "writable": True,
-        "kernels": kernels,
-        "bytes": sum(path.stat().st_size for path in files),
-        "hint": None,
+        "folder": str(folder.path) if folder.path else None,
+        "writable": folder.path is not None,
+        "kernels": len(kernels),
+        "bytes": sum(path.stat().st_size for path in kernels),
+        "hint": f"not used, kernels are compiled anew in every run: {folder.problem}; {remedy}" if folder.problem else None,
     }
 
 

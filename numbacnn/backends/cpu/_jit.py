@@ -12,6 +12,7 @@ from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
+from numbacnn.backends.kernel_files import KernelFiles
 
 SOURCES = Path(__file__).parent
 
@@ -24,31 +25,28 @@ PRANGE_ONLY = {"prange": True} | dict.fromkeys(
 )
 
 
-class _ForgivingCache(FunctionCache):
+class _KernelCache(FunctionCache):
     """Numba's cache of one kernel, for a disk that may be full or may have lost power: damage costs a compilation, not the run.
 
     Numba would first import and register all that it can compile, 0.2 s, before it loads the first kernel. What is compiled already
     needs none of it but Numba's run-time functions; should a kernel have to be compiled later, Numba registers the rest by itself.
     """
 
+    def __init__(self, function: Callable, folder: Path) -> None:
+        super().__init__(function)
+        self._cache_file = KernelFiles(folder, function, self._cache_file._dump)  # type: ignore[assignment]
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             rtsys.initialize(target_context)
             with self._guard_against_spurious_io_errors():
                 return self._load_overload(sig, target_context)
-        except Exception:  # whatever unpickling garbage raises
-            self._start_anew()
+        except Exception:  # whatever a kernel of a patched Numba raises
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except Exception:
-            self._start_anew()
-
-    def _start_anew(self) -> None:
         with contextlib.suppress(Exception):
-            self.flush()
+            super().save_overload(sig, data)
 
 
 def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool = False) -> Callable[[Callable], Any]:
@@ -68,13 +66,12 @@ def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool
     }
 
     def decorate(function: Callable) -> Any:
-        folder = None if inline else cache_folder(SOURCES)
-        if folder is None:
-            return numba.njit(**options)(function)
-        with cached_in(folder, numba.config):
-            dispatcher = numba.njit(cache=True, **options)(function)
-            dispatcher._cache = _ForgivingCache(function)
-            return dispatcher
+        dispatcher = numba.njit(**options)(function)
+        folder = None if inline else cache_folder(SOURCES).path
+        if folder is not None:
+            with cached_in(folder, numba.config):
+                dispatcher._cache = _KernelCache(function, folder)
+        return dispatcher
 
     return decorate
 

@@ -4,7 +4,10 @@ With ``NUMBA_ENABLE_CUDASIM=1`` in the environment, Numba's simulator runs them 
 """
 
 import contextlib
+import importlib
+import importlib.metadata
 import os
+import re
 import sys
 import threading
 import warnings
@@ -15,24 +18,52 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
+from numbacnn.backends.kernel_files import KernelFiles
 
 if not hasattr(np, "row_stack"):  # numba-cuda 0.30 uses this name, which NumPy 2.5 has dropped
     np.row_stack = np.vstack
-os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # a small network makes small grids, and that is no mistake
+# A small network makes small grids, and that is no mistake. Numba reads its settings from here anew at each compilation.
+QUIET = os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0") == "0"
 
+OLDEST, TOO_NEW = (0, 30, 4), (0, 31)
+"""The numba-cuda that kernels are checked with: from the first version on, before the second; as in pyproject.toml."""
+
+
+def installed_version() -> str | None:
+    """The version of numba-cuda, or None where there is none."""
+    try:
+        return importlib.metadata.version("numba-cuda")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def is_supported(version: str | None) -> bool:
+    """Whether a version of numba-cuda is one that kernels are checked with."""
+    return version is not None and OLDEST <= tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < TOO_NEW
+
+
+VERSION = installed_version()
+
+cuda_config: Any = None
+numba_cuda: Any = None
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.5 warns numba-cuda of more than it has dropped
     from numba import config
-    from numba import cuda as numba_cuda
     from numba.core import event
 
-    try:
-        from numba.cuda.core import config as cuda_config  # numba-cuda has settings of its own
-    except ImportError:
-        cuda_config = config
+    if VERSION is None or is_supported(VERSION):  # another version may fail in any way when it is imported
+        with contextlib.suppress(ImportError):  # a Numba without CUDA
+            numba_cuda = importlib.import_module("numba.cuda")
+    if numba_cuda is not None:
+        try:
+            cuda_config = importlib.import_module("numba.cuda.core.config")  # numba-cuda has settings of its own
+        except ImportError:
+            cuda_config = config
+        if QUIET:  # Numba may have been imported before the variable was set
+            cuda_config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
 
-    SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
-    """Whether kernels run in the simulator."""
+SIMULATED = numba_cuda is not None and bool(getattr(config, "ENABLE_CUDASIM", False))
+"""Whether kernels run in the simulator."""
 
 
 class _Simulator:
@@ -115,22 +146,22 @@ def emitting() -> tuple[Any, Any, Any]:
 def _compiled(function: Callable[..., None]) -> Any:
     dispatcher = cuda.jit(function)
     if not SIMULATED:
-        folder = cache_folder(SOURCES)
+        folder = cache_folder(SOURCES, VERSION or "").path
         with cached_in(folder, cuda_config) if folder else contextlib.nullcontext():
-            dispatcher._cache = _cache(function, kept=folder is not None)
+            dispatcher._cache = _cache(function, folder)
     return dispatcher
 
 
-def _cache(function: Callable[..., None], kept: bool) -> Any:
+def _cache(function: Callable[..., None], folder: Path | None) -> Any:
     """Where a compiled kernel is looked for, and what tells of its compilation: numba-cuda itself tells nobody."""
     from numba.cuda.dispatcher import CUDACache, NullCache  # the simulator has none
 
-    class Cache(CUDACache if kept else NullCache):  # type: ignore[misc]
+    class Cache(CUDACache if folder else NullCache):  # type: ignore[misc]
         """Damage on the disk costs a compilation, not the run."""
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             found = None
-            with self._forgiving():
+            with contextlib.suppress(Exception):  # whatever a kernel of a patched Numba raises
                 found = super().load_overload(sig, target_context)
             if found is None:
                 event.start_event("numba:compile", {"dispatcher": function, "args": sig})
@@ -138,18 +169,14 @@ def _cache(function: Callable[..., None], kept: bool) -> Any:
 
         def save_overload(self, sig: Any, data: Any) -> None:
             event.end_event("numba:compile", {"dispatcher": function, "args": sig})
-            with self._forgiving():
+            with contextlib.suppress(Exception):
                 super().save_overload(sig, data)
 
-        @contextlib.contextmanager
-        def _forgiving(self) -> Any:
-            try:
-                yield
-            except Exception:  # whatever unpickling garbage raises
-                with contextlib.suppress(Exception):
-                    self.flush()
-
-    return Cache(function) if kept else Cache()
+    if folder is None:
+        return Cache()
+    cache = Cache(function)
+    cache._cache_file = KernelFiles(folder, function, cache._cache_file._dump)
+    return cache
 
 
 class Missing(NamedTuple):
@@ -165,12 +192,23 @@ class Missing(NamedTuple):
 INSTALL = "install it: pip install 'numbacnn[cuda]', or 'numbacnn[cuda12]' for CUDA 12"
 
 
+def missing_package() -> Missing | None:
+    """Why kernels cannot even be defined here: numba-cuda is not there, or of a version that they were not checked with.
+
+    Numba brings a ``numba.cuda`` of its own. It is deprecated, and good for the simulator only.
+    """
+    if VERSION is not None and not is_supported(VERSION):
+        oldest, too_new = (".".join(map(str, version)) for version in (OLDEST, TOO_NEW))
+        return Missing(f"numba-cuda {VERSION} is installed, expected {oldest} or later, before {too_new}", INSTALL)
+    if not SIMULATED and getattr(numba_cuda, "implementation", "") != "NVIDIA":
+        return Missing("the package numba-cuda is not installed", INSTALL)
+    return None
+
+
 def why_not() -> Missing | None:
     """What is missing for kernels to run here, and the command that installs it; None if nothing is."""
-    if SIMULATED:
-        return None
-    if getattr(cuda, "implementation", "") != "NVIDIA":
-        return Missing("the package numba-cuda is not installed", INSTALL)
+    if (missing := missing_package()) or SIMULATED:
+        return missing
     available = cuda.is_available()  # False too where the driver works and only NVVM is missing
     lines = (cuda.cuda_error() or "").strip().splitlines()
     if lines:

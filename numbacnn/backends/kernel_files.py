@@ -1,0 +1,78 @@
+"""Compiled kernels as files. They are pickles, that is, programs: a file is read only if nothing about it is in doubt.
+
+Numba keeps an index and numbered files for each function. Two processes that save at once, a kill or a full disk in between leave an
+index that points to the code of another kernel. Here a file's name is a digest of its kernel's key, so there is no index to go wrong;
+each file is written whole or not at all, repeats its key, and carries a checksum.
+"""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SUFFIX = ".kernel"
+_START = b"numbacnn kernel 1\n"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_OTHERS_MAY_WRITE = 0o022
+
+
+class KernelFiles:
+    """The compiled forms of one function, by key: takes the place of Numba's ``IndexDataCacheFile``.
+
+    Args:
+        folder: where the files lie; see ``kernel_cache``.
+        function: what was compiled. Two functions of one name, from a factory, differ in the key.
+        dump: turns a compiled kernel into a pickle.
+    """
+
+    def __init__(self, folder: Path, function: Callable[..., Any], dump: Callable[[Any], bytes]) -> None:
+        self._folder = folder
+        self._function = f"{function.__module__}.{function.__qualname__}:{function.__code__.co_firstlineno}"
+        self._name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self._dump = dump
+
+    def load(self, key: Any) -> Any:
+        """The compiled kernel of a key; None where there is none, or its file is damaged, another's, or writable by others."""
+        path, text = self._place(key)
+        try:
+            with open(path, "rb") as file:
+                if may_be_anothers(os.fstat(file.fileno())):
+                    return None
+                content = file.read()
+        except OSError:
+            return None
+        header = _START + text
+        digest, payload = content[len(header) : len(header) + _DIGEST_BYTES], content[len(header) + _DIGEST_BYTES :]
+        if not content.startswith(header) or hashlib.sha256(payload).digest() != digest:
+            return None
+        return pickle.loads(payload)
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write a compiled kernel: whole, or not at all. OSError where the disk does not let it."""
+        path, text = self._place(key)
+        payload = self._dump(data)
+        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_START + text + hashlib.sha256(payload).digest() + payload)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def flush(self) -> None:
+        """Numba asks for this before it compiles anew. There is nothing to do: a new kernel replaces the old file."""
+
+    def _place(self, key: Any) -> tuple[Path, bytes]:
+        text = f"{self._function}\n{key!r}\n".encode()
+        return self._folder / f"{self._name}-{hashlib.sha256(text).hexdigest()[:32]}{SUFFIX}", text
+
+
+def may_be_anothers(info: os.stat_result) -> bool:
+    """Whether a file or folder belongs to another user, or others may write to it. Windows has other rights, and its own ways."""
+    return hasattr(os, "geteuid") and (info.st_uid != os.geteuid() or bool(info.st_mode & _OTHERS_MAY_WRITE))
