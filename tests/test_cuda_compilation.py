@@ -16,6 +16,7 @@ import pytest
 from cuda_compiler import ARCHITECTURES, MachineCode, compile_kernel, why_not
 
 from numbacnn.backends.cuda import _jit
+from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.datasets import Dataset
 from numbacnn.graph import without_softmax
 from numbacnn.models import PRESETS
@@ -159,6 +160,10 @@ def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
         yield n, channels, filters, window2d((14, 14), (1, 1), (1, 1), "valid")
     for channels in (8, 32, 64):  # few pixels: the lower tiles
         yield 1, channels, channels, window2d((7, 7), (3, 3), (1, 1), "same")
+
+
+def test_compiled_kernels_are_kept_in_checksummed_files() -> None:
+    assert {type(kernel._compiled._cache._cache_file) for kernel in _jit.kernels} == {KernelFiles}
 
 
 def test_every_kernel_is_launched_by_some_network_or_op(launches: set[Launch]) -> None:

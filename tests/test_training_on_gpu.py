@@ -1,6 +1,9 @@
-"""What only a real GPU can show: large shapes, a whole epoch of MNIST, the same bits twice, memory that does not grow.
+"""Tests for a real GPU: large shapes, a whole epoch of MNIST, the same bits twice, memory that does not grow.
 
 pytest -m gpu
+
+Convolutions and dense layers are compared on small whole numbers, whose sums are exact in float32 in any order. Of random real numbers
+some pre-activation of a million lies so near to 0 that it has another sign on another device, and ReLU passes another gradient on.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from numbacnn.backends import get_ops, gpu, why_not_cuda
 from numbacnn.backends.cuda._jit import SIMULATED
@@ -21,10 +25,17 @@ from numbacnn.shapes import Window2D, pool_window2d, window2d
 from numbacnn.training import EpochDone, Settings, State, StepDone, new_state, train
 
 MISSING = "the simulator is no GPU" if SIMULATED else why_not_cuda()
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+
+
+def needs_gpu(test: Callable[..., None]) -> Callable[..., None]:
+    return pytest.mark.gpu(pytest.mark.skipif(MISSING is not None, reason=str(MISSING))(test))
+
 
 BOUND = 1e-5
-"""Relative L2 error of any result against the CPU's, both in float32."""
+"""Relative L2 error of any result against the CPU's, both in float32 and on real numbers."""
+
+MOST = 3
+"""The whole numbers are at most so far from 0: sums of millions of their products stay below 2^24."""
 
 WINDOWS = {
     "5x5 same": window2d((28, 28), (5, 5), (1, 1), "same"),
@@ -81,7 +92,7 @@ def conv_case(name: str, channels: int, filters: int, pool: Window2D | None = No
     return lambda ops, *arrays: conv(ops, window, pool, *arrays), shapes
 
 
-CASES: dict[str, tuple[Any, ...]] = {
+EXACT_CASES: dict[str, tuple[Any, ...]] = {
     "convolution": conv_case("5x5 same", 32, 64),
     "convolution of images": conv_case("5x5 same", 1, 32, POOL),
     "convolution and pooling": conv_case("5x5 same", 32, 64, POOL),
@@ -90,8 +101,11 @@ CASES: dict[str, tuple[Any, ...]] = {
     "a large batch": conv_case("3x3 stride 2", 16, 16, n=2000),
     "dense": (dense, ((1000, 3136), (3136, 1024), (1024,), (1000, 1024))),
     "dense, few units": (dense, ((100, 1024), (1024, 10), (10,), (100, 10))),
-    "batch_norm": (norm, ((100, 14, 14, 32), (32,), (32,), (100, 14, 14, 32))),
     "max_pool": (max_pool, ((64, 28, 28, 32), (64, 14, 14, 32))),
+}
+
+CASES: dict[str, tuple[Any, ...]] = {
+    "batch_norm": (norm, ((100, 14, 14, 32), (32,), (32,), (100, 14, 14, 32))),
     "avg_pool": (avg_pool, ((64, 28, 28, 32), (64, 14, 14, 32))),
     **{name: (activation(name), ((1000, 300), (1000, 300))) for name in ("relu", "sigmoid", "tanh", "softmax")},
     "dropout": (lambda ops, x: (ops.dropout(x, 0.3, DropoutKey(1, 2, 3)),), ((1000, 777),)),
@@ -99,6 +113,30 @@ CASES: dict[str, tuple[Any, ...]] = {
 }
 
 
+def results(ops: Ops, name: str, dtype: Any = np.float32) -> list[NDArray[Any]]:
+    """What a case of whole numbers gives, on the host."""
+    call, shapes = EXACT_CASES[name]
+    generator = np.random.default_rng(0)
+    arrays = [generator.integers(-MOST, MOST, shape, endpoint=True).astype(dtype) for shape in shapes]
+    return [np.array(ops.to_host(each)) for each in call(ops, *map(ops.asarray, arrays))]
+
+
+@pytest.mark.parametrize("name", EXACT_CASES)
+def test_the_sums_that_devices_are_compared_by_are_exact_in_float32(name: str) -> None:
+    """On the CPU, against float64: what a GPU must give is known to the bit."""
+    ops = get_ops("cpu", exact_conv=True)
+    for single, double in zip(results(ops, name), results(ops, name, np.float64), strict=True):
+        np.testing.assert_array_equal(single, double)
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", EXACT_CASES)
+def test_results_and_gradients_of_whole_numbers_are_those_of_the_cpu_to_the_bit(name: str) -> None:
+    for ours, cpus in zip(results(get_ops("cuda"), name), results(get_ops("cpu", exact_conv=True), name), strict=True):
+        np.testing.assert_array_equal(ours, cpus)
+
+
+@needs_gpu
 @pytest.mark.parametrize("name", CASES)
 def test_results_and_gradients_are_those_of_the_cpu(name: str) -> None:
     call, shapes = CASES[name]
@@ -127,6 +165,7 @@ def steps(model: str, count: int, **settings: Any) -> Iterator[State]:
     yield from (state for event in islice(train(state, noise(6000), ops), 2 * count) if isinstance(event, StepDone))
 
 
+@needs_gpu
 @pytest.mark.parametrize("model", ["cnn", "accurate"])
 def test_the_same_seed_gives_the_same_bits_twice(model: str) -> None:
     found = set()
@@ -136,12 +175,16 @@ def test_the_same_seed_gives_the_same_bits_twice(model: str) -> None:
     assert len(found) == 1
 
 
+@needs_gpu
 def test_memory_does_not_grow_over_a_long_run() -> None:
     free = [gpu().memory_free for number, _ in enumerate(steps("small", 3000)) if number in (200, 1000, 2900)]
-    assert free[1] == free[2], "an epoch makes a tally and an order anew, and gives up the old ones"
+    assert abs(free[1] - free[2]) < 2**23, (
+        "an epoch makes a tally and an order anew, and gives up the old ones, a few of them late"
+    )
     assert free[0] - free[2] < 2**24
 
 
+@needs_gpu
 def test_an_epoch_of_mnist_reaches_98_6_percent(mnist_folder: Path) -> None:
     ops, preset = get_ops("cuda"), PRESETS["cnn"]
     state = new_state(preset.graph, Settings(epochs=1, learning_rate=preset.recipe.learning_rate), ops)
@@ -149,6 +192,7 @@ def test_an_epoch_of_mnist_reaches_98_6_percent(mnist_folder: Path) -> None:
     assert done.record.test_accuracy >= 0.986
 
 
+@needs_gpu
 def test_an_epoch_is_that_of_the_cpu(mnist_folder: Path) -> None:
     """Rounding differs, and training enlarges what differs: 60 steps on, by far less than these bounds."""
     data, preset = load_dataset("mnist", mnist_folder, train_limit=6000, test_limit=2000), PRESETS["cnn"]
