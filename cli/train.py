@@ -22,7 +22,6 @@ from numbacnn.config import write_toml
 from numbacnn.datasets import Dataset, load_dataset, mnist
 from numbacnn.errors import CheckpointError
 from numbacnn.graph import graph_to_dict
-from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
@@ -106,14 +105,20 @@ def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -
     explicit = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     source = read_model(given["model"]) if not (given["resume"] and given["output"]) else None
     folder = RunFolder(given["output"] or Path("runs") / f"{source.graph.name}-{given['dataset']}")  # type: ignore[union-attr]
+    if given["resume"]:
+        folder.resumable()
     dataset = None if given["resume"] else _loading(given)
     ops = open_device(given["device"], given["threads"], given["exact_conv"])
-    with compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
-        if source and dataset:
-            run = _start(folder, ops, given, source, dataset)
-        else:
-            run = _resume(folder, ops, given, explicit)
-        return _train(run, progress, output_format, compiled)
+    with folder.writing(), compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
+        try:
+            if source and dataset:
+                run = _start(folder, ops, given, source, dataset)
+            else:
+                run = _resume(folder, ops, given, explicit)
+            return _train(run, progress, output_format, compiled)
+        except Exception:
+            folder.abandon()
+            raise
 
 
 def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source, load: Callable[[], Dataset]) -> Run:
@@ -132,24 +137,24 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source, l
         early_stop=given["early_stop"],
         augment=recipe.augment if given["augment"] is None else given["augment"],
     )
-    folder.prepare()
+    state = new_state(source.graph, settings, ops, source.parameters)
+    about = {name: given[name] for name in sorted(STARTED_WITH)}
+    if moved := folder.begin(state, ops, about):
+        notice(f"the run that was stopped in its first epoch is kept in {moved}: --resume --output {moved} goes on with it")
     ahead = compile_ahead(ops, source.graph, settings, exact_conv=given["exact_conv"], digits=given["dataset"] == "digits")
     dataset = load()
     check_fit(source.graph, dataset)
-    state = new_state(source.graph, settings, ops)
     if source.parameters is not None:
-        state.parameters = to_device(ops, source.parameters)
         notice(f"starting from the weights of {given['model']}")
-    if folder.model.exists():
+    if folder.earlier_files():
         notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.previous()}")
-    about = {name: given[name] for name in sorted(STARTED_WITH)} | {"data_sha256": _fingerprint(dataset)}
+    about["data_sha256"] = _fingerprint(dataset)
     return Run(state, dataset, ops, folder, about, given["data_dir"], ops.name, _thread_count(given["threads"]), ahead)
 
 
 def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[str]) -> Run:
     """A run taken up again: its own settings count, and what the command line asks for must agree with them."""
     state, about = folder.resume(ops)
-    folder.prepare()
     started_with = {"exact_conv": False, **about, **state.settings.to_dict()}
     for name in sorted(explicit & (STARTED_WITH | SETTINGS_OPTIONS)):
         if given[name] != started_with[name]:
@@ -167,12 +172,19 @@ def _resume(folder: RunFolder, ops: Ops, given: dict[str, Any], explicit: set[st
         if not before.distorts(latest) and state.settings.distorts(state.epoch):
             notice(f"epoch {latest + 1} saw the images as they are; from here on they are distorted, but for the last sixth")
     dataset = _load(about, given["data_dir"])
-    if _fingerprint(dataset) != about["data_sha256"]:
+    if _fingerprint(dataset) != about.setdefault(
+        "data_sha256", _fingerprint(dataset)
+    ):  # a run may stop before it has seen its data
         raise CheckpointError(
             f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with"
         )
     if about.get("exact_conv"):
         ops = get_ops(given["device"], given["threads"], exact_conv=True)
+    if earlier := folder.earlier_files():
+        files = ", ".join(file.name for file in earlier)
+        notice(
+            f"going on with {folder.unfinished.name}, the run begun last; {files} are of the run before it, and stay as they are"
+        )
     notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
     return Run(state, dataset, ops, folder, about, given["data_dir"], ops.name, _thread_count(given["threads"]))
 
@@ -210,9 +222,12 @@ def _train(run: Run, progress: str, output_format: str, compiled: Any) -> int:
     state, started, first_step = run.state, time.perf_counter(), None
     if progress != "none":
         notice(_heading(run))
+    if state.epoch and not state.batch and not run.folder.is_complete():  # killed while the epoch was being written
+        run.folder.save_epoch(state, run.ops, _network(run), _config(run), run.about)
     with TrainingView(state.settings.epochs, progress) as view, _signals() as stopped_by:
         for event in train_events(state, run.dataset, run.ops):
-            first_step = first_step or time.perf_counter() - PROCESS_START
+            if first_step is None and isinstance(event, StepDone):
+                first_step = time.perf_counter() - PROCESS_START
             view.show(event)
             if isinstance(event, EpochDone):
                 network = _network(run) if event.best else None
@@ -224,6 +239,8 @@ def _train(run: Run, progress: str, output_format: str, compiled: Any) -> int:
                 view.say(f"  {_resume_command(run)}")
                 return 128 + number
     remember_run(run.folder.path)
+    if first_step is None:
+        notice(f"{run.folder.path} has all of its {state.epoch} epoch(s) already. Add --epochs N to train for more")
     extra = {
         "kernels_compiled": run.compiled_ahead + compiled.count,
         "first_step_seconds": round(first_step, 3) if first_step else None,
@@ -232,7 +249,7 @@ def _train(run: Run, progress: str, output_format: str, compiled: Any) -> int:
     if output_format == "json":
         print_json(report)
     else:
-        _print_report(report, run)
+        _print_report(report, run, wrote=first_step is not None)
     return 0
 
 
@@ -280,7 +297,7 @@ def _report(run: Run, seconds: float) -> dict[str, Any]:
     }
 
 
-def _print_report(report: dict[str, Any], run: Run) -> None:
+def _print_report(report: dict[str, Any], run: Run, wrote: bool) -> None:
     rows = table("", "loss", "accuracy")
     rows.add_row(f"{report['train_images']:,} training images", f"{report['loss']:.4f}", percent(report["accuracy"]))
     rows.add_row(f"{report['test_images']:,} test images", f"{report['test_loss']:.4f}", percent(report["test_accuracy"]))
@@ -290,7 +307,8 @@ def _print_report(report: dict[str, Any], run: Run) -> None:
         f"test accuracy {percent(report['test_accuracy'])} after {report['kept_epoch']} epoch(s), {report['seconds']:.1f} s"
     )
     console.print(f"weights sha256 {report['weights_sha256']}", soft_wrap=True)
-    console.print(f"wrote {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
+    verb = "wrote" if wrote else "in place:"
+    console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
     samples = Path("data") / "samples"
     console.print(
         f"next: numbacnn predict {samples}" if samples.is_dir() else "next: numbacnn samples samples && numbacnn predict samples"

@@ -24,7 +24,8 @@ from numbacnn.ops import Ops
 from numbacnn.prediction import Predictor
 from numbacnn.version import __version__
 
-FORMAT_VERSION = 1
+FORMATS = {"network": 1, "checkpoint": 2}
+"""The version of each kind of file. Checkpoints of format 1 mixed up a layer called "best" with the best epoch."""
 METADATA_KEY = "numbacnn"
 
 NORMALISATION = {"scale": PIXEL_SCALE, "offset": 0.0}
@@ -132,7 +133,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, A
     # safetensors 0.8.0 writes arrays that are not C-contiguous wrongly, and says nothing: make them so first.
     contiguous = {name: np.ascontiguousarray(_little_endian(array)) for name, array in arrays.items()}
     # One metadata key: several would be written in random order, and equal networks would make different files.
-    text = json.dumps({"format": FORMAT_VERSION, "version": __version__, **about}, sort_keys=True, allow_nan=True)
+    text = json.dumps({"format": FORMATS[about["kind"]], "version": __version__, **about}, sort_keys=True, allow_nan=True)
 
     def write(temporary: str) -> None:
         try:
@@ -160,13 +161,13 @@ def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
 def _check_format(path: Path, about: Any, kind: str, remedy: str) -> None:
     if not isinstance(about, dict):
         raise CheckpointError(f"{path}: its description is not an object. {remedy}")
-    if about.get("format") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: has format {about.get('format')!r}, this version ({__version__}) reads format {FORMAT_VERSION}. "
-            f"It was written by numbacnn {about.get('version')!r}: use that one, or train again"
-        )
     if about.get("kind") != kind:
         raise CheckpointError(f"{path}: expected a {kind}, got a {about.get('kind')!r}. {remedy}")
+    if about.get("format") != FORMATS[kind]:
+        raise CheckpointError(
+            f"{path}: has format {about.get('format')!r}, this version ({__version__}) reads format {FORMATS[kind]}. "
+            f"It was written by numbacnn {about.get('version')!r}: use that one, or train again"
+        )
 
 
 def _check_arrays(path: Path, graph: Graph, arrays: Arrays) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,7 +106,8 @@ def test_a_bare_import_of_the_package_needs_neither() -> None:
 
 def test_train_writes_a_network_its_history_settings_and_a_checkpoint(trained: Path) -> None:
     out = trained / "out"
-    assert {p.name for p in out.iterdir()} == {"model.safetensors", "checkpoint.safetensors", "history.jsonl", "config.toml"}
+    written = {"model.safetensors", "checkpoint.safetensors", "history.jsonl", "config.toml"}
+    assert {p.name for p in out.iterdir()} == written | {".lock"}
     rows = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
     keys = {"epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy", "seconds", "images_per_second"}
@@ -259,6 +261,60 @@ def test_a_new_run_moves_the_earlier_one_aside_once_it_has_an_epoch(numbacnn: Ru
     as_json(numbacnn(*args, "--seed", 1, "--format", "json"))
     assert (tmp_path / "o" / "previous" / "model.safetensors").read_bytes() == first
     assert (tmp_path / "o" / "model.safetensors").read_bytes() != first
+
+
+def start(*args: object, cwd: Path) -> "subprocess.Popen[str]":
+    program = [sys.executable, "-c", "from numbacnn_cli.main import run; run()", *map(str, args)]
+    return subprocess.Popen(program, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_run_killed_before_its_first_epoch_is_resumed_and_not_the_finished_one_before_it(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "out", tmp_path / "out")
+    args = ("train", "--model", trained / "net.toml", *SMALL, "--epochs", 2, "--seed", 9, "--format", "json")
+    process = start(*args, "--output", "out", cwd=tmp_path)
+    while not (tmp_path / "out" / "unfinished.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (trained / "out" / "model.safetensors").read_bytes()
+    done = command("train", "--resume", "--output", "out", "--format", "json", cwd=tmp_path)
+    assert "going on with unfinished.safetensors, the run begun last" in done.stderr
+    resumed, whole = as_json(done), as_json(command(*args, "--output", "whole", cwd=tmp_path))
+    assert resumed["seed"] == 9  # type: ignore[index]
+    assert resumed["weights_sha256"] == whole["weights_sha256"]  # type: ignore[index]
+    for name in ("model.safetensors", "history.jsonl", "config.toml", "checkpoint.safetensors"):
+        assert (tmp_path / "out" / "previous" / name).read_bytes() == (trained / "out" / name).read_bytes()
+
+
+def test_a_second_training_into_the_same_folder_is_refused_until_the_first_has_ended(trained: Path, tmp_path: Path) -> None:
+    args = ("train", "--model", trained / "net.toml", *SMALL, "--output", "out")
+    process = start(*args, "--epochs", 5000, cwd=tmp_path)
+    wait_for_line(process, "epoch 1/5000")
+    check_error(command(*args, "--epochs", 1, cwd=tmp_path), 1, "another training is writing to this folder", "--output")
+    check_error(command("train", "--resume", "--output", "out", cwd=tmp_path), 1, "another training is writing to this folder")
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert command(*args, "--epochs", 1, cwd=tmp_path).returncode == 0, "a killed process holds nothing"
+
+
+def test_resuming_a_finished_run_says_so_and_claims_no_file_that_is_not_there(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "out", tmp_path / "out")
+    model = tmp_path / "out" / "model.safetensors"
+    before = model.read_bytes()
+    model.unlink()
+    done = command("train", "--resume", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "has all of its 2 epoch(s) already. Add --epochs N to train for more" in done.stderr
+    assert f"in place: {Path('out', 'model.safetensors')}" in done.stdout
+    assert model.read_bytes() == before
+
+
+def test_a_run_that_fails_before_its_first_step_is_not_what_is_resumed(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "out", tmp_path / "out")
+    check_error(command("train", "--model", "xo", *SMALL, "--output", "out", cwd=tmp_path), 1, "takes images of shape")
+    assert as_json(command("train", "--resume", "--output", "out", "--format", "json", cwd=tmp_path))["model"] == "net"  # type: ignore[index]
 
 
 def test_training_goes_on_from_a_trained_network(numbacnn: Run, trained: Path) -> None:

@@ -1,7 +1,10 @@
 """The folder of a training run: what is in it, and when it is written."""
 
+import contextlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,22 @@ from numbacnn.training.state import State, from_checkpoint, to_checkpoint
 
 PREVIOUS = "previous"
 MODEL_FILE = "model.safetensors"
+ANOTHER_FOLDER = "Give another folder with --output"
 
 
 class RunFolder:
     """``model.safetensors``, ``checkpoint.safetensors``, ``history.jsonl`` and ``config.toml`` of one run.
 
-    A new run leaves what an earlier one left in the folder as it is until it has completed an epoch of its own; then it moves
-    those files to ``previous/`` (``previous-2/``, ...). Stopped before that, it leaves ``unfinished.safetensors`` beside them.
+    A run is on the disk from its beginning, so what is resumed is the run begun last, and no other. While an earlier run is in
+    the folder, a new one has only ``unfinished.safetensors`` beside it. Once the new run has completed an epoch, the earlier one
+    goes to ``previous/`` (``previous-2/``, ...) as a whole, and the new one takes its place:
+
+        unfinished.safetensors    the new run's epoch, and the name of the folder to come
+        previous/                 links to the earlier run's files, made aside and renamed
+        the four files            of the new run, each replaced as a whole; the checkpoint last
+        unfinished.safetensors    removed
+
+    Wherever that is cut short, ``unfinished.safetensors`` is there and says what is left to do.
     """
 
     def __init__(self, path: Path):
@@ -32,10 +44,53 @@ class RunFolder:
         self.history = path / "history.jsonl"
         self.config = path / "config.toml"
         self._is_ours = False
+        self._only_begun: Path | None = None
 
-    def prepare(self) -> None:
-        """Make the folder, and be sure it can be written to, before any time is spent."""
-        make_folder(self.path, "Give another folder with --output")
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the folder and hold it, so that no other process trains into it. The hold ends with the process, however it ends.
+
+        Raises:
+            CheckpointError: the folder cannot be written to, or another process holds it.
+        """
+        from filelock import FileLock, Timeout  # imported late for the start-up time
+
+        make_folder(self.path, ANOTHER_FOLDER)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise CheckpointError(
+                f"{self.path}: another training is writing to this folder. Wait until it has ended, or give another one with --output"
+            ) from None
+        except (NotImplementedError, OSError):
+            pass  # a file system without locks is no reason not to train
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, state: State, ops: Ops, about: dict[str, Any]) -> Path | None:
+        """Put a new run on the disk, before any time is spent on it.
+
+        Returns:
+            where a run has been moved that was begun before and stopped in its first epoch; None where there was none.
+        """
+        moved = None
+        if self._has_trained(self.unfinished):
+            moved = self.previous()
+            self._put_together(moved, {self.unfinished: self.checkpoint.name})
+        self._is_ours = not self.earlier_files()
+        self.save_checkpoint(state, ops, about)
+        self._only_begun = self._target()
+        if self._is_ours:
+            self.unfinished.unlink(missing_ok=True)
+        return moved
+
+    def abandon(self) -> None:
+        """Forget a run that has failed before anything of it was worth keeping: what is resumed is the one before it."""
+        if self._only_begun:
+            self._only_begun.unlink(missing_ok=True)
 
     def resume(self, ops: Ops) -> tuple[State, dict[str, Any]]:
         """The state that was saved here, and what was saved beside it.
@@ -43,48 +98,95 @@ class RunFolder:
         Raises:
             CheckpointError: there is none, or it cannot be read.
         """
+        source = self.resumable()
+        state, about = from_checkpoint(load_checkpoint(source), ops, str(source))
+        earlier_in = about.pop(PREVIOUS, None)
+        self._is_ours = source == self.checkpoint or (earlier_in is not None and (self.path / str(earlier_in)).is_dir())
+        return state, about
+
+    def resumable(self) -> Path:
+        """The checkpoint of the run begun last.
+
+        Raises:
+            CheckpointError: there is none.
+        """
         source = self.unfinished if self.unfinished.exists() else self.checkpoint
         if not source.exists():
             raise CheckpointError(f"{source}: there is no run to resume. Start without --resume, or give its --output")
-        state = from_checkpoint(load_checkpoint(source), ops, str(source))
-        self._is_ours = source == self.checkpoint
-        return state
+        return source
+
+    def is_complete(self) -> bool:
+        """Whether nothing is left to write of the epochs that are done."""
+        return not self.unfinished.exists() and all(file.exists() for file in self._files())
 
     def save_checkpoint(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
         """Keep all that is needed to go on, and whatever an earlier run has left."""
-        target = self.checkpoint if self._is_ours or not self._earlier_files() else self.unfinished
-        save_checkpoint(target, to_checkpoint(state, ops, about))
+        save_checkpoint(self._target(), to_checkpoint(state, ops, about))
+        self._only_begun = None
 
     def save_epoch(self, state: State, ops: Ops, network: TrainedNetwork | None, config: str, about: dict[str, Any]) -> None:
         """After an epoch: the network if it is to be kept (else None), history, settings and, last, the checkpoint."""
-        self._set_earlier_run_aside()
+        if not self._is_ours:
+            self._set_earlier_run_aside(state, ops, about)
         if network is not None:
             save_network(self.model, network)
         write_atomically(self.history, history_lines(state.history).encode())
         write_atomically(self.config, config.encode())
-        save_checkpoint(self.checkpoint, to_checkpoint(state, ops, about))
+        self.save_checkpoint(state, ops, about)
         self.unfinished.unlink(missing_ok=True)
 
     def previous(self) -> Path:
-        """Where the files of an earlier run will go: the first folder that is not there yet."""
+        """Where an earlier run will go: the first folder that is not there yet."""
         names = (PREVIOUS, *(f"{PREVIOUS}-{number}" for number in range(2, 1_000_000)))
         return next(self.path / name for name in names if not (self.path / name).exists())
 
-    def _earlier_files(self) -> list[Path]:
-        return [file for file in (self.model, self.checkpoint, self.history, self.config) if file.exists()]
+    def earlier_files(self) -> list[Path]:
+        """The files of another run, one that is worth keeping: it has a network, or has at least been trained."""
+        files = [] if self._is_ours else [file for file in self._files() if file.exists()]
+        return files if files != [self.checkpoint] or self._has_trained(self.checkpoint) else []
 
-    def _set_earlier_run_aside(self) -> None:
-        earlier = [] if self._is_ours else self._earlier_files()
+    def _files(self) -> tuple[Path, ...]:
+        return self.model, self.history, self.config, self.checkpoint
+
+    def _target(self) -> Path:
+        return self.checkpoint if self._is_ours else self.unfinished
+
+    def _has_trained(self, checkpoint: Path) -> bool:
+        """Whether a checkpoint holds more than the beginning of a run, as far as that can be told."""
+        if not checkpoint.exists():
+            return False
+        try:
+            return load_checkpoint(checkpoint).state["counters"]["step"] != 0
+        except (CheckpointError, KeyError, TypeError):
+            return True
+
+    def _set_earlier_run_aside(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
+        if earlier := self.earlier_files():
+            target = self.previous()
+            self.save_checkpoint(state, ops, about | {PREVIOUS: target.name})
+            self._put_together(target, {file: file.name for file in earlier})
         self._is_ours = True
-        if not earlier:
-            return
-        target = self.previous()
-        make_folder(target, "Give another folder with --output")
-        for file in earlier:
-            try:
-                os.replace(file, target / file.name)
-            except OSError as error:
-                raise CheckpointError(f"{file}: cannot be moved to {target}: {error.strerror}. Give another --output") from None
+
+    def _put_together(self, target: Path, files: dict[Path, str]) -> None:
+        """Make a folder of files that are elsewhere, under these names: all of it at once."""
+        aside = self.path / f".{PREVIOUS}"
+        try:
+            shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed at this
+            aside.mkdir()
+            for file, name in files.items():
+                _link(file, aside / name)
+            os.replace(aside, target)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: the earlier run in it cannot be moved to {target}: {error.strerror or error}. {ANOTHER_FOLDER}"
+            ) from None
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links, as on memory sticks
+        shutil.copy2(source, target)
 
 
 def history_lines(history: list[EpochRecord]) -> str:

@@ -37,6 +37,7 @@ class State:
         history: a record of each completed epoch.
         best: parameters of the best epoch so far, on the host; None where no validation images are held out.
         best_loss, best_epoch: the validation loss to beat.
+        is_pretrained: whether the initial weights are those of a trained network, and not drawn from the seed.
     """
 
     graph: Graph
@@ -55,6 +56,7 @@ class State:
     best_epoch: int = 0
     tally: Tally | None = None
     looked_at: int = 0
+    is_pretrained: bool = False
 
     def look(self, ops: Ops, steps: int) -> float:
         """Take in the losses of the first ``steps`` of the epoch.
@@ -80,19 +82,26 @@ class State:
         return {name: ops.to_host(array).copy() for name, array in self.parameters.items()}
 
 
+PARAMETERS, SLOTS, BEST = "parameters/", "optimizer/", "best/"
+"""What the names of a checkpoint's arrays start with: the network's own, the optimiser's, the best epoch's."""
+
 COUNTERS = ("step", "epoch", "batch", "loss_sum", "correct", "seconds", "best_loss", "best_epoch")
 
 
-def new_state(graph: Graph, settings: Settings, ops: Ops) -> State:
-    """The start of a run."""
-    parameters = to_device(ops, initial_parameters(graph, settings.seed))
+def new_state(graph: Graph, settings: Settings, ops: Ops, pretrained: Arrays | None = None) -> State:
+    """The start of a run.
+
+    Args:
+        pretrained: the weights to start from, by ``<layer>/<parameter>``; None draws them from the seed.
+    """
+    parameters = to_device(ops, initial_parameters(graph, settings.seed) if pretrained is None else pretrained)
     slots = {
         f"{name}/{slot}": ops.zeros_like(parameters[name])
         for name, spec in graph.parameters.items()
         if spec.trainable
         for slot in OPTIMIZERS[settings.optimizer].slots
     }
-    return State(graph, settings, parameters, slots)
+    return State(graph, settings, parameters, slots, is_pretrained=pretrained is not None)
 
 
 def to_checkpoint(state: State, ops: Ops, about: dict[str, Any]) -> Checkpoint:
@@ -106,9 +115,11 @@ def to_checkpoint(state: State, ops: Ops, about: dict[str, Any]) -> Checkpoint:
             f"epoch {state.epoch + 1}: the loss of a step is {loss}, not a finite number. Not saved; files of earlier epochs are "
             f"as they were. Try --learning-rate {state.settings.learning_rate / 10:g}"
         )
-    arrays: dict[str, NDArray[Any]] = {name: ops.to_host(array) for name, array in state.parameters.items()}
-    arrays |= {f"optimizer/{name}": ops.to_host(array) for name, array in state.slots.items()}
-    arrays |= {f"best/{name}": array for name, array in (state.best or {}).items()}
+    arrays: dict[str, NDArray[Any]] = {}
+    if state.step or state.is_pretrained:  # else they follow from graph and seed: the beginning of a run costs next to nothing
+        arrays |= {f"{PARAMETERS}{name}": ops.to_host(array) for name, array in state.parameters.items()}
+        arrays |= {f"{SLOTS}{name}": ops.to_host(array) for name, array in state.slots.items()}
+        arrays |= {f"{BEST}{name}": array for name, array in (state.best or {}).items()}
     values = {
         "graph": graph_to_dict(state.graph),
         "settings": state.settings.to_dict(),
@@ -130,10 +141,12 @@ def from_checkpoint(checkpoint: Checkpoint, ops: Ops, source: str) -> tuple[Stat
         graph = graph_from_dict(values["graph"], source="graph")
         settings = Settings.from_dict(values["settings"])
         state = new_state(graph, settings, ops)
-        state.parameters = _take(checkpoint.arrays, "", state.parameters, ops)
-        state.slots = _take(checkpoint.arrays, "optimizer/", state.slots, ops)
-        if any(name.startswith("best/") for name in checkpoint.arrays):
-            state.best = {name: checkpoint.arrays[f"best/{name}"] for name in state.parameters}
+        if values["counters"]["step"] or checkpoint.arrays:
+            state.parameters = _take(checkpoint.arrays, PARAMETERS, state.parameters, ops)
+            state.slots = _take(checkpoint.arrays, SLOTS, state.slots, ops)
+            state.is_pretrained = not values["counters"]["step"]
+        if any(name.startswith(BEST) for name in checkpoint.arrays):
+            state.best = {name: checkpoint.arrays[f"{BEST}{name}"] for name in state.parameters}
         for name in COUNTERS:
             setattr(state, name, values["counters"][name])
         state.looked_at = state.batch
