@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-MNIST_PLACES = (ROOT / "data", ROOT.parent / "shared" / "data" / "mnist")
 
 
 def _holds_mnist(folder: Path) -> bool:
@@ -20,10 +19,9 @@ def _holds_mnist(folder: Path) -> bool:
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
     """A folder with the four real files of MNIST; tests that need them are skipped where there is none."""
-    given = os.environ.get("NUMBACNN_DATA_DIR")
-    for folder in ([Path(given)] if given else []) + list(MNIST_PLACES):
-        if _holds_mnist(folder):
-            return folder
+    folder = Path(os.environ.get("NUMBACNN_DATA_DIR") or ROOT / "data")
+    if _holds_mnist(folder):
+        return folder
     pytest.skip("needs the real MNIST files: 'numbacnn download mnist', or set NUMBACNN_DATA_DIR")
 
 
