@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from numbacnn.backends.cuda._jit import numba_cuda, why_not
+from numbacnn.backends.cuda._jit import missing_package, numba_cuda
 
 HERE = Path(__file__).parent
 
@@ -16,7 +16,7 @@ PROCESSES = 2
 """The simulator keeps one processor busy."""
 
 
-@pytest.mark.skipif(numba_cuda is None, reason=str(why_not()))
+@pytest.mark.skipif(numba_cuda is None, reason=str(missing_package()))
 def test_every_cuda_kernel_in_the_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     files = sorted((HERE / "cuda").glob("test_*.py"), key=lambda path: path.stat().st_size)
     running = [start(files[first::PROCESSES]) for first in range(PROCESSES)]

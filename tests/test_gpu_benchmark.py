@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from numbacnn.backends.cuda._jit import missing_package, numba_cuda
+
 DRIVER = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
 
+@pytest.mark.skipif(numba_cuda is None, reason=str(missing_package()))
 def test_a_step_is_taken_apart_into_its_kernels(tmp_path: Path) -> None:
     file = tmp_path / "gpu.json"
     done = subprocess.run(
@@ -29,6 +34,7 @@ def test_a_step_is_taken_apart_into_its_kernels(tmp_path: Path) -> None:
     assert "elementwise._gather_rows" in done.stdout
 
 
+@pytest.mark.skipif(numba_cuda is None, reason=str(missing_package()))
 def test_a_network_that_does_not_exist_is_a_usage_error() -> None:
     done = subprocess.run([sys.executable, str(DRIVER), "--dry", "--model", "nonesuch"], capture_output=True, text=True)
     assert done.returncode == 2
