@@ -97,3 +97,22 @@ def test_the_first_two_commands_of_the_readme_stand_at_its_top() -> None:
     lines = [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").split("\n") if line.startswith("    ")]
     assert lines[0].startswith("python3 -m venv .venv && .venv/bin/pip install")
     assert lines[1] == ".venv/bin/python -m pytest"
+
+
+def test_ci_runs_the_two_commands_that_readme_opens_with_and_none_of_its_own_instead() -> None:
+    """CI once installed more than README's first command does, and was green while README's second one failed."""
+    script = ROOT / ".ci" / "run"
+    if not script.exists():
+        pytest.skip("an archive of the sources has no .ci/run")
+    block = re.search(r"(?:^    .+\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert block is not None
+    install, test = (line.strip() for line in block[0].splitlines())
+    assert re.fullmatch(
+        r"python3 -m venv \.venv && \.venv/bin/pip install -q -e '\.\[test\]' && \.venv/bin/numbacnn train .+", install
+    )
+    assert test == ".venv/bin/python -m pytest"
+    text = script.read_text(encoding="utf-8")
+    assert re.search(r"awk .+ README\.md", text)
+    assert [line for line in text.splitlines() if "bash -c" in line] == [
+        'bash -c "${commands[0]}"', 'bash -c "${commands[1]}"',
+    ]  # fmt: skip
