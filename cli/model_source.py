@@ -10,8 +10,10 @@ from numbacnn.config import read_model_file
 from numbacnn.errors import CheckpointError
 from numbacnn.graph import Graph
 from numbacnn.models import PRESETS, Recipe, preset
+from numbacnn.reading import read_bounded
 
 LAST_RUN = Path("runs") / "last"
+_LONGEST_PATH = 1 << 15  # bytes; no system takes a longer one
 
 
 class Source:
@@ -65,9 +67,11 @@ def trained_model(given: Path | None) -> Path:
     if given is not None:
         return given
     try:
-        return Path(os.fsdecode(LAST_RUN.read_bytes().strip())) / "model.safetensors"
-    except OSError:
+        return Path(os.fsdecode(read_bounded(LAST_RUN, _LONGEST_PATH).strip())) / "model.safetensors"
+    except FileNotFoundError:
         raise CheckpointError(
             "no network has been trained from this folder yet. Train one, as in 'numbacnn train --model small --dataset digits', "
             "or give --model FILE"
         ) from None
+    except OSError as error:
+        raise CheckpointError(f"{LAST_RUN}: cannot be read: {error.strerror or error}. Give --model FILE") from None

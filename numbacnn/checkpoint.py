@@ -22,6 +22,7 @@ from numbacnn.graph import Graph, graph_from_dict, graph_to_dict, without_softma
 from numbacnn.network import PIXEL_SCALE, to_device
 from numbacnn.ops import Ops
 from numbacnn.prediction import Predictor
+from numbacnn.reading import open_regular
 from numbacnn.version import __version__
 
 FORMATS = {"network": 1, "checkpoint": 2}
@@ -146,7 +147,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, A
 
 def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
     try:
-        with open(path, "rb"):  # the system's own words for what is missing or forbidden
+        with open_regular(path):  # the system's own words for what is missing or forbidden; safetensors would wait for a pipe
             pass
         with safe_open(str(path), "numpy") as file:
             about = json.loads((file.metadata() or {})[METADATA_KEY])

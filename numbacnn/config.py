@@ -9,6 +9,10 @@ import tomli_w
 
 from numbacnn.errors import ModelError
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
+from numbacnn.reading import read_bounded
+
+MAX_FILE_BYTES = 1 << 20
+"""Most bytes a TOML file may have; a network of a thousand layers has a tenth of it."""
 
 _SHORT_LIST = re.compile(r"\[\s+(?:-?\d+,\s+)+\]")
 """A list of numbers, which the TOML writer spreads over lines."""
@@ -21,7 +25,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ModelError: there is no such file, it cannot be read, or it is not TOML; the message gives the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_bounded(path, MAX_FILE_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}. Give the path of a .toml model file") from None
     except UnicodeDecodeError:

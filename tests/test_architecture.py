@@ -11,7 +11,15 @@ FLOORS = [
     {"numbacnn.errors", "numbacnn.shapes", "numbacnn.version"},
     {"numbacnn.ops"},
     {"numbacnn.layers"},
-    {"numbacnn.graph", "numbacnn.plan", "numbacnn.summary", "numbacnn.config", "numbacnn.models", "numbacnn.files"},
+    {
+        "numbacnn.graph",
+        "numbacnn.plan",
+        "numbacnn.summary",
+        "numbacnn.config",
+        "numbacnn.models",
+        "numbacnn.files",
+        "numbacnn.reading",
+    },
     {"numbacnn.backends"},
     {"numbacnn.datasets"},
     {

@@ -143,7 +143,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_a_checkpoint_error(tmp_path: Path) -> None:
     with pytest.raises(nc.CheckpointError, match="No such file"):
         load_network(tmp_path / "none.safetensors")
-    with pytest.raises(nc.CheckpointError, match="directory"):
+    with pytest.raises(nc.CheckpointError, match="expected a file, got a folder"):
         load_network(tmp_path)
 
 

@@ -10,8 +10,6 @@ Source: Yann LeCun, Corinna Cortes, Christopher Burges, "The MNIST database of h
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
 import zlib
 from pathlib import Path
@@ -19,11 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from numbacnn.errors import DataError
+from numbacnn.reading import read_bounded
 
 IMAGES_MAGIC = 2051
 LABELS_MAGIC = 2049
 MAX_ITEMS = 100_000
 """Most images or labels a file may announce: MNIST has 60,000. Bounds the memory that a lying header can ask for (78 MB)."""
+ADVICE = "Move it away, or choose another --data-dir"
+"""What to do about a file that cannot be used: it may be somebody's only copy of something."""
 
 _GZIP_START = b"\x1f\x8b"
 _GZIP_WBITS = 31  # zlib's number for: gzip header and checksum, largest window
@@ -56,28 +57,15 @@ def read_idx(
     Raises:
         DataError: the file cannot be read, or is anything else than such an IDX file.
     """
-    return parse_idx(read_bounded(path), str(path), magic=magic, image_shape=image_shape, classes=classes, limit=limit)
+    return parse_idx(read_file(path), str(path), magic=magic, image_shape=image_shape, classes=classes, limit=limit)
 
 
-def read_bounded(path: Path, max_bytes: int = _MAX_FILE_BYTES, advice: str = "choose another --data-dir") -> bytes:
-    """The bytes of a regular file of at most ``max_bytes`` bytes; DataError for everything else."""
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file that is no longer than an IDX file may be; DataError for everything else."""
     try:
-        # Opened first and asked afterwards: what is checked is what is read.
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            info = os.fstat(file.fileno())
-            if not stat.S_ISREG(info.st_mode):
-                raise DataError(f"{path}: expected a file, came a folder or device. Remove it or {advice}.")
-            data = file.read(max_bytes + 1)
+        return read_bounded(path, _MAX_FILE_BYTES)
     except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{path}: cannot be read ({reason}). Check that it exists and that you may read it.") from error
-    if len(data) > max_bytes:
-        raise DataError(f"{path}: expected at most {max_bytes} bytes, came {info.st_size}. Delete it or {advice}.")
-    return data
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a FIFO would wait for a writer
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}. {ADVICE}.") from error
 
 
 def parse_idx(

@@ -26,8 +26,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 from PIL import Image, ImageFilter
 
-from numbacnn.datasets import idx
 from numbacnn.errors import DataError
+from numbacnn.reading import read_bounded
 
 Invert = Literal["auto", "yes", "no"]
 
@@ -37,6 +37,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 40_000_000
 """Keeps the memory for one picture below 300 MB; a WebP may have a quarter of it, libwebp holds the pixels several times over."""
 MAX_FILE_BYTES = 50_000_000
+_WANTED = f"a picture file of at most {MAX_FILE_BYTES // 10**6} MB"
 WORKING_SIDE = 1024
 """Pixels on the long side that are worked on; larger pictures are averaged down to it first."""
 
@@ -81,13 +82,16 @@ def read_picture(
 def _content(source: Path | BinaryIO, name: str) -> bytes:
     """The bytes of the file, of a bounded number."""
     if isinstance(source, Path):
-        data = idx.read_bounded(source, MAX_FILE_BYTES, advice="save a smaller picture")
+        try:
+            data = read_bounded(source, MAX_FILE_BYTES)
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read: {error.strerror or error}. Give {_WANTED}.") from None
     else:
         data = source.read(MAX_FILE_BYTES + 1)
     if not data:
         raise DataError(f"{name}: expected a picture, came an empty file. Save it again.")
     if len(data) > MAX_FILE_BYTES:
-        raise DataError(f"{name}: expected at most {MAX_FILE_BYTES // 10**6} MB, came more. Save a smaller picture.")
+        raise DataError(f"{name}: expected {_WANTED}, came more.")
     return data
 
 

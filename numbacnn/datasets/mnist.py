@@ -232,7 +232,7 @@ def _checked_limit(name: str, limit: int | None) -> int | None:
 
 def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> np.ndarray:
     """The content of one file, once its sha256 has been found right."""
-    data = idx.read_bounded(path)
+    data = idx.read_file(path)
     digest = hashlib.sha256(data).hexdigest()
     if digest in (file.sha256, file.raw_sha256):
         return idx.parse_idx(data, str(path), magic=file.magic, limit=limit)

@@ -158,7 +158,7 @@ def test_a_huge_sparse_file_is_refused(tmp_path):
     path = tmp_path / "sparse"
     with path.open("wb") as file:
         file.truncate(2 << 30)
-    with pytest.raises(DataError, match="came 2147483648"):
+    with pytest.raises(DataError, match="got 2147483648"):
         idx.read_idx(path, magic=idx.IMAGES_MAGIC)
 
 
