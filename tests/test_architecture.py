@@ -1,6 +1,7 @@
 """The house rules, checked on the source: who may import whom, and who may print."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,15 @@ def test_devices_are_chosen_by_the_entry_points_alone() -> None:
     assert all(
         floor(module) == len(FLOORS) - 1 or module.startswith("numbacnn.backends") for module in callers - {"numbacnn.training"}
     )
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_nobody_is_advised_to_delete_a_file(module: str) -> None:
+    """It may be the only copy of something: a message says to move it away, or how to do without it."""
+    texts = [
+        node.value for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)
+    ]
+    assert not [text for text in texts if isinstance(text, str) and re.search(r"\b([Dd]elete|Remove) (it|them|the file)\b", text)]
 
 
 def test_nothing_is_installed_under_the_name_cli() -> None:

@@ -3,6 +3,9 @@
 Where it is looked for, below a data folder: in the folder itself, in ``mnist/`` and in ``MNIST/raw/`` (torchvision's place), each
 of the four files gzipped or not. Missing files are downloaded into the folder itself, from the first mirror that has them.
 
+The content decides, unpacked: whoever packed it, with whatever tool and level, it is MNIST. A file that is not is never replaced,
+unless it is a damaged one of our own.
+
 Source: Yann LeCun, Corinna Cortes, Christopher Burges, "The MNIST database of handwritten digits", 1998. Sizes and checksums are
 those of tensorflow/datasets (url_checksums/mnist.txt), recomputed from the files.
 """
@@ -42,6 +45,7 @@ class MnistFile:
     name: str
     bytes: int
     sha256: str
+    raw_bytes: int
     raw_sha256: str
     magic: int
 
@@ -55,6 +59,7 @@ FILES: dict[str, MnistFile] = {
         "train-images-idx3-ubyte.gz",
         9912422,
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        47040016,
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         idx.IMAGES_MAGIC,
     ),
@@ -62,6 +67,7 @@ FILES: dict[str, MnistFile] = {
         "train-labels-idx1-ubyte.gz",
         28881,
         "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        60008,
         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
         idx.LABELS_MAGIC,
     ),
@@ -69,6 +75,7 @@ FILES: dict[str, MnistFile] = {
         "t10k-images-idx3-ubyte.gz",
         1648877,
         "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        7840016,
         "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
         idx.IMAGES_MAGIC,
     ),
@@ -76,6 +83,7 @@ FILES: dict[str, MnistFile] = {
         "t10k-labels-idx1-ubyte.gz",
         4542,
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        10008,
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         idx.LABELS_MAGIC,
     ),
@@ -232,18 +240,31 @@ def _checked_limit(name: str, limit: int | None) -> int | None:
 
 def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> np.ndarray:
     """The content of one file, once its sha256 has been found right."""
+    name = str(path)
     data = idx.read_file(path)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest in (file.sha256, file.raw_sha256):
-        return idx.parse_idx(data, str(path), magic=file.magic, limit=limit)
+    if hashlib.sha256(data).hexdigest() in (file.sha256, file.raw_sha256):
+        # The fast way: of a file packed as usual, no more is unpacked than is asked for.
+        return idx.parse_idx(data, name, magic=file.magic, limit=limit)
     try:
-        idx.parse_idx(data, str(path), magic=file.magic)
+        content = idx.unpack(data, name, file.raw_bytes)
     except DataError as error:
         raise _Damaged(str(error)) from error
-    expected = file.raw_sha256 if path.name == file.raw_name else file.sha256
+    digest = hashlib.sha256(content).hexdigest()
+    if digest == file.raw_sha256:
+        return idx.parse_idx(content, name, magic=file.magic, limit=limit)
+    # What unpacks without an error, or is as long as it announces, is not one of our downloads that was damaged later.
+    is_intact = idx.is_gzip(data) or idx.is_idx(data)
+    if is_intact and len(content) > file.raw_bytes:
+        raise DataError(f"{name}: expected MNIST's {file.raw_bytes} bytes (unpacked), came more: other data. {idx.ADVICE}.")
+    try:
+        idx.parse_idx(content, name, magic=file.magic)
+    except DataError as error:
+        if is_intact:
+            raise
+        raise _Damaged(str(error)) from error
     raise DataError(
-        f"{path}: sha256 is {digest}, expected {expected}: an intact file, but not MNIST's. "
-        "Delete it and run 'numbacnn download mnist'."
+        f"{name}: an intact file of other data than MNIST's: expected sha256 {file.raw_sha256} (unpacked), came {digest}. "
+        f"{idx.ADVICE}."
     )
 
 
@@ -310,10 +331,10 @@ def _needs_download(key: str, data_dir: Path, tell: Notice) -> bool:
         return True
     try:
         _read_verified(path, FILES[key], limit=1)
-    except _Damaged as error:
+    except _Damaged:
         if not _is_ours(path, data_dir, FILES[key]):
             raise
-        tell(f"downloading again, the file is damaged: {error}")
+        tell(f"downloading again, {path} is damaged")
         return True
     return False
 

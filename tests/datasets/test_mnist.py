@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import http_server as web
@@ -42,8 +43,8 @@ PACKED = {key: gzip.compress(raw, mtime=0) for key, raw in RAW.items()}
 
 def _small(key):
     file = mnist.FILES[key]
-    digests = [hashlib.sha256(data[key]).hexdigest() for data in (PACKED, RAW)]
-    return mnist.MnistFile(file.name, len(PACKED[key]), *digests, file.magic)
+    sizes_and_digests = [item for data in (PACKED, RAW) for item in (len(data[key]), hashlib.sha256(data[key]).hexdigest())]
+    return mnist.MnistFile(file.name, *sizes_and_digests, file.magic)
 
 
 SMALL_FILES = {key: _small(key) for key in mnist.FILES}
@@ -70,11 +71,13 @@ def server(small):
         yield server
 
 
-def put(folder, *, packed=True, only=SMALL_FILES):
-    folder.mkdir(parents=True, exist_ok=True)
+def put(folder, *, packed=True, only=SMALL_FILES, name=lambda name: name):
+    """Put MNIST's files into a folder; ``name`` makes a path below it from each usual name."""
     for key in only:
-        file = SMALL_FILES[key]
-        (folder / (file.name if packed else file.raw_name)).write_bytes((PACKED if packed else RAW)[key])
+        usual = SMALL_FILES[key].name
+        path = folder / name(usual if packed else usual.removesuffix(".gz"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((PACKED if packed else RAW)[key])
     return folder
 
 
@@ -127,18 +130,114 @@ def test_missing_files_are_named_when_downloads_are_not_allowed(tmp_path):
     assert "--dataset digits" in str(caught.value)
 
 
+PACKERS = {
+    "gzip -1": lambda raw: gzip.compress(raw, 1),
+    "gzip, with a date": lambda raw: gzip.compress(raw, 6, mtime=1_700_000_000),
+    "stored": lambda raw: gzip.compress(raw, 0),
+    "in blocks (bgzip)": lambda raw: (
+        b"".join(gzip.compress(raw[at : at + 1000]) for at in range(0, len(raw), 1000)) + gzip.compress(b"")
+    ),
+    "padded with zeros (tape)": lambda raw: gzip.compress(raw) + bytes(700),
+}
+
+
 @pytest.mark.usefixtures("small")
-def test_an_intact_file_of_another_data_set_is_refused_with_both_hashes(tmp_path):
+@pytest.mark.parametrize("layout", [".", "mnist"])
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS.keys())
+def test_mnist_that_was_unpacked_and_packed_again_is_still_mnist(tmp_path, layout, pack):
+    put(tmp_path / layout)
+    for key, file in SMALL_FILES.items():
+        (tmp_path / layout / file.name).write_bytes(pack(RAW[key]))
+    images, labels, *_ = mnist.load(tmp_path, 3, allow_download=False)
+    assert images.tobytes() == RAW["train_images"][16 : 16 + 3 * 784]
+    assert labels.tobytes() == RAW["train_labels"][8 : 8 + 3]
+    assert mnist.load(tmp_path, allow_download=False)[0].tobytes() == RAW["train_images"][16:]
+    assert mnist.download(tmp_path) == tmp_path  # there is nothing to download
+
+
+@pytest.mark.usefixtures("small")
+def test_of_a_file_packed_as_usual_only_what_is_asked_for_is_unpacked(tmp_path, monkeypatch):
     put(tmp_path)
-    other = gzip.compress(RAW["test_images"])
-    (tmp_path / TRAIN_IMAGES).write_bytes(other)
-    with pytest.raises(DataError, match="numbacnn download mnist") as caught:
+    monkeypatch.setattr(mnist.idx, "unpack", lambda *_: pytest.fail("unpacked as a whole"))
+    assert len(mnist.load(tmp_path, 3, 2)[0]) == 3
+
+
+def images_file(*sizes, magic=idx.IMAGES_MAGIC):
+    """An intact IDX file of bytes."""
+    return struct.pack(f">{1 + len(sizes)}I", magic, *sizes) + bytes(np.arange(np.prod(sizes)).astype(np.uint8))
+
+
+OTHER_DATA = {
+    "as many images (Fashion-MNIST)": (gzip.compress(images_file(12, 28, 28)), "other data than MNIST's"),
+    "fewer images": (gzip.compress(RAW["test_images"]), "other data than MNIST's"),
+    "more images (EMNIST)": (gzip.compress(images_file(13, 28, 28)), "came more: other data"),
+    "many more images": (gzip.compress(images_file(120_000, 2, 2)), "came more: other data"),
+    "other sizes": (gzip.compress(images_file(12, 16, 16)), "28x28 pixels, came 16x16"),
+    "labels": (PACKED["train_labels"], "came 2049"),
+    "three channels": (gzip.compress(images_file(2, 3, 28, 28, magic=2052)), "came 2052"),
+    "a table": (gzip.compress(b"label,pixel\n5,0\n"), "magic number"),
+    "not packed": (images_file(12, 28, 28), "other data than MNIST's"),
+    "not packed, other sizes": (images_file(12, 16, 16), "28x28 pixels, came 16x16"),
+    "not packed, three channels": (images_file(2, 3, 28, 28, magic=2052), "came 2052"),
+    "not packed, more images": (images_file(13, 28, 28), "came more: other data"),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), OTHER_DATA.values(), ids=OTHER_DATA.keys())
+def test_other_data_under_mnists_name_are_named_and_never_overwritten(server, tmp_path, monkeypatch, content, expected):
+    monkeypatch.setenv(mnist.MIRRORS_VARIABLE, server.mirror("good", web.good))
+    put(tmp_path)
+    (tmp_path / TRAIN_IMAGES).write_bytes(content)
+    for attempt in (mnist.load, mnist.download):
+        with pytest.raises(DataError, match=expected) as caught:
+            attempt(tmp_path)
+        assert str(caught.value).endswith("Move it away, or choose another --data-dir.")
+    assert (tmp_path / TRAIN_IMAGES).read_bytes() == content
+    assert not server.requests
+
+
+@pytest.mark.usefixtures("small")
+def test_an_intact_file_of_other_data_is_refused_with_both_hashes_of_the_content(tmp_path):
+    put(tmp_path)
+    (tmp_path / TRAIN_IMAGES).write_bytes(gzip.compress(RAW["test_images"]))
+    with pytest.raises(DataError) as caught:
         mnist.load(tmp_path)
-    assert hashlib.sha256(other).hexdigest() in str(caught.value)
-    assert SMALL_FILES["train_images"].sha256 in str(caught.value)
-    with pytest.raises(DataError, match="not MNIST's"):  # nor does a download overwrite somebody's data
-        mnist.download(tmp_path)
-    assert (tmp_path / TRAIN_IMAGES).read_bytes() == other
+    assert hashlib.sha256(RAW["test_images"]).hexdigest() in str(caught.value)
+    assert SMALL_FILES["train_images"].raw_sha256 in str(caught.value)
+
+
+DAMAGES = {
+    "cut short": lambda packed: packed[:-10],
+    "one bit": lambda packed: packed[:200] + bytes([packed[200] ^ 1]) + packed[201:],
+    "zeros, as after a power cut": lambda packed: bytes(len(packed)),
+    "empty": lambda packed: b"",
+    "a login page": lambda packed: b"<html>Please log in</html>",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_download_is_downloaded_again(server, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv(mnist.MIRRORS_VARIABLE, server.mirror("good", web.good))
+    put(tmp_path)
+    (tmp_path / TRAIN_IMAGES).write_bytes(damage(PACKED["train_images"]))
+    mnist.load(tmp_path)
+    assert sum(server.requests.values()) == 1
+    assert_complete(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the most memory that was used")
+def test_a_gzip_bomb_under_mnists_name_is_unpacked_no_further_than_mnist(tmp_path):
+    put(tmp_path)
+    compress = zlib.compressobj(9, wbits=31)
+    header = struct.pack(">4I", idx.IMAGES_MAGIC, idx.MAX_ITEMS, 28, 28)
+    parts = [compress.compress(header)] + [compress.compress(bytes(1 << 20)) for _ in range(200)]
+    (tmp_path / TRAIN_IMAGES).write_bytes(b"".join(parts) + compress.flush())
+    code = CHILD.replace("mnist.load(Path(sys.argv[1]))", MEASURED_LOAD)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), *CHILD_PATHS], capture_output=True, text=True, check=True)
+    answer, grown = done.stdout.split()
+    assert answer == "refused"
+    assert int(grown) * 1024 < 10e6  # bytes; the bomb holds 200 MB, and its header announces 78
 
 
 @pytest.mark.usefixtures("small")
@@ -342,11 +441,18 @@ mnist.load(Path(sys.argv[1]))
 """
 
 
+CHILD_PATHS = [str(Path(__file__).parents[level]) for level in (0, 1, 2)]
+MEASURED_LOAD = """
+used = lambda: int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])
+before = used()
+try: mnist.load(Path(sys.argv[1]), allow_download=False)
+except test_mnist.DataError: print('refused', used() - before)
+"""
+
+
 def test_several_processes_at_once_download_each_file_once(server, tmp_path):
     environment = dict(os.environ, **{mnist.MIRRORS_VARIABLE: server.mirror("slow", web.slow_but_good)})
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parent), str(here.parent.parent)]
-    command = [sys.executable, "-c", CHILD, str(tmp_path), *paths]
+    command = [sys.executable, "-c", CHILD, str(tmp_path), *CHILD_PATHS]
     children = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for child in children:
         _, errors = child.communicate(timeout=60)
@@ -372,6 +478,16 @@ def test_a_process_that_waits_for_another_says_so(server, tmp_path):
 
 
 # --- the real files ---
+
+
+def test_the_real_files_packed_again_are_mnist(mnist_folder, tmp_path):
+    for key, path in mnist.find(mnist_folder).items():
+        data = path.read_bytes()
+        raw = gzip.decompress(data) if idx.is_gzip(data) else data
+        assert len(raw) == mnist.FILES[key].raw_bytes
+        (tmp_path / mnist.FILES[key].name).write_bytes(gzip.compress(raw, 1))
+    assert len(mnist.load(tmp_path, allow_download=False)[0]) == 60000
+    assert mnist.load(tmp_path, 3, 3, allow_download=False)[3].tolist() == [7, 2, 1]
 
 
 def test_the_real_files_are_mnist(mnist_folder):
