@@ -1,7 +1,8 @@
 """MNIST: found on disk, or downloaded once, and never used unless its checksum is right.
 
-Where it is looked for, below a data folder: in the folder itself, in ``mnist/`` and in ``MNIST/raw/`` (torchvision's place), each
-of the four files gzipped or not. Missing files are downloaded into the folder itself, from the first mirror that has them.
+Where it is looked for, below a data folder: in ``LAYOUTS``, under ``MnistFile.names``, gzipped or not, whatever the case of the
+letters. A file may also lie in a folder of its own that bears one of its names, as Kaggle and unpackers make them. Missing files
+are downloaded into the data folder itself, from the first mirror that has them.
 
 The content decides, unpacked: whoever packed it, with whatever tool and level, it is MNIST. A file that is not is never replaced,
 unless it is a damaged one of our own.
@@ -50,8 +51,11 @@ class MnistFile:
     magic: int
 
     @property
-    def raw_name(self) -> str:
-        return self.name.removesuffix(".gz")
+    def names(self) -> tuple[str, ...]:
+        """What the file is called in the places where people get it: with a hyphen or, in the original archives, a dot."""
+        hyphen = self.name.removesuffix(".gz")
+        dot = hyphen.replace("-idx", ".idx")
+        return self.name, hyphen, f"{dot}.gz", dot
 
 
 FILES: dict[str, MnistFile] = {
@@ -99,7 +103,8 @@ MIRRORS: tuple[str, ...] = (
 MIRRORS_VARIABLE = "NUMBACNN_MNIST_MIRRORS"
 """Environment variable with other base URLs, separated by spaces or commas: a classroom's own server, for instance."""
 
-LAYOUTS = (".", "mnist", "MNIST/raw")
+LAYOUTS = (".", "mnist", "MNIST/raw", "raw")
+"""Below the data folder, in this order: itself, a folder for MNIST alone, and torchvision's place, seen from above and from MNIST/."""
 
 _LOCK_NAME = "mnist.lock"
 _STAGING_NAME = ".mnist-download"  # on the file system of its target, so that moving a finished file out of it is atomic
@@ -204,14 +209,45 @@ class _Damaged(DataError):
 
 
 def _locate(data_dir: Path) -> dict[str, Path]:
-    """Every MNIST file that is somewhere below ``data_dir``; the first place wins, and in it the gzipped one."""
-    found = {}
-    for key, file in FILES.items():
-        candidates = (data_dir / layout / name for layout in LAYOUTS for name in (file.name, file.raw_name))
-        path = next((path for path in candidates if os.path.lexists(path)), None)
-        if path is not None:
-            found[key] = path
-    return found
+    """Every MNIST file that is somewhere below ``data_dir``; the first place wins, and in it the first of its names.
+
+    Where there is but a folder of that name, without the file in it, that folder: so that whoever reads it can say so.
+    """
+    paths = {key: _locate_file(data_dir, file.names) for key, file in FILES.items()}
+    return {key: path for key, path in paths.items() if path is not None}
+
+
+def _locate_file(data_dir: Path, names: Sequence[str]) -> Path | None:
+    without_file = None
+    for folder in _folders(data_dir):
+        for path in _named(folder, names):
+            if not os.path.isdir(path):
+                return path
+            inside = next((inner for inner in _named(path, names) if not os.path.isdir(inner)), None)
+            if inside is not None:
+                return inside
+            without_file = without_file or path
+    return without_file
+
+
+def _folders(data_dir: Path) -> Iterator[Path]:
+    """The folders of ``LAYOUTS`` that are there, one by one: usually the first is all that has to be looked at."""
+    for layout in LAYOUTS:
+        folders = [data_dir]
+        for part in Path(layout).parts:
+            folders = [inner for folder in folders for inner in _named(folder, (part,))]
+        yield from folders
+
+
+def _named(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """What bears one of the names in a folder, in that order, and then what differs from one in the case of its letters."""
+    yield from (folder / name for name in names if os.path.lexists(folder / name))
+    try:
+        others = sorted(set(os.listdir(folder)) - set(names))
+    except OSError:  # no folder, or one that may not be listed
+        return
+    lowered = {name.lower() for name in names}
+    yield from (folder / other for other in others if other.lower() in lowered)
 
 
 def _complete(data_dir: Path, allow_download: bool, progress: Progress | None, notice: Notice | None) -> dict[str, Path]:
@@ -241,6 +277,8 @@ def _checked_limit(name: str, limit: int | None) -> int | None:
 def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> np.ndarray:
     """The content of one file, once its sha256 has been found right."""
     name = str(path)
+    if os.path.isdir(path):
+        raise DataError(f"{name}: expected a file, or a folder with {' or '.join(file.names)} in it, came another. {idx.ADVICE}.")
     data = idx.read_file(path)
     if hashlib.sha256(data).hexdigest() in (file.sha256, file.raw_sha256):
         # The fast way: of a file packed as usual, no more is unpacked than is asked for.

@@ -81,6 +81,14 @@ def put(folder, *, packed=True, only=SMALL_FILES, name=lambda name: name):
     return folder
 
 
+def dotted(name):
+    return name.replace("-idx", ".idx")
+
+
+def in_a_folder(name):
+    return f"{name}/{name}"
+
+
 def names(folder):
     """What lies in a folder, but for the lock."""
     return sorted(path.name for path in folder.iterdir() if path.name != "mnist.lock")
@@ -109,6 +117,83 @@ def test_files_are_found_in_every_layout_gzipped_or_not(tmp_path, layout, packed
     assert train_labels.tobytes() == RAW["train_labels"][8:]
     assert test_labels.tobytes() == RAW["test_labels"][8:]
     assert str(tmp_path / layout) in source
+
+
+NAMES = {
+    "dotted": dotted,
+    "upper case": str.upper,
+    "capitalised": str.capitalize,
+    "in a folder of its name (Kaggle)": in_a_folder,
+    "in a folder, dotted (7-Zip)": lambda name: f"{name}/{dotted(name)}",
+    "in a dotted folder": lambda name: f"{dotted(name)}/{name}",
+    "in a folder, upper case": lambda name: in_a_folder(name).upper(),
+}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("layout", mnist.LAYOUTS)
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
+def test_mnist_under_the_names_that_kaggle_and_unpackers_give_it_is_found(tmp_path, layout, packed, name):
+    put(tmp_path / layout, packed=packed, name=name)
+    found = mnist.find(tmp_path)
+    assert set(found) == set(mnist.FILES)
+    assert all(path.is_file() for path in found.values())
+    assert mnist.load(tmp_path, allow_download=False)[0].tobytes() == RAW["train_images"][16:]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("layout", ["Mnist", "MNIST", "mnist/raw", "Raw"])
+def test_the_case_of_a_folder_does_not_matter(tmp_path, layout):
+    put(tmp_path / layout)
+    assert mnist.find(tmp_path)["test_labels"].parent.samefile(tmp_path / layout)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_data_dir_above_raw_is_enough(tmp_path):
+    put(tmp_path / "MNIST" / "raw")
+    for data_dir in (tmp_path, tmp_path / "MNIST", tmp_path / "MNIST" / "raw"):
+        assert set(mnist.find(data_dir)) == set(mnist.FILES)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_usual_name_wins_over_the_others(tmp_path):
+    put(tmp_path / "raw")
+    put(tmp_path, name=str.upper)
+    put(tmp_path, packed=False, name=dotted)
+    put(tmp_path, packed=False, name=in_a_folder)
+    put(tmp_path)
+    assert mnist.find(tmp_path)["train_images"] == tmp_path / TRAIN_IMAGES
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_that_bears_a_files_name_is_passed_over_where_the_file_lies_elsewhere(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    put(tmp_path / "mnist")
+    assert mnist.find(tmp_path)["train_images"] == tmp_path / "mnist" / TRAIN_IMAGES
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", TRAIN_IMAGES])
+def test_a_folder_that_bears_a_files_name_without_the_file_in_it_is_named(tmp_path, name):
+    put(tmp_path, only=["train_labels", "test_images", "test_labels"])
+    (tmp_path / name / "train-images-idx3-ubyte").mkdir(parents=True)
+    for attempt in (mnist.load, mnist.download):
+        with pytest.raises(
+            DataError, match=rf"{name}: expected a file, or a folder with .*train-images.idx3-ubyte in it.*--data-dir"
+        ):
+            attempt(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
+def test_a_folder_that_may_be_entered_but_not_listed_is_read(tmp_path):
+    put(tmp_path / "mnist")
+    tmp_path.chmod(0o300)
+    try:
+        assert set(mnist.find(tmp_path)) == set(mnist.FILES)
+    finally:
+        tmp_path.chmod(0o700)
 
 
 @pytest.mark.usefixtures("small")
