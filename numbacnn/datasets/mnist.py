@@ -153,13 +153,13 @@ def load(
             # Only what a download put there is replaced by a download.
             download(data_dir, progress=progress, notice=notice)
             arrays[key] = _read_verified(path, FILES[key], limit)
-    folders = sorted({str(path.parent) for path in paths.values()})
+    places = {str(_place(path, FILES[key])) for key, path in paths.items()}
     return (
         arrays["train_images"][..., np.newaxis],
         arrays["train_labels"],
         arrays["test_images"][..., np.newaxis],
         arrays["test_labels"],
-        f"{', '.join(folders)} (sha256 checked)",
+        f"{', '.join(sorted(places))} (sha256 checked)",
     )
 
 
@@ -228,6 +228,12 @@ def _locate_file(data_dir: Path, names: Sequence[str]) -> Path | None:
                 return inside
             without_file = without_file or path
     return without_file
+
+
+def _place(path: Path, file: MnistFile) -> Path:
+    """The folder a file was found in, as ``_folders`` has it."""
+    has_own_folder = path.parent.name.lower() in (name.lower() for name in file.names)
+    return path.parent.parent if has_own_folder else path.parent
 
 
 def _folders(data_dir: Path) -> Iterator[Path]:

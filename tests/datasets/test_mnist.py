@@ -139,7 +139,9 @@ def test_mnist_under_the_names_that_kaggle_and_unpackers_give_it_is_found(tmp_pa
     found = mnist.find(tmp_path)
     assert set(found) == set(mnist.FILES)
     assert all(path.is_file() for path in found.values())
-    assert mnist.load(tmp_path, allow_download=False)[0].tobytes() == RAW["train_images"][16:]
+    images, *_, source = mnist.load(tmp_path, allow_download=False)
+    assert images.tobytes() == RAW["train_images"][16:]
+    assert source == f"{tmp_path / layout} (sha256 checked)"
 
 
 @pytest.mark.usefixtures("small")
