@@ -1,26 +1,44 @@
-"""The two streams: results on stdout, progress and notices on stderr."""
+"""What commands print with: results on stdout, progress and notices on stderr. Text becomes printable here, and nowhere else."""
 
-import contextlib
 import json
 import math
 import os
+import re
 import sys
-from typing import Any
+import unicodedata
+from typing import Any, TextIO
 
-import click
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
-WIDTH_WITHOUT_TERMINAL = 120
+NO_LIMIT = 1_000_000
+"""Columns where nobody has said how many there are: a pipe or a file."""
 
 
-def stdout() -> Console:
+class Printer(Console):
+    """A console that cuts nothing and obeys nothing: what a string holds is shown, control characters as escapes."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, crop: bool = False, **options: Any) -> None:
+        if not soft_wrap:
+            objects = tuple(self._folded(each) if isinstance(each, str) else each for each in objects)
+        super().print(*objects, soft_wrap=soft_wrap, crop=crop, **options)
+
+    def _folded(self, text: str) -> Text:
+        return Text("\n".join(folded(text, self.width, self)))
+
+
+def stdout() -> Printer:
     """Where results go."""
-    return _console(sys.stdout.isatty(), stderr=False)
+    return _printer(sys.stdout, is_terminal=sys.stdout.isatty())
 
 
-def stderr() -> Console:
+def stderr() -> Printer:
     """Where progress and notices go; live only on a real terminal, whatever FORCE_COLOR says."""
-    return _console(is_live(), stderr=True)
+    return _printer(sys.stderr, is_terminal=is_live())
 
 
 def is_live() -> bool:
@@ -28,22 +46,83 @@ def is_live() -> bool:
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
-def _console(is_terminal: bool, stderr: bool) -> Console:
-    width = None if is_terminal or os.environ.get("COLUMNS") else WIDTH_WITHOUT_TERMINAL
-    return Console(
-        stderr=stderr, highlight=False, width=width, force_interactive=is_terminal, soft_wrap=False, markup=False, emoji=False
+def _printer(stream: TextIO, is_terminal: bool) -> Printer:
+    return Printer(
+        stderr=stream is sys.stderr,
+        highlight=False,
+        width=_width(stream),
+        force_interactive=is_terminal,
+        markup=False,
+        emoji=False,
     )
 
 
+def _width(stream: TextIO) -> int | None:
+    """Columns: as many as COLUMNS says, else those of the terminal (None: Rich watches it), else no limit."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch("[1-9][0-9]{0,5}", os.environ.get(name, "")):
+            os.environ.pop(name, None)  # Rich would stumble over it
+    given = os.environ.get("COLUMNS")
+    return int(given) if given else None if stream.isatty() else NO_LIMIT
+
+
+def folded(text: str, width: int, console: Console) -> list[str]:
+    """A text, made printable, as lines of at most ``width`` columns: broken between words, and within those that are longer."""
+    text = printable(text)
+    if cell_len(text) <= width:
+        return [text]
+    return [line.plain.rstrip() for line in Text(text).wrap(console, width, overflow="fold")]
+
+
+def can_print(console: Console, text: str) -> bool:
+    """Whether the console's encoding has these characters."""
+    try:
+        text.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def printable(text: str) -> str:
+    """A text on one line, as a terminal may be given it.
+
+    Names and files may carry anything: control characters, line ends, marks that turn the direction of writing, halves of
+    characters. A terminal must not obey them, so they are written as Python writes them: ``\\x1b``, ``\\n``, ``\\u202e``.
+    """
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else repr(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for a text whose line ends are the program's own."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def notice(text: str) -> None:
-    """A sentence on stderr. Nobody reading it is no reason to stop working."""
-    with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+    """A sentence on stderr."""
+    _write(sys.stderr, f"{printable(text)}\n")
+
+
+def error(text: str) -> None:
+    """What went wrong, on stderr: one line, or one with an indented list below it, such as that of the mirrors that failed."""
+    shown = printable_lines(text) if "\n  " in text else printable(text)
+    _write(sys.stderr, f"Error: {shown}\n")
+
+
+def print_text(text: str) -> None:
+    """A text of several lines on stdout as it is: a file's content, not somebody's names."""
+    _write(sys.stdout, text)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on stdout; numbers that JSON has no word for become null."""
-    click.echo(json.dumps(_plain(value), ensure_ascii=False))
+    """One JSON value on stdout, in ASCII whatever the stream's encoding; numbers that JSON has no word for become null."""
+    if hasattr(sys.stdout, "reconfigure"):  # a stream put in place by somebody else may have no such method
+        sys.stdout.reconfigure(encoding="ascii")  # not every encoding writes ASCII as ASCII
+    _write(sys.stdout, json.dumps(_plain(value), ensure_ascii=True) + "\n")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text)
+    stream.flush()
 
 
 def _plain(value: Any) -> Any:

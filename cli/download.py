@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from . import options
-from .console import notice, print_json
+from .console import notice, print_json, stdout
 
 
 @click.command()
@@ -25,4 +25,4 @@ def download(dataset: str, data_dir: Path, output_format: str) -> None:
     if output_format == "json":
         print_json({"dataset": dataset, "folder": str(folder)})
     else:
-        click.echo(f"{dataset} is complete in {folder}")
+        stdout().print(f"{dataset} is complete in {folder}", soft_wrap=True)

@@ -8,9 +8,8 @@ import time
 # CPU time is all the time there was until now, so this is when the process began.
 PROCESS_START = time.perf_counter() - time.process_time()
 
-import contextlib  # noqa: E402
 import importlib  # noqa: E402
-import os  # noqa: E402
+import io  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
@@ -19,6 +18,8 @@ import click  # noqa: E402
 
 from numbacnn.errors import NumbaCNNError  # noqa: E402
 from numbacnn.version import __version__  # noqa: E402
+
+from .streams import open_streams  # noqa: E402
 
 COMMANDS = {
     "train": "Train a network.",
@@ -81,53 +82,45 @@ def _terminate(number: int, frame: object) -> None:
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the shell, as in `numbacnn models >&-`
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    open_streams()
     signal.signal(signal.SIGTERM, _terminate)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # a stream put in place by somebody else may have no such method
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    code = _guarded()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-    sys.exit(code)
+    sys.exit(_guarded())
 
 
 def _guarded() -> int:
     debug = "--debug" in sys.argv
     try:
         result = app.main(standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _misused(error)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
+        sys.stderr.write("Stopped.\n")
         return 130
     except Terminated:
         return 143
-    except BrokenPipeError:  # the reader of our output has gone, as in `numbacnn models | head -1`
-        _silence_stdout()
-        return 0
     except (NumbaCNNError, OSError, MemoryError) as error:
         return _failed(error, debug)
 
 
+def _misused(error: click.ClickException) -> int:
+    """Usage, and what is wrong, in which the user's own words may stand."""
+    from . import console  # slow to import, and --help does without
+
+    page = io.StringIO()
+    error.show(page)
+    usage, _, message = page.getvalue().partition("Error: ")
+    sys.stderr.write(console.printable_lines(usage))
+    if message:  # none where only the help is shown
+        console.error(message.rstrip("\n").replace("\n\t", " "))
+    return error.exit_code
+
+
 def _failed(error: BaseException, debug: bool) -> int:
+    from . import console
+
     if debug:
-        traceback.print_exc()
-    text = str(error) if isinstance(error, NumbaCNNError) else f"{type(error).__name__}: {error}"
-    click.echo(f"Error: {printable(text)}", err=True)
+        sys.stderr.write(console.printable_lines(traceback.format_exc()))
+    console.error(str(error) if isinstance(error, NumbaCNNError) else f"{type(error).__name__}: {error}")
     return 1
-
-
-def printable(text: str) -> str:
-    """File names and file contents may carry control characters; a terminal must not obey them."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-
-
-def _silence_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import click
-
 from numbacnn.config import read_model_file
 from numbacnn.errors import CheckpointError
 from numbacnn.graph import Graph
@@ -51,11 +49,13 @@ def remember_run(folder: Path) -> None:
     from numbacnn.errors import NumbaCNNError
     from numbacnn.files import write_atomically
 
+    from .console import notice  # slow to import, and `shapes --format json` does without
+
     try:
         LAST_RUN.parent.mkdir(exist_ok=True)
         write_atomically(LAST_RUN, os.fsencode(folder.absolute()))
     except (OSError, NumbaCNNError):
-        click.echo(f"{LAST_RUN} cannot be written: give --model to evaluate and predict.", err=True)
+        notice(f"{LAST_RUN} cannot be written: give --model to evaluate and predict.")
 
 
 def trained_model(given: Path | None) -> Path:

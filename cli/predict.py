@@ -1,6 +1,7 @@
 """``numbacnn predict``: what a trained network reads in people's pictures."""
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,8 @@ from numbacnn.errors import ModelError, NumbaCNNError
 from numbacnn.ops import Ops
 
 from . import options
-from .console import notice, print_json, stdout
+from .console import error, notice, print_json, stdout
 from .device import open_device
-from .main import printable
 from .model_source import trained_model
 from .pictures import draw_picture
 
@@ -129,20 +129,20 @@ def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tup
 
 
 def _label(name: str) -> int | str:
-    """Digits as numbers, other classes by name."""
-    return int(name) if name.isdecimal() else name
+    """Numbers as numbers, other classes by name."""
+    return int(name) if re.fullmatch("0|[1-9][0-9]{0,8}", name) else name
 
 
 def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int) -> None:
     console = stdout()
     for row in rows:
         if "error" in row:
-            notice(f"Error: {printable(row['error'])}")
+            error(row["error"])
             continue
         order = np.argsort(row["probabilities"])[::-1][:top]
         shares = ", ".join(f"{class_names[k]} {row['probabilities'][k]:.2%}" for k in order)
         unsure = "  (unsure)" if row["probability"] < UNSURE else ""
-        console.print(f"{printable(row['file'])}: {row['label']}{unsure}", soft_wrap=True)
+        console.print(f"{row['file']}: {row['label']}{unsure}", soft_wrap=True)
         console.print(f"  {shares}", soft_wrap=True)
         console.print(f"  {'; '.join(row['preprocessing']) or 'taken as it is'}", soft_wrap=True)
         console.print(draw_picture(row["picture"], console), soft_wrap=True)

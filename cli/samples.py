@@ -13,7 +13,7 @@ from numbacnn.errors import DataError
 from numbacnn.files import make_folder
 
 from . import options
-from .console import notice, print_json
+from .console import notice, print_json, stdout
 
 SAMPLES_SEED = 20
 ENLARGED = 6
@@ -48,8 +48,9 @@ def samples(folder: Path, seed: int, output_format: str) -> None:
     if output_format == "json":
         print_json({"folder": str(folder), "files": files})
     else:
-        click.echo(f"wrote {len(files)} pictures to {folder}")
-        click.echo(f"next: numbacnn predict {folder}")
+        console = stdout()
+        console.print(f"wrote {len(files)} pictures to {folder}", soft_wrap=True)
+        console.print(f"next: numbacnn predict {folder}", soft_wrap=True)
 
 
 def _enlarged(image: NDArray[np.uint8], factor: int = ENLARGED) -> NDArray[np.uint8]:

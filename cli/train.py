@@ -31,7 +31,7 @@ from numbacnn.training.run_folder import RunFolder
 
 from . import options
 from .compiling import compile_ahead
-from .console import notice, print_json, stdout
+from .console import notice, print_json, printable, stdout
 from .device import open_device
 from .main import PROCESS_START, Terminated
 from .model_source import Source, read_model, remember_run
@@ -318,9 +318,9 @@ def _print_report(report: dict[str, Any], run: Run, wrote: bool) -> None:
 def _config(run: Run) -> str:
     """The resolved settings: enough to do the same again."""
     command = {
-        "model": run.about["model"],
+        "model": printable(run.about["model"]),  # TOML is UTF-8, which not every file name is
         "dataset": run.dataset.name,
-        "data_dir": str(run.data_dir),
+        "data_dir": printable(str(run.data_dir)),
         "train_limit": run.about["train_limit"],
         "test_limit": run.about["test_limit"],
         "device": run.device,

@@ -1,0 +1,83 @@
+"""stdout and stderr as commands see them: a reader may leave before the end, and a disk may be full."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from numbacnn.errors import NumbaCNNError
+
+
+class OutputError(NumbaCNNError):
+    """Results cannot be written to stdout."""
+
+
+class Results(io.TextIOWrapper):
+    """stdout. A reader that leaves, as in ``numbacnn models | head -1``, is no error: the rest goes nowhere, the work goes on.
+
+    Raises:
+        OutputError: what is written cannot be kept, as on a full disk.
+    """
+
+    def write(self, text: str) -> int:
+        with self._reader_may_leave():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._reader_may_leave():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _reader_may_leave(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._lead_nowhere()
+            if not _is_broken_pipe(error):
+                raise OutputError(
+                    f"stdout: cannot be written to: {error.strerror or error}. Make room, or send the output elsewhere"
+                ) from None
+
+    def _lead_nowhere(self) -> None:
+        """What is still buffered would fail again when the program ends."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
+class Notices(io.TextIOWrapper):
+    """stderr. Nobody reading it is no reason to stop working, nor to leave with another exit code."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+def open_streams() -> None:
+    """Put them in place, whatever the shell has handed over."""
+    if sys.stdin is None:  # closed by the shell, as in `numbacnn predict - <&-`
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    sys.stdout = _opened(Results, sys.stdout)
+    sys.stderr = _opened(Notices, sys.stderr)
+
+
+def _opened(kind: type[io.TextIOWrapper], stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w")
+    if type(stream) is not io.TextIOWrapper:  # put in place by somebody else
+        return stream
+    # What the encoding lacks is written as an escape: a question mark would make different names equal.
+    return kind(stream.buffer, encoding=stream.encoding, errors="backslashreplace", line_buffering=stream.line_buffering)
+
+
+def _is_broken_pipe(error: OSError) -> bool:
+    return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)  # Windows's word for it
