@@ -26,9 +26,11 @@ def models(as_toml: str | None, output_format: str) -> None:
     if as_toml:
         from numbacnn.config import write_model_file
 
+        from .console import print_text
+
         if output_format == "json":
             raise click.UsageError("--toml prints TOML: leave --format json out.")
-        click.echo(write_model_file(PRESETS[as_toml].graph), nl=False)
+        print_text(write_model_file(PRESETS[as_toml].graph))
         return
     rows: list[dict[str, Any]] = [
         {"name": name, "summary": preset.summary, "input_shape": preset.graph.input_shape, "output_shape": preset.graph.output_shape,
@@ -41,9 +43,10 @@ def models(as_toml: str | None, output_format: str) -> None:
         print_json(rows)
         return
     from .console import stdout
-    from .tables import table
+    from .layout import Column
+    from .tables import table, text
 
-    listing = table("model", "what it is", "parameters", "MACs", "trained by default with", left=2)
+    listing = table("model", text("what it is"), "parameters", Column("MACs", rank=1), text("trained by default with", rank=2))
     for row in rows:
         listing.add_row(row["name"], row["summary"], f"{row['parameters']:,}", f"{row['macs']:,}", _recipe(row["recipe"]))
     stdout().print(listing)

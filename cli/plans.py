@@ -10,7 +10,7 @@ from numbacnn.layers.fused import PooledConv2D
 from numbacnn.plan import Step, make_plan
 
 from .console import print_json, stdout
-from .tables import table
+from .tables import table, text
 
 
 def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:
@@ -20,7 +20,7 @@ def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:
     if output_format == "json":
         print_json({"model": graph.name, "batch_size": batch_size, "vectors": instructions, "lanes": lanes, "steps": steps})
         return
-    rows = table("step", "computes", "convolution", "why", left=4)
+    rows = table("step", text("computes"), text("convolution"), text("why"))
     for step in steps:
         rows.add_row(step["step"], step["computes"], step["algorithm"] or "", step["reason"] or "")
     console = stdout()

@@ -66,4 +66,5 @@ def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, wit
 
     console = stdout()
     console.print(shapes_table(summary))
-    console.print(shapes_remark(summary))
+    for line in shapes_remark(summary):
+        console.print(line)

@@ -1,28 +1,40 @@
-"""Tables, drawn with Rich."""
+"""Tables: what is in them."""
 
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.table import Table
-
 from numbacnn.shapes import Pair, Shape
 from numbacnn.summary import FLOAT_BYTES, Summary
+
+from .layout import Column, Table
 
 if TYPE_CHECKING:  # these need numpy, which `shapes` does without
     from numbacnn.metrics import ClassReport, Evaluation
 
 
-def table(*columns: str, title: str | None = None, left: int = 1) -> Table:
-    """An empty table: the first ``left`` columns to the left, numbers to the right."""
-    result = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for place, name in enumerate(columns):
-        result.add_column(name, justify="left" if place < left else "right", no_wrap=True)
-    return result
+def table(*columns: str | Column, in_parts: bool = False) -> Table:
+    """An empty table. A title alone stands for a column of numbers, the first one for the names of the rows."""
+    made = (each if isinstance(each, Column) else Column(each, right=place > 0) for place, each in enumerate(columns))
+    return Table(*made, in_parts=in_parts)
+
+
+def text(title: str, rank: int = 0) -> Column:
+    """A column of texts, which may fold."""
+    return Column(title, right=False, folds=True, rank=rank)
 
 
 def shapes_table(summary: Summary) -> Table:
     """The trace, with a line of totals."""
-    rows = table("layer", "type", "input", "output", "parameters", "MACs", "sees", "jump", "memory", left=2)
+    rows = table(
+        "layer",
+        Column("type", right=False, rank=2),
+        Column("input", rank=6),
+        "output",
+        "parameters",
+        Column("MACs", rank=1),
+        Column("sees", rank=4),
+        Column("jump", rank=5),
+        Column("memory", rank=3),
+    )
     for row in summary.layers:
         rows.add_row(
             row.name,
@@ -43,10 +55,10 @@ def shapes_table(summary: Summary) -> Table:
     return rows
 
 
-def shapes_remark(summary: Summary) -> str:
+def shapes_remark(summary: Summary) -> list[str]:
     """What the columns mean, and where weights and work are."""
     lines = [
-        f"MACs are multiply-accumulates for one image, biases not counted; memory is the activations of {summary.batch_size} image(s);",
+        f"MACs are multiply-accumulates for one image, biases not counted; memory is the activations of {summary.batch_size} image(s).",
         "sees is the receptive field and jump the distance between neighbouring cells, in pixels of the image.",
         f"The parameters take {size(summary.parameters * FLOAT_BYTES)} as float32.",
     ]
@@ -57,7 +69,7 @@ def shapes_remark(summary: Summary) -> str:
             f"{heaviest.name} holds {heaviest.parameters / summary.parameters:.0%} of the parameters, "
             f"{busiest.name} does {busiest.macs / summary.macs:.0%} of the work."
         )
-    return "\n".join(lines)
+    return lines
 
 
 def class_table(reports: "list[ClassReport]") -> Table:
@@ -72,7 +84,7 @@ def class_table(reports: "list[ClassReport]") -> Table:
 
 def confusion_table(evaluation: "Evaluation", class_names: tuple[str, ...]) -> Table:
     """True classes down, predicted ones across; nothing is shown as a dot."""
-    rows = table("true \\ predicted", *class_names)
+    rows = table("true \\ predicted", *class_names, in_parts=True)
     for name, counts in zip(class_names, evaluation.confusion, strict=True):
         rows.add_row(name, *(str(count) if count else "\u00b7" for count in counts))
     return rows
