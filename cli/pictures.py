@@ -7,6 +7,9 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from .console import can_print
+
+HALF_BLOCK = "▀"
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:*#"
 INDENT = "  "
@@ -21,22 +24,29 @@ def draw_picture(pixels: NDArray[np.uint8], console: Console) -> Text:
     if pixels.shape[0] % 2:
         pixels = np.vstack([pixels, np.zeros_like(pixels[:1])])
     pairs = zip(pixels[0::2], pixels[1::2], strict=True)
-    draw = _half_blocks if console.is_terminal and console.color_system in ("256", "truecolor") else _shaded(console)
-    return Text("\n").join(Text(INDENT) + draw(upper, lower) for upper, lower in pairs)
+    draw = _half_blocks if _has_greys(console) else _shaded(console)
+    lines = (draw(upper, lower) for upper, lower in pairs)
+    return Text("\n").join(Text(INDENT) + line if line else line for line in lines)
+
+
+def _has_greys(console: Console) -> bool:
+    """Rich keeps a colour system where NO_COLOR forbids to use it."""
+    greys = console.color_system in ("256", "truecolor")
+    return console.is_terminal and greys and not console.no_color and can_print(console, HALF_BLOCK)
 
 
 def _half_blocks(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
     line = Text()
     for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
-        line.append("▀", Style(color=Color.from_rgb(top, top, top), bgcolor=Color.from_rgb(bottom, bottom, bottom)))
+        line.append(HALF_BLOCK, Style(color=Color.from_rgb(top, top, top), bgcolor=Color.from_rgb(bottom, bottom, bottom)))
     return line
 
 
 def _shaded(console: Console):  # type: ignore[no-untyped-def]
-    shades = SHADES if "utf" in console.encoding.lower() else ASCII_SHADES
+    shades = SHADES if can_print(console, SHADES) else ASCII_SHADES
 
     def draw(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
         mean = (upper.astype(int) + lower) / 2
-        return Text("".join(shades[round(value / 255 * (len(shades) - 1))] for value in mean))
+        return Text("".join(shades[round(value / 255 * (len(shades) - 1))] for value in mean).rstrip())
 
     return draw

@@ -289,6 +289,31 @@ def test_rules_and_dots_are_ascii_where_the_encoding_has_no_others() -> None:
     assert set(drawn(confusion_table(confused(DIGITS), DIGITS), 80, encoding="cp1252")[1]) == {"-"}
 
 
+# --- colours ----------------------------------------------------------------------------------------------------------------------
+
+
+@needs_pty
+def test_no_color_draws_the_digit_with_characters_and_not_as_a_block(folder: Path) -> None:
+    args = ("predict", "one.png", "--model", "model.safetensors")
+    coloured = in_terminal(*args, width=80, cwd=folder)
+    assert "▀" in coloured
+    assert "\x1b[38;" in coloured
+    plain = in_terminal(*args, width=80, cwd=folder, NO_COLOR="1")
+    assert "▀" not in plain
+    assert "\x1b[" not in plain
+    assert plain.replace("\x1b[?25h", "") == printed(*args, cwd=folder), "as it is piped"
+    assert sum(map(plain.count, "▒▓█")) > 30
+
+
+@needs_pty
+@pytest.mark.parametrize("changed", [{"TERM": "dumb"}, {"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}], ids=str)
+def test_a_terminal_without_greys_or_without_half_blocks_shows_the_digit(folder: Path, changed: dict[str, str]) -> None:
+    shown = in_terminal("predict", "one.png", "--model", "model.safetensors", width=80, cwd=folder, **changed)
+    assert "▀" not in shown
+    assert sum(map(shown.count, "*#▒▓█")) > 30
+    assert "?" not in shown
+
+
 # --- readers that leave, full disks, closed streams --------------------------------------------------------------------------------
 
 EVERY_COMMAND = [
