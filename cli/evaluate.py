@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from numbacnn.backends import compilations
-from numbacnn.checkpoint import load_network
-from numbacnn.datasets import load_dataset
-from numbacnn.errors import ShapeError
+from numbacnn.checkpoint import TrainedNetwork, load_network
+from numbacnn.datasets import DATASETS, load_dataset
+from numbacnn.errors import CheckpointError, ShapeError
 from numbacnn.metrics import evaluate as evaluate_prediction
 
 from . import options
@@ -20,13 +20,14 @@ from .tables import class_table, confusion_table, percent
 
 @click.command()
 @options.trained_model
-@options.labelled_images
+@options.dataset_trained_on
+@options.data_dir
 @options.test_limit
 @options.computing
 @options.reporting
 def evaluate(
     model: Path | None,
-    dataset: str,
+    dataset: str | None,
     data_dir: Path,
     test_limit: int | None,
     device: str,
@@ -37,11 +38,14 @@ def evaluate(
     """Measure a trained network on the test images: accuracy, each class, and the confusion matrix.
 
     \b
-    Example: numbacnn evaluate --dataset digits
+    Example: numbacnn evaluate
              numbacnn evaluate --model runs/cnn-digits/model.safetensors --dataset mnist
     """
     path = trained_model(model)
     network = load_network(path)
+    if dataset is None:
+        dataset = _trained_on(network, path)
+        notice(f"--dataset {dataset}, which {path} was trained on")
     ops = open_device(device, threads, exact_conv)
     with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
         data = load_dataset(dataset, data_dir, train_limit=0, test_limit=test_limit, progress=DownloadView(), notice=notice)
@@ -65,3 +69,12 @@ def evaluate(
     console.print()
     console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
     console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
+
+
+def _trained_on(network: TrainedNetwork, path: Path) -> str:
+    """The data set that a network was trained on, as its file says."""
+    name = network.summary.get("dataset")
+    if name not in DATASETS:
+        found = "its file does not say on what it was trained" if name is None else f"it was trained on {name!r:.100}"
+        raise CheckpointError(f"{path}: {found}; this version has {' and '.join(DATASETS)}. Give --dataset NAME")
+    return str(name)

@@ -33,13 +33,15 @@ debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the
 
 output_format = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-    help="What to print on stdout.",
+    help="What to print on stdout; JSON is ASCII.",
 )  # fmt: skip
 
-dataset = click.option(
-    "--dataset", type=click.Choice(["mnist", "digits"]), default="mnist", show_default=True,
-    help="mnist: read from --data-dir, or downloaded to it. digits: drawn by the program, no download.",
-)  # fmt: skip
+DATASETS = click.Choice(["mnist", "digits"])
+DATASET_HELP = "mnist: read from --data-dir, or downloaded to it. digits: drawn by the program, no download."
+
+dataset = click.option("--dataset", type=DATASETS, default="mnist", show_default=True, help=DATASET_HELP)
+
+dataset_trained_on = click.option("--dataset", type=DATASETS, help=f"{DATASET_HELP} By default the one it was trained on.")
 
 data_dir = click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",

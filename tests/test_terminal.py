@@ -522,3 +522,46 @@ def test_every_command_writes_through_one_place() -> None:
         assert not re.search(r"click\.(echo|secho)|(?<![\w.])(?<!def )print\(", source), path.name
         if path.name not in ("console.py", "streams.py", "main.py"):
             assert not re.search(r"sys\.std(out|err)", source), path.name
+
+
+# --- evaluate takes the data set of the network -------------------------------------------------------------------------------------
+
+
+def test_evaluate_takes_the_data_set_that_the_network_was_trained_on(folder: Path) -> None:
+    done = piped("evaluate", "--model", "model.safetensors", "--test-limit", 20, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert b"20 test images of digits" in done.stdout
+    assert done.stderr.decode().splitlines()[0] == "--dataset digits, which model.safetensors was trained on"
+    report = json.loads(printed("evaluate", "--model", "model.safetensors", "--test-limit", 20, "--format", "json", cwd=folder))
+    assert report["dataset"] == "digits"
+
+
+def test_evaluate_with_a_data_set_of_its_own_does_not_ask_the_network(tmp_path: Path) -> None:
+    write_network(tmp_path / "m.safetensors", summary={})
+    done = piped("evaluate", "--model", "m.safetensors", "--dataset", "digits", "--test-limit", 20, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"was trained on" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("summary", "found"),
+    [
+        ({}, "its file does not say on what it was trained"),
+        ({"dataset": None}, "its file does not say on what it was trained"),
+        ({"dataset": "emnist\x1b[31m"}, r"it was trained on 'emnist\x1b[31m'"),
+        ({"dataset": ["digits"]}, "it was trained on ['digits']"),
+        ({"dataset": 7}, "it was trained on 7"),
+        ({"dataset": "x" * 1_000_000}, "it was trained on 'xxx"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_network_trained_on_an_unknown_data_set_asks_for_dataset(
+    tmp_path: Path, summary: dict[str, object], found: str
+) -> None:
+    write_network(tmp_path / "m.safetensors", summary=summary)
+    done = piped("evaluate", "--model", "m.safetensors", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"Error: m.safetensors: {found}")
+    assert line.endswith("this version has mnist and digits. Give --dataset NAME")
+    assert len(line) < 300
