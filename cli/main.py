@@ -13,6 +13,7 @@ import io  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
+from typing import Any  # noqa: E402
 
 import click  # noqa: E402
 
@@ -56,9 +57,31 @@ class LazyGroup(click.Group):
                 raise
             raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", error.ctx) from None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            close = _options_meant(error.option_name, error.ctx) if error.ctx else []
+            if not close:
+                raise
+            raise click.UsageError(
+                f"No such option {error.option_name!r}. Did you mean {' or '.join(close)}?", error.ctx
+            ) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _options_meant(given: str, ctx: click.Context) -> list[str]:
+    """The options of a command that ``given`` is the beginning or the initials of, else those it may be misspelt from."""
+    import difflib  # only a mistyped option needs it
+
+    options = {name.lstrip("-"): name for option in ctx.command.get_params(ctx) for name in option.opts if name.startswith("--")}
+    word = given.lstrip("-")
+    initials = {name: "".join(part[0] for part in name.split("-")) for name in options}
+    short = [name for name in options if name.startswith(word) or initials[name] == word]
+    return [options[name] for name in short or difflib.get_close_matches(word, options)]
 
 
 @click.group(
@@ -66,7 +89,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: numbacnn train --model small --dataset digits",
 )
-@click.version_option(__version__, prog_name="numbacnn", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="numbacnn", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def app(debug: bool) -> None:
     """Convolutional networks you can read, run fast on the machine you have, and trust."""

@@ -32,7 +32,7 @@ FLOORS = [
         "numbacnn.metrics",
     },
     {"numbacnn.training", "numbacnn.checkpoint"},
-    {"numbacnn.functional", "numbacnn", "numbacnn_cli"},
+    {"numbacnn.functional", "numbacnn", "numbacnn.__main__", "numbacnn_cli"},
 ]
 PURE_PYTHON_FLOORS = 4
 """The lowest floors: what `shapes` and a bare import need. They import neither numpy nor numba."""

@@ -565,3 +565,38 @@ def test_a_network_trained_on_an_unknown_data_set_asks_for_dataset(
     assert line.startswith(f"Error: m.safetensors: {found}")
     assert line.endswith("this version has mnist and digits. Give --dataset NAME")
     assert len(line) < 300
+
+
+# --- small ones ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_capital_v_is_version(numbacnn: Run) -> None:
+    assert numbacnn("-V").stdout == numbacnn("--version").stdout != ""
+
+
+def test_python_m_numbacnn_is_the_command_line(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "numbacnn", "shapes", "cnn"]
+    done = subprocess.run(program, cwd=tmp_path, env=environment(), capture_output=True, check=True)
+    assert done.stdout.decode() == printed("shapes", "cnn", cwd=tmp_path)
+    done = subprocess.run([*program[:3], "foo"], cwd=tmp_path, env=environment(), capture_output=True)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("--lr", "--learning-rate or --lr-decay"), ("--bs", "--batch-size"), ("--batch", "--batch-size"),
+        ("--data", "--dataset or --data-dir"),
+        ("--epohcs", "--epochs"), ("--learning_rate", "--learning-rate"),
+    ],
+)  # fmt: skip
+def test_a_short_or_misspelt_option_suggests_what_is_meant_and_not_help(numbacnn: Run, given: str, meant: str) -> None:
+    done = numbacnn("train", given, "1")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"Error: No such option '{given}'. Did you mean {meant}?"
+
+
+def test_an_option_like_no_other_suggests_nothing(numbacnn: Run) -> None:
+    done = numbacnn("train", "--xyzzy")
+    assert done.returncode == 2
+    assert "Did you mean" not in done.stderr
