@@ -1,17 +1,30 @@
-"""Compiling the kernels of a network in several processes: within one, Numba compiles them one after the other."""
+"""Compiling kernels: said when it happens, and done in several processes where a network needs many, as one compiles one at a time."""
 
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from numbacnn.backends import compilations, get_ops, has_compiled_kernels, threads
+from numbacnn.backends import compilations, get_ops, has_compiled_kernels, kernel_cache_problem, threads
 from numbacnn.datasets import load_dataset
 from numbacnn.graph import Graph
 from numbacnn.ops import Ops
 from numbacnn.training import Part, Settings, parts, rehearse_part
 
 from .console import notice
+
+
+def announced_compilations() -> AbstractContextManager[Any]:
+    """Listen to the kernels being compiled, and tell the user when the first one is; see ``compilations``."""
+    return compilations(lambda: notice(f"compiling kernels ({_for_how_long()})"))
+
+
+def _for_how_long() -> str:
+    problem = kernel_cache_problem()
+    return f"not kept for later runs: {problem}; see 'numbacnn doctor'" if problem else "once; kept for later runs"
+
 
 MOST_PROCESSES = 4
 """There are few kernels that take long, and each process takes a second to start and 300 MB."""
@@ -37,7 +50,7 @@ def compile_ahead(ops: Ops, graph: Graph, settings: Settings, *, exact_conv: boo
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
-    notice(f"compiling kernels in {processes} processes (once; kept for later runs)")
+    notice(f"compiling kernels in {processes} processes ({_for_how_long()})")
     work: list[Callable[[], object]] = [partial(_rehearse, part, settings, exact_conv) for part in parts(graph)]
     if digits:
         work.append(draw_digits)

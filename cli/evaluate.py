@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from numbacnn.backends import compilations
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets import DATASETS, load_dataset
 from numbacnn.errors import CheckpointError, ShapeError
 from numbacnn.metrics import evaluate as evaluate_prediction
 
 from . import options
+from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
@@ -47,7 +47,7 @@ def evaluate(
         dataset = _trained_on(network, path)
         notice(f"--dataset {dataset}, which {path} was trained on")
     ops = open_device(device, threads, exact_conv)
-    with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
+    with announced_compilations():
         data = load_dataset(dataset, data_dir, train_limit=0, test_limit=test_limit, progress=DownloadView(), notice=notice)
         if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
             raise ShapeError(

@@ -10,14 +10,14 @@ from typing import Any
 import click
 import numpy as np
 
-from numbacnn.backends import compilations
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets.images import MAX_FILE_BYTES, Picture, read_picture
 from numbacnn.errors import ModelError, NumbaCNNError
 from numbacnn.ops import Ops
 
 from . import options
-from .console import error, notice, print_json, stdout
+from .compiling import announced_compilations
+from .console import error, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
 from .pictures import draw_picture
@@ -63,7 +63,7 @@ def predict(
     ops = open_device(device, threads, exact_conv)
     results = [_read(name, source, invert, (height, width)) for name, source in _sources(files)]
     pictures = [result for result in results if isinstance(result, Picture)]
-    with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
+    with announced_compilations():
         probabilities = iter(_probabilities(network, ops, pictures))
     rows = [_row(result, next(probabilities) if isinstance(result, Picture) else None, network.class_names) for result in results]
     if output_format == "json":

@@ -13,7 +13,8 @@ from numbacnn.errors import DataError
 from numbacnn.files import make_folder
 
 from . import options
-from .console import notice, print_json, stdout
+from .compiling import announced_compilations
+from .console import print_json, stdout
 
 SAMPLES_SEED = 20
 ENLARGED = 6
@@ -30,11 +31,11 @@ def samples(folder: Path, seed: int, output_format: str) -> None:
 
     Example: numbacnn samples my-samples
     """
-    from numbacnn.backends import compilations, get_ops
+    from numbacnn.backends import get_ops
 
     get_ops("cpu")
     make_folder(folder)
-    with compilations(lambda: notice("compiling kernels (once; kept for later runs)")):
+    with announced_compilations():
         images, labels = digits.draw(10, seed=seed)
     files = []
     for image, label in zip(images, labels.tolist(), strict=True):

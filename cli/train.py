@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from numbacnn.backends import compilations, get_ops, threads
+from numbacnn.backends import get_ops, threads
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.datasets import Dataset, load_dataset, mnist
@@ -30,7 +30,7 @@ from numbacnn.training import train as train_events
 from numbacnn.training.run_folder import RunFolder
 
 from . import options
-from .compiling import compile_ahead
+from .compiling import announced_compilations, compile_ahead
 from .console import notice, print_json, printable, stdout
 from .device import open_device
 from .main import PROCESS_START, Terminated
@@ -109,7 +109,7 @@ def train(ctx: click.Context, output_format: str, progress: str, **given: Any) -
         folder.resumable()
     dataset = None if given["resume"] else _loading(given)
     ops = open_device(given["device"], given["threads"], given["exact_conv"])
-    with folder.writing(), compilations(lambda: notice("compiling kernels (once; kept for later runs)")) as compiled:
+    with folder.writing(), announced_compilations() as compiled:
         try:
             if source and dataset:
                 run = _start(folder, ops, given, source, dataset)

@@ -95,6 +95,14 @@ def has_compiled_kernels() -> bool | None:
     return None if folder.path is None else bool(folder.kernels())
 
 
+def kernel_cache_problem() -> str:
+    """Why compiled kernels are not kept, as a clause; empty where they are."""
+    from numbacnn.backends.cpu._jit import SOURCES
+    from numbacnn.backends.kernel_cache import cache_folder
+
+    return cache_folder(SOURCES).problem
+
+
 @contextmanager
 def compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
     """Listen to the kernels being compiled, for the CPU and for the GPU: yields an object with ``count`` and ``seconds``.
