@@ -14,8 +14,8 @@ from numbacnn.reading import read_bounded
 MAX_FILE_BYTES = 1 << 20
 """Most bytes a TOML file may have; a network of a thousand layers has a tenth of it."""
 
-_SHORT_LIST = re.compile(r"\[\s+(?:-?\d+,\s+)+\]")
-"""A list of numbers, which the TOML writer spreads over lines."""
+_TEXT_OR_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|\[\s+(?:-?\d+,\s+)+\]')
+"""A text, in which a list is none, or a list of numbers, which the TOML writer spreads over lines."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -59,6 +59,10 @@ def write_model_file(graph: Graph) -> str:
     header = graph_to_dict(graph)
     layers = header.pop("layers")
     tables = [write_toml(header), *(f"[[layers]]\n{write_toml(layer)}" for layer in layers)]
-    return _SHORT_LIST.sub(
-        lambda match: f"[{', '.join(match[0].split()[1:-1]).replace(',,', ',').rstrip(',')}]", "\n".join(tables)
-    )
+    return _TEXT_OR_NUMBERS.sub(_in_one_line, "\n".join(tables))
+
+
+def _in_one_line(match: re.Match[str]) -> str:
+    """A list of numbers in one line; a text as it is."""
+    found = match[0]
+    return found if found.startswith('"') else f"[{', '.join(re.findall(r'-?[0-9]+', found))}]"

@@ -7,7 +7,7 @@ input. The last node is the output.
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,9 @@ class Node:
     layer: Layer
     inputs: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -38,7 +41,7 @@ class Graph:
         nodes: the layers in order.
 
     Raises:
-        ModelError: a name is used twice, an input is unknown, or a node is read by nobody.
+        ModelError: a name cannot be part of a path or is used twice, an input is unknown, or a node is read by nobody.
         ShapeError: a layer does not fit; the message starts with the node's name.
     """
 
@@ -49,6 +52,8 @@ class Graph:
     """The output shape of every node, and of ``"input"``, for one image."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _is_plain_name(self.name):
+            raise ModelError(f"a network's name must be {PLAIN_NAME}, got {self.name!r}")
         object.__setattr__(self, "input_shape", _check_input_shape(self.input_shape))
         if not self.nodes:
             raise ModelError(f"{self.name}: a network has at least one layer, got none")
@@ -122,8 +127,7 @@ def without_softmax(graph: Graph) -> Graph:
     if isinstance(last.layer, Activation) and last.layer.activation == "softmax" and before:
         return Graph(graph.name, graph.input_shape, tuple(before))
     if getattr(last.layer, "activation", None) == "softmax":
-        values = layer_to_dict(last.layer) | {"activation": None}
-        linear = type(last.layer)(**{key: value for key, value in values.items() if key != "type"})
+        linear = replace(last.layer, activation=None)  # type: ignore[type-var]
         return Graph(graph.name, graph.input_shape, (*before, Node(last.name, linear, last.inputs)))
     return graph
 
@@ -159,24 +163,24 @@ def graph_from_dict(data: Mapping[str, Any], source: str = "model") -> Graph:
     layers = data["layers"]
     if not isinstance(layers, list) or not all(isinstance(entry, Mapping) for entry in layers):
         raise ModelError(f"{source}: layers must be a list of tables, each starting with [[layers]]")
-    name = data.get("name", source)
-    if not isinstance(name, str) or not _is_plain_name(name):
-        raise ModelError(f"{source}: name must be {PLAIN_NAME}, got {name!r}")
     try:
-        return build_graph(name, data["input_shape"], [_entry(entry, i) for i, entry in enumerate(layers, 1)])
+        return build_graph(data.get("name", source), data["input_shape"], [_entry(entry, i) for i, entry in enumerate(layers, 1)])
     except (ModelError, ShapeError) as error:
         raise type(error)(f"{source}: {error}") from None
 
 
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
-    """``{"type": "Dense", "units": 10, ...}``: fields that differ from their defaults."""
-    entry: dict[str, Any] = {"type": type(layer).__name__}
-    defaults = type(layer)(**{f.name: getattr(layer, f.name) for f in fields(layer) if f.default is MISSING})  # type: ignore[arg-type]
+    """``{"type": "Dense", "units": 10, ...}``, from which an equal layer can be built: what that layer has by itself is left out.
+
+    A field may depend on another, as the strides of a pooling do on its size. So each is left out only if a layer built of
+    the others is equal to this one.
+    """
+    values = {f.name: getattr(layer, f.name) for f in fields(layer)}  # type: ignore[arg-type]
     for f in fields(layer):  # type: ignore[arg-type]
-        value = getattr(layer, f.name)
-        if f.default is MISSING or value != getattr(defaults, f.name):
-            entry[f.name] = _plain(value)
-    return entry
+        others = {name: value for name, value in values.items() if name != f.name}
+        if f.default is not MISSING and type(layer)(**others) == layer:
+            values = others
+    return {"type": type(layer).__name__, **{name: _plain(value) for name, value in values.items()}}
 
 
 def _plain(value: Any) -> Any:
@@ -238,7 +242,7 @@ def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     """The output shape of one node, after all that can be wrong with it has been ruled out."""
     if node.name in shapes:
         raise ModelError(f"{node.name}: this name is taken already. Give each layer a name of its own ({INPUT!r} is the image)")
-    if not _is_plain_name(node.name):
+    if not isinstance(node.name, str) or not _is_plain_name(node.name):
         raise ModelError(f"a layer's name must be {PLAIN_NAME}, got {node.name!r}")
     for name in node.inputs:
         if name not in shapes:

@@ -1,12 +1,13 @@
 """Batch normalisation: each channel is brought to mean 0 and variance 1 over the batch, then scaled and shifted by learned numbers."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numbacnn.errors import ModelError
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_fraction
 from numbacnn.ops import Array, Moving, Ops
-from numbacnn.shapes import Shape
+from numbacnn.shapes import Shape, short
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class BatchNorm(Layer):
 
     def __post_init__(self) -> None:
         check_fraction("momentum", self.momentum)
-        if not isinstance(self.epsilon, (int, float)) or not 0 < self.epsilon < float("inf"):
-            raise ModelError(f"epsilon must be a number greater than 0, got {self.epsilon!r}")
+        is_number = isinstance(self.epsilon, (int, float)) and not isinstance(self.epsilon, bool)
+        if not is_number or not 0 < self.epsilon <= sys.float_info.max:
+            raise ModelError(f"epsilon must be a number greater than 0, got {short(self.epsilon)}")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return inputs[0]
