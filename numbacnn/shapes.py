@@ -19,6 +19,10 @@ LARGEST = 10_000_000
 """No side, count of filters or of units is larger: beyond it, a number in a file is a mistake, and would only overflow later."""
 
 
+MOST_POOLED = 2**31 - 1
+"""Cells of a pooling window: which of them was largest is kept as an int32."""
+
+
 class Window(NamedTuple):
     """One axis of a sliding window, in cells.
 
@@ -94,9 +98,15 @@ def pool_window2d(size: Pair, pool_size: Pair, strides: Pair, padding: Padding2D
     """The windows of a pooling, each of which sees at least one cell of the image: what is the largest of none?
 
     Raises:
-        ShapeError: as ``window``, or the padding is so wide that a window could lie in it altogether.
+        ShapeError: as ``window``, or the padding is so wide that a window could lie in it altogether, or the window has more
+            than ``MOST_POOLED`` cells.
     """
     windows = window2d(size, pool_size, strides, padding)
+    if windows.rows.kernel * windows.columns.kernel > MOST_POOLED:
+        raise ShapeError(
+            f"a pooling window of {windows.rows.kernel} x {windows.columns.kernel} has more than {MOST_POOLED:,} cells. "
+            f"Use a smaller one: the input has {size[0]} x {size[1]}"
+        )
     for axis in windows:
         if max(axis.pad_before, axis.pad_after) >= axis.kernel:
             raise ShapeError(
@@ -146,9 +156,11 @@ def _check_positive(what: str, value: object) -> None:
 
 def _explicit_padding(padding: object) -> Pair:
     match padding:
-        case (int(before), int(after)) if before >= 0 and after >= 0:
+        case (int(before), int(after)) if 0 <= before <= LARGEST and 0 <= after <= LARGEST:
             return before, after
-    raise ShapeError(f"padding must be 'valid', 'same' or whole numbers of at least 0 (before, after), got {padding!r}")
+    raise ShapeError(
+        f"padding must be 'valid', 'same' or whole numbers from 0 to {LARGEST:,} (before, after), got {short(padding)}"
+    )
 
 
 def _does_not_fit(size: int, kernel: int, stride: int, before: int, after: int) -> str:
