@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from numbacnn.backends import get_ops
+from numbacnn.datasets.checks import check_array, check_labels
 from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.layers.base import check_fraction
 from numbacnn.ops import DropoutKey, Ops
@@ -212,16 +213,9 @@ def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, *, device: str =
     Source: the lecture's slides "Cross-Entropy".
     """
     rows = _floats("logits", logits, axes=2)
-    classes = np.asarray(labels)
-    _check_shape("labels", classes, (rows.shape[0],))
-    if rows.shape[0] == 0:
-        raise ShapeError("logits: the mean loss of no images is undefined. Give at least one row")
-    if classes.dtype.kind not in "iu":
-        raise DataError(f"labels must be whole numbers, got {classes.dtype}. Convert them with .astype(int)")
-    if classes.min() < 0 or classes.max() >= rows.shape[1]:
-        raise DataError(
-            f"labels must lie in 0...{rows.shape[1] - 1}, one for each column of logits, got {classes.min()}...{classes.max()}"
-        )
+    if 0 in rows.shape:
+        raise ShapeError(f"logits: the mean loss needs at least one row and one column, got shape {rows.shape}")
+    classes = check_labels("labels", _array("labels", labels), *rows.shape)
     ops = get_ops(device)
     losses, _, gradient = ops.softmax_cross_entropy(ops.asarray(rows), ops.asarray(classes.astype(np.int64)))
     return float(np.mean(ops.to_host(losses), dtype=np.float64)), ops.to_host(gradient)
@@ -274,13 +268,24 @@ def _run(ops: Ops, function: Any, *arrays: Floats | None) -> Any:
 
 
 def _floats(name: str, value: ArrayLike, axes: int | None = None) -> Floats:
-    array = np.asarray(value)
-    if array.dtype not in (np.float32, np.float64):
+    array = _array(name, value)
+    native = array.dtype.newbyteorder("=")
+    if native not in (np.float32, np.float64):
         raise DataError(f"{name} must be float32 or float64, got {array.dtype}. Convert it with .astype('float32')")
     if axes is not None and array.ndim != axes:
         wanted = {2: "(rows, columns)", 4: "four axes, as (n, height, width, channels)"}[axes]
         raise ShapeError(f"{name} must have {wanted}, got shape {array.shape}")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(native, copy=False)
+
+
+def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Whatever NumPy makes an array of, as long as nothing gets lost."""
+    if isinstance(value, np.ma.MaskedArray):
+        return check_array(name, value)
+    try:
+        return check_array(name, np.asarray(value))
+    except ValueError as error:  # rows of unequal length
+        raise DataError(f"{name}: no array can be made of it: {error}") from None
 
 
 def _like(reference: Floats, **named: ArrayLike) -> dict[str, Floats]:
@@ -296,9 +301,15 @@ def _check_shape(name: str, array: NDArray[Any], expected: tuple[int, ...]) -> N
         raise ShapeError(f"{name} must have shape {expected} here, got {array.shape}")
 
 
+def _check_not_empty(name: str, array: NDArray[Any]) -> None:
+    if array.size == 0:
+        raise ShapeError(f"{name} must have at least one value, got shape {array.shape}")
+
+
 def _convolution(x: ArrayLike, kernel: ArrayLike, strides: Size, padding: Padding2D) -> tuple[tuple[Floats, Floats], Window2D]:
     images, filters = _floats("x", x, axes=4), _floats("kernel", kernel, axes=4)
     _like(images, kernel=filters)
+    _check_not_empty("kernel", filters)
     if images.shape[3] != filters.shape[2]:
         raise ShapeError(
             f"channels of x (={images.shape[3]}) must equal those of kernel (={filters.shape[2]}). Images are NHWC, filters HWIO"
@@ -317,6 +328,7 @@ def _pooling(x: ArrayLike, pool_size: Size, strides: Size | None, padding: Paddi
 def _product(x: ArrayLike, kernel: ArrayLike) -> tuple[Floats, Floats]:
     rows, weights = _floats("x", x, axes=2), _floats("kernel", kernel, axes=2)
     _like(rows, kernel=weights)
+    _check_not_empty("kernel", weights)
     if rows.shape[1] != weights.shape[0]:
         raise ShapeError(f"columns of x (={rows.shape[1]}) must equal rows of kernel (={weights.shape[0]})")
     return rows, weights

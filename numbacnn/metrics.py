@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.datasets.checks import check_array, check_class_names, check_labels
+from numbacnn.errors import DataError, ShapeError
 from numbacnn.prediction import Prediction
 
 
@@ -31,7 +33,13 @@ class Evaluation:
     confusion: NDArray[np.int64]
 
     def per_class(self, class_names: tuple[str, ...]) -> list[ClassReport]:
-        """Precision, recall and F1 of each class."""
+        """Precision, recall and F1 of each class.
+
+        Raises:
+            DataError: there is not one name for each class.
+        """
+        if len(check_class_names(class_names)) != len(self.confusion):
+            raise DataError(f"class_names: expected {len(self.confusion)}, one for each class, got {len(class_names)}")
         hits = np.diag(self.confusion)
         with np.errstate(invalid="ignore", divide="ignore"):
             precision = hits / self.confusion.sum(axis=0)
@@ -47,10 +55,21 @@ def evaluate(prediction: Prediction, labels: NDArray) -> Evaluation:
 
     Args:
         prediction: of n images.
-        labels: whole numbers (n,).
+        labels: whole numbers of any type (n,), each in 0...classes-1.
+
+    Raises:
+        ShapeError: there is no image, not one label for each, or no one row of logits for each.
+        DataError: logits are no floats, or a label is no class.
     """
-    logits = prediction.logits.astype(np.float64)
-    truth = labels.astype(np.int64)
+    given = check_array("logits", prediction.logits)
+    if given.ndim != 2 or given.shape[1] == 0:
+        raise ShapeError(f"logits: expected (images, classes), got shape {given.shape}")
+    if len(given) == 0:
+        raise ShapeError("logits: expected those of at least one image, got none. There is nothing to evaluate without images")
+    if given.dtype.kind != "f":
+        raise DataError(f"logits: expected floats, got {given.dtype}")
+    truth = check_labels("labels", labels, *given.shape).astype(np.int64)
+    logits = given.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):  # a network gone wrong has a loss of nan, and that is what is reported
         shifted = logits - logits.max(axis=1, keepdims=True)
         losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(truth)), truth]

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
 from numbacnn.ops import Array, DropoutKey, Moving, Ops, Product
@@ -41,12 +43,17 @@ def forward(
     """Run a batch through a graph.
 
     Args:
-        parameters: the device's arrays by ``<layer>/<parameter>``.
-        x: images (n, h, w, c).
+        parameters: the device's arrays by ``<layer>/<parameter>``, of x's type.
+        x: images (n, h, w, c), float32 or float64.
         training: whether dropout drops and batch normalisation uses the batch.
         seed, step: what dropout masks depend on.
         fuse: whether layers may be computed in one go; changes no number.
+
+    Raises:
+        ShapeError, DataError, ModelError: the images or a parameter are not what the graph takes.
     """
+    x = _take_batch(graph, ops, x)
+    parameters = take_parameters(graph, ops, parameters, x.dtype)
     plan = make_plan(graph, fuse)
     outputs: dict[str, Array] = {INPUT: x}
     caches: dict[str, Any] = {}
@@ -67,8 +74,15 @@ def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Arr
 
     Where several layers read one output, their gradients add up. Nothing is computed for the image, nor for what lies before the
     first trainable layer.
+
+    Raises:
+        ShapeError, DataError: ``dy`` is not shaped as the output, or of another type.
     """
-    arriving: dict[str, Array] = {passed.plan[-1].name: dy}
+    if tuple(dy.shape) != tuple(passed.y.shape):
+        raise ShapeError(f"dy: expected the output's shape {tuple(passed.y.shape)}, got {tuple(dy.shape)}")
+    if dy.dtype != passed.y.dtype:
+        raise DataError(f"dy: expected {passed.y.dtype}, as the output, got {dy.dtype}. Convert it with .astype")
+    arriving: dict[str, Array] = {passed.plan[-1].name: _on_device(ops, dy)}
     gradients: Gradients = {}
     reached = {each.name for each in passed.plan if each.has_gradient}
     for each in reversed(passed.plan):
@@ -82,6 +96,43 @@ def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Arr
             if name in reached:
                 arriving[name] = ops.add(arriving[name], dx) if name in arriving else dx
     return gradients
+
+
+def take_parameters(graph: Graph, ops: Ops, parameters: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
+    """The parameters of a graph, checked, on the device: kernels trust their shape, type and layout.
+
+    Args:
+        parameters: the device's arrays, or NumPy arrays in any memory layout.
+        dtype: which type all must have.
+
+    Raises:
+        ModelError: one is missing. ShapeError: one has another shape. DataError: another type.
+    """
+    taken: dict[str, Array] = {}
+    for name, spec in graph.parameters.items():
+        if name not in parameters:
+            raise ModelError(f"{name}: {graph.name} needs this parameter, and it is missing. There are: {', '.join(parameters)}")
+        array = parameters[name]
+        if tuple(array.shape) != spec.shape:
+            raise ShapeError(f"{name}: expected shape {spec.shape} in {graph.name}, got {tuple(array.shape)}")
+        if array.dtype != dtype:
+            raise DataError(f"{name}: expected {dtype}, got {array.dtype}. Convert it with .astype('{dtype}')")
+        taken[name] = _on_device(ops, array)
+    return taken
+
+
+def _take_batch(graph: Graph, ops: Ops, x: Array) -> Array:
+    if len(x.shape) != 4 or tuple(x.shape[1:]) != graph.input_shape:
+        raise ShapeError(
+            f"{graph.name}: expected images (n, {', '.join(map(str, graph.input_shape))}), got shape {tuple(x.shape)}"
+        )
+    if x.dtype not in (np.float32, np.float64):
+        raise DataError(f"{graph.name}: expected images of float32 or float64, got {x.dtype}. Pixels times PIXEL_SCALE are")
+    return _on_device(ops, x)
+
+
+def _on_device(ops: Ops, array: Array) -> Array:
+    return ops.asarray(array) if isinstance(array, np.ndarray) else array
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

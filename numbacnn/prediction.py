@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.datasets.checks import check_images
 from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import Graph
-from numbacnn.network import PIXEL_SCALE, forward
+from numbacnn.network import PIXEL_SCALE, forward, take_parameters
 from numbacnn.ops import Array, Ops
 
 
@@ -37,7 +38,10 @@ class Predictor:
     Args:
         graph: up to its logits; see ``without_softmax``.
         ops: the device.
-        parameters: the device's arrays by ``<layer>/<parameter>``. They must not change as long as the predictor is used.
+        parameters: the device's arrays by ``<layer>/<parameter>``, float32. They must not change as long as the predictor is used.
+
+    Raises:
+        ModelError, ShapeError, DataError: a parameter of the graph is missing, or of another shape or type.
 
     >>> predictor = Predictor(graph, ops, to_device(ops, parameters))
     >>> predictor(images).probabilities
@@ -45,14 +49,17 @@ class Predictor:
 
     def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array]) -> None:
         self.graph, self.ops = graph, ops
-        self.parameters = freeze_weights(ops, parameters)
+        self.parameters = freeze_weights(ops, take_parameters(graph, ops, parameters, np.dtype(np.float32)))
 
     def __call__(self, images: NDArray) -> Prediction:
         """The logits of images (n, h, w, c), uint8, whatever their number.
 
         As many at a time as the device likes, or fewer where its memory is short: the logits are the same, up to rounding.
+
+        Raises:
+            DataError, ShapeError: they are not uint8, or not of the shape that the graph takes.
         """
-        ops = self.ops
+        ops, images = self.ops, check_images("images", images, self.graph.input_shape)
         device_images, places = ops.asarray(images), ops.asarray(np.arange(len(images)))
         parts, done, size = [], 0, ops.inference_batch
         while done < len(images):
@@ -65,7 +72,7 @@ class Predictor:
                 clear_frames(error.__traceback__)  # they hold arrays of the batch that did not fit
                 size //= 2
                 ops.forget_steps()
-        return Prediction(np.concatenate(parts) if parts else np.zeros((0, self.graph.output_shape[0]), np.float32))
+        return Prediction(np.concatenate(parts) if parts else np.zeros((0, *self.graph.output_shape), np.float32))
 
     def _logits(self, images: Array, places: Array) -> NDArray:
         with self.ops.step():
@@ -74,5 +81,5 @@ class Predictor:
 
 
 def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray) -> Prediction:
-    """The logits of images, by a ``Predictor`` made for the occasion."""
+    """The logits of images, by a ``Predictor`` made for the occasion; it raises the same errors."""
     return Predictor(graph, ops, parameters)(images)

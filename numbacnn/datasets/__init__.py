@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.datasets.checks import check_class_names, check_images, check_labels
 from numbacnn.errors import DataError
 
 DATASETS = ("mnist", "digits")
@@ -14,23 +16,42 @@ DATASETS = ("mnist", "digits")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images in two parts.
+    """Labelled images in two parts, checked: what does not fit is refused here, not found out in a kernel.
 
     Args:
         name: as in ``--dataset``.
-        train_images, test_images: pixels, uint8 (n, height, width, channels), ink bright on black.
-        train_labels, test_labels: uint8 (n,), indices into ``class_names``.
-        class_names: what the labels mean.
+        train_images, test_images: pixels, uint8 (n, height, width, channels), ink bright on black; any memory layout. Either part
+            may be empty, of shape (0, height, width, channels).
+        train_labels, test_labels: whole numbers of any type (n,), indices into ``class_names``.
+        class_names: what the labels mean, distinct texts.
         source: where the images came from, in words.
+
+    Raises:
+        DataError: something is no NumPy array, masked or of another type, a label is no class, or class names are not distinct.
+        ShapeError: images are not of one shape, or there is not one label for each.
     """
 
     name: str
     train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.uint8]
+    train_labels: NDArray[np.integer[Any]]
     test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.uint8]
+    test_labels: NDArray[np.integer[Any]]
     class_names: tuple[str, ...]
     source: str
+
+    def __post_init__(self) -> None:
+        names = check_class_names(self.class_names)
+        train = check_images("train_images", self.train_images)
+        test = check_images("test_images", self.test_images, train.shape[1:])
+        checked = {
+            "class_names": names,
+            "train_images": train,
+            "test_images": test,
+            "train_labels": check_labels("train_labels", self.train_labels, len(train), len(names)),
+            "test_labels": check_labels("test_labels", self.test_labels, len(test), len(names)),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 DIGIT_NAMES = tuple("0123456789")

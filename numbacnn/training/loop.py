@@ -4,16 +4,17 @@ import math
 import time
 from collections.abc import Iterator
 from traceback import clear_frames
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset
+from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DeviceMemoryError, ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.metrics import Evaluation, evaluate
-from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward
+from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, take_parameters
 from numbacnn.ops import Array, Augmentation, AugmentKey, Guard, Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.prediction import predict
@@ -38,20 +39,24 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         ops: the device.
 
     Raises:
-        ModelError, ShapeError: the network does not fit the data.
+        ModelError, ShapeError, DataError: the network does not fit the data, or the state's parameters not the network.
         TrainingError: there is nothing to train on, or the loss is not finite; the update it would lead to is not applied.
     """
     check_fit(state.graph, dataset)
+    state.parameters = take_parameters(state.graph, ops, state.parameters, np.dtype(np.float32))
     logits_graph = without_softmax(state.graph)
     settings = state.settings
     fit, held_out = _split(len(dataset.train_images), settings)
     images = ops.asarray(dataset.train_images)
+    # A copy of its own, and looked at again: the caller may have written into the labels since the data set was made.
+    classes = dataset.train_labels.astype(np.int64)
+    check_labels("train_labels", classes, len(dataset.train_images), len(dataset.class_names))
     rate = schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
     clock = _Clock()
     while state.epoch < settings.epochs and not _out_of_patience(state):
         order = fit[_permutation(len(fit), settings.seed, state.epoch)]
         slices = list(batches(len(order), settings.batch_size))
-        places, labels = ops.asarray(order), ops.asarray(dataset.train_labels[order].astype(np.int64))
+        places, labels = ops.asarray(order), ops.asarray(classes[order])
         _look(state, ops, state.batch, rate(state.epoch))  # at what an earlier call has left in a tally of its own
         state.tally = ops.new_tally(len(slices))
         for batch in slices[state.batch :]:
@@ -222,7 +227,7 @@ def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
     return False
 
 
-def _evaluate(state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Evaluation:
+def _evaluate(state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> Evaluation:
     return evaluate(predict(graph, ops, state.parameters, images), labels)
 
 

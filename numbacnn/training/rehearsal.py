@@ -33,7 +33,7 @@ def rehearse(graph: Graph, settings: Settings, ops: Ops) -> None:
         predict(graph, ops, to_device(ops, initial_parameters(graph, 0)), images)
         return
     classes = graph.output_shape[0]
-    labels = (np.arange(count) % classes).astype(np.uint8)
+    labels = np.arange(count) % classes
     names = tuple(str(k) for k in range(classes))
     # At a learning rate of next to nothing: random images must not make a loss that is not finite.
     careful = Settings.from_dict(settings.to_dict() | {"epochs": 1, "batch_size": batch_size, "learning_rate": 1e-9})

@@ -1,0 +1,148 @@
+"""The door for data: what images, labels and class names must be before anything is computed with them.
+
+Kernels trust shapes and indices. So whatever a caller may give, here or to a trained network, passes one of these first.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.errors import DataError, ShapeError
+from numbacnn.shapes import short
+
+IMAGE_AXES = 4
+
+
+def check_images(who: str, images: object, shape: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
+    """The images as a plain array; nothing is copied.
+
+    Args:
+        who: what they are called in messages.
+        images: pixels 0...255, uint8 (n, height, width, channels), in any memory layout.
+        shape: (height, width, channels) that each must have; None for any.
+
+    Raises:
+        DataError: they are no array, masked, or of another type. ShapeError: of another shape.
+    """
+    array = check_array(who, images)
+    if array.dtype != np.uint8:
+        raise DataError(f"{who}: expected pixels 0...255 of type uint8, got {array.dtype}. {_pixel_advice(array)}")
+    if array.ndim != IMAGE_AXES:
+        raise ShapeError(f"{who}: expected (n, height, width, channels), got shape {array.shape}. {_axes_advice(array, shape)}")
+    if shape is not None and array.shape[1:] != shape:
+        raise ShapeError(f"{who}: expected images of shape {shape}, got {array.shape[1:]}. {_shape_advice(array, shape)}")
+    if 0 in array.shape[1:]:
+        raise ShapeError(f"{who}: expected images of at least one pixel and channel, got shape {array.shape}")
+    return array
+
+
+def check_labels(who: str, labels: object, count: int, classes: int) -> NDArray[np.integer[Any]]:
+    """The labels as a plain array; nothing is copied.
+
+    Args:
+        who: what they are called in messages.
+        labels: class numbers from 0 on, of any integer type (n,).
+        count: how many images there are.
+        classes: how many classes.
+
+    Raises:
+        DataError: they are no array, masked, no integers, or one is no class. ShapeError: there is not one for each image.
+    """
+    array = check_array(who, labels)
+    if array.ndim != 1:
+        raise ShapeError(
+            f"{who}: expected one class number per image, shape ({count},), got shape {array.shape}. {_one_hot_advice(array, classes)}"
+        )
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{who}: expected class numbers of an integer type, got {array.dtype}. {_label_advice(array)}")
+    if len(array) != count:
+        raise ShapeError(f"{who}: expected one label for each of {count:,} images, got {len(array):,}. Give as many of both")
+    if count and not (int(array.min()) >= 0 and int(array.max()) < classes):
+        place = int(np.flatnonzero((array < 0) | (array >= classes))[0])
+        raise DataError(
+            f"{who}: expected class numbers 0...{classes - 1}, got {array[place]} at position {place}. "
+            f"Count classes from 0; there are {classes}"
+        )
+    return array
+
+
+def check_class_names(names: object) -> tuple[str, ...]:
+    """The names as a tuple.
+
+    Raises:
+        DataError: they are no sequence of texts, none, empty, or not distinct.
+    """
+    if not isinstance(names, (Sequence, np.ndarray)) or isinstance(names, (str, bytes)):
+        raise DataError(f"class_names: expected a text for each class, got {short(names)}. Give a tuple, as in ('cat', 'dog')")
+    if len(names) == 0:
+        raise DataError("class_names: expected at least one class, got none. Name what each label means")
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"class_names: expected a text that is not empty, got {short(name)} at position {place}")
+        if name in seen:
+            raise DataError(f"class_names: expected distinct names, got {short(name)} at positions {seen[name]} and {place}")
+        seen[str(name)] = place
+    return tuple(seen)
+
+
+def check_array(who: str, value: object) -> NDArray[Any]:
+    """The value as a plain array that shares its memory.
+
+    Raises:
+        DataError: it is no NumPy array, or has a mask, which would be lost.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise DataError(
+            f"{who}: expected an array without a mask, got a masked one. Fill it with .filled(0), or drop what is masked"
+        )
+    if not isinstance(value, np.ndarray):
+        raise DataError(f"{who}: expected a NumPy array, got {type(value).__name__}. Convert it with np.asarray(...)")
+    return np.asarray(value).view()
+
+
+def _pixel_advice(array: NDArray[Any]) -> str:
+    if array.dtype.kind == "b":
+        return "Multiply by 255 and convert to uint8: 255 * images.astype('uint8')"
+    if array.dtype.kind not in "iuf":
+        return "Give numbers"
+    largest = array.max() if array.size else 0
+    if array.dtype.kind == "f" and not largest > 1:
+        return (
+            "Pixels are scaled to 0...1 here: multiply by 255 and convert to uint8, as in (255 * images).round().astype('uint8')"
+        )
+    if array.size == 0 or (array.min() >= 0 and largest <= np.iinfo(np.uint8).max):
+        return f"Convert them with images{'.round()' if array.dtype.kind == 'f' else ''}.astype('uint8')"
+    return f"They go from {array.min()} to {largest}: bring them to 0...255 and convert to uint8"
+
+
+def _axes_advice(array: NDArray[Any], shape: tuple[int, ...] | None) -> str:
+    if array.size == 0:
+        return f"No images are np.zeros({(0, *(shape or (28, 28, 1)))}, np.uint8)"
+    if array.shape == shape:
+        return "Add the axis of a single image: images[None]"
+    if array.ndim == IMAGE_AXES - 1:
+        return "Add the channel axis of grey images: images[..., None]"
+    return "Use images.reshape(n, height, width, channels)"
+
+
+def _shape_advice(array: NDArray[Any], shape: tuple[int, ...]) -> str:
+    if array.shape[1:] == (shape[2], shape[0], shape[1]):
+        return "Channels come last: np.moveaxis(images, 1, -1)"
+    return "Scale or crop them to that size"
+
+
+def _one_hot_advice(array: NDArray[Any], classes: int) -> str:
+    if array.ndim == 2 and array.shape[1] == 1:
+        return "Use labels[:, 0]"
+    if array.ndim == 2 and array.shape[1] == classes:
+        return "They look one-hot: use labels.argmax(axis=1)"
+    return "Use labels.reshape(-1)" if array.ndim else "Give an array"
+
+
+def _label_advice(array: NDArray[Any]) -> str:
+    if array.dtype.kind in "bf":
+        return "Convert them with labels.astype(int)"
+    return "Give the place of each class in class_names: np.array([class_names.index(label) for label in labels])"

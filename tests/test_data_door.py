@@ -1,0 +1,358 @@
+"""The door for data: what no kernel may see is refused in words, and what means the same gives the same result."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_training import SETTINGS, net, run, sha, stripes
+
+import numbacnn as nc
+from numbacnn import functional as F
+from numbacnn.backends import get_ops
+from numbacnn.datasets import Dataset, load_dataset
+from numbacnn.datasets.checks import check_class_names, check_images, check_labels
+from numbacnn.graph import without_softmax
+from numbacnn.initializers import initial_parameters
+from numbacnn.metrics import Evaluation, evaluate
+from numbacnn.network import backward, forward
+from numbacnn.prediction import Prediction, Predictor, predict
+from numbacnn.training import new_state
+
+NAMES = ("rows", "columns", "flat")
+IMAGES = stripes(12, 0).train_images
+LABELS = stripes(12, 0).train_labels
+
+
+def dataset(**changes: Any) -> Dataset:
+    given = {
+        "train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES[:3], "test_labels": LABELS[:3], "class_names": NAMES,
+    }  # fmt: skip
+    return Dataset("stripes", source="drawn here", **(given | changes))
+
+
+def predictor() -> Predictor:
+    graph = without_softmax(net())
+    return Predictor(graph, get_ops("cpu"), initial_parameters(graph, 0))
+
+
+# --- images ---------------------------------------------------------------------------------------------------------------------
+
+WRONG_IMAGES = {
+    "a list": (IMAGES.tolist(), nc.DataError, r"a NumPy array, got list"),
+    "None": (None, nc.DataError, r"got NoneType"),
+    "a masked array": (np.ma.array(IMAGES, mask=IMAGES > 200), nc.DataError, r"without a mask.*\.filled\(0\)"),
+    "floats in 0...1": (IMAGES / 255, nc.DataError, r"uint8, got float64.*multiply by 255 and convert to uint8"),
+    "float32 in 0...1": ((IMAGES / 255).astype("f4"), nc.DataError, r"got float32.*multiply by 255"),
+    "floats in 0...255": (IMAGES.astype(float), nc.DataError, r"got float64\. Convert them with images\.round\(\)\.astype\('uint8'\)"),
+    "floats below 0": (IMAGES - 100.0, nc.DataError, r"go from -\d+\.0 to \d+\.0: bring them to 0\.\.\.255"),
+    "nan": (np.full(IMAGES.shape, np.nan), nc.DataError, r"got float64"),
+    "int64": (IMAGES.astype(int), nc.DataError, r"got int64\. Convert them with images\.astype\('uint8'\)"),
+    "int64 beyond 255": (IMAGES.astype(int) * 5, nc.DataError, r"bring them to 0\.\.\.255"),
+    "bool": (IMAGES > 100, nc.DataError, r"got bool\. Multiply by 255"),
+    "texts": (np.full(IMAGES.shape, "x"), nc.DataError, r"got <U1"),
+    "objects": (IMAGES.astype(object), nc.DataError, r"got object"),
+    "no channel axis": (IMAGES[..., 0], nc.ShapeError, r"got shape \(12, 6, 6\).*images\[\.\.\., None\]"),
+    "a single image": (IMAGES[0], nc.ShapeError, r"got shape \(6, 6, 1\)"),
+    "flat rows": (IMAGES.reshape(12, -1), nc.ShapeError, r"got shape \(12, 36\).*reshape\(n, height"),
+    "no axes": (np.array(3, np.uint8), nc.ShapeError, r"got shape \(\)"),
+    "an empty array of one axis": (np.zeros(0, np.uint8), nc.ShapeError, r"No images are np\.zeros\(\(0, "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG_IMAGES)
+@pytest.mark.parametrize("part", ["train_images", "test_images"])
+def test_images_that_are_no_pixels_are_refused_by_a_data_set(part: str, what: str) -> None:
+    """Floats in 0...1 were scaled by 1/255 once more: 46 % in place of 100 %, and not a word."""
+    wrong, error, message = WRONG_IMAGES[what]
+    with pytest.raises(error, match=rf"(?s)^{part}: expected.*{message}"):
+        dataset(**{part: wrong})
+
+
+@pytest.mark.parametrize("what", WRONG_IMAGES)
+def test_images_that_are_no_pixels_are_refused_by_a_predictor(what: str) -> None:
+    wrong, error, message = WRONG_IMAGES[what]
+    with pytest.raises(error, match=rf"(?s)^images: expected.*{message}"):
+        predictor()(wrong)
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 6, 1), (6, 5, 1), (7, 7, 1), (32, 32, 1), (200, 200, 1), (6, 6, 3), (1, 1, 1), (6, 6, 0), (0, 6, 1)]
+)
+def test_images_of_another_size_than_the_network_takes_are_refused(shape: tuple[int, ...]) -> None:
+    """One a pixel smaller gave nonsense, a larger one nan, a much larger one a segmentation fault."""
+    asked = predictor()
+    images = np.zeros((2, *shape), np.uint8)
+    message = rf"expected images of shape \(6, 6, 1\), got \({', '.join(map(str, shape))}\)"
+    with pytest.raises(nc.ShapeError, match=message):
+        asked(images)
+    with pytest.raises(nc.ShapeError, match=message):
+        predict(asked.graph, asked.ops, initial_parameters(asked.graph, 0), images)
+
+
+def test_what_to_do_about_images_of_another_shape_is_said() -> None:
+    with pytest.raises(nc.ShapeError, match=r"Channels come last: np\.moveaxis\(images, 1, -1\)"):
+        check_images("images", np.zeros((2, 3, 5, 4), np.uint8), (5, 4, 3))
+    with pytest.raises(nc.ShapeError, match=r"single image: images\[None\]"):
+        check_images("images", np.zeros((6, 6, 1), np.uint8), (6, 6, 1))
+
+
+def test_test_images_of_another_shape_than_the_training_images_are_refused() -> None:
+    with pytest.raises(nc.ShapeError, match=r"^test_images: expected images of shape \(6, 6, 1\), got \(7, 6, 1\)"):
+        dataset(test_images=np.zeros((3, 7, 6, 1), np.uint8))
+    with pytest.raises(nc.ShapeError, match=r"^test_images: expected images of shape"):
+        dataset(test_images=np.zeros((0, 7, 6, 1), np.uint8), test_labels=LABELS[:0])
+
+
+def test_images_without_a_pixel_are_refused() -> None:
+    with pytest.raises(nc.ShapeError, match=r"at least one pixel"):
+        dataset(train_images=np.zeros((12, 0, 6, 1), np.uint8), test_images=np.zeros((3, 0, 6, 1), np.uint8))
+
+
+# --- labels ---------------------------------------------------------------------------------------------------------------------
+
+WRONG_LABELS = {
+    "a class too many": (np.where(np.arange(12) == 7, 3, LABELS), nc.DataError, r"0\.\.\.2, got 3 at position 7\b.*there are 3"),
+    "a negative one": (np.where(np.arange(12) == 4, -1, LABELS.astype(int)), nc.DataError, r"got -1 at position 4\b"),
+    "a huge one": (np.where(np.arange(12) >= 9, 10**9, LABELS.astype(int)), nc.DataError, r"got 1000000000 at position 9\b"),
+    "beyond int64": (np.full(12, 2**63, np.uint64), nc.DataError, r"got 9223372036854775808 at position 0"),
+    "one-hot": (np.eye(3)[LABELS], nc.ShapeError, r"one class number per image.*\(12, 3\).*labels\.argmax\(axis=1\)"),
+    "one-hot integers": (np.eye(3, dtype=int)[LABELS], nc.ShapeError, r"labels\.argmax\(axis=1\)"),
+    "a column": (LABELS[:, None], nc.ShapeError, r"\(12, 1\)\. Use labels\[:, 0\]"),
+    "floats": (LABELS.astype(float), nc.DataError, r"integer type, got float64\. Convert them with labels\.astype\(int\)"),
+    "bool": (LABELS > 0, nc.DataError, r"integer type, got bool"),
+    "texts": (np.array(NAMES)[LABELS], nc.DataError, r"got <U7.*class_names\.index"),
+    "objects": (LABELS.astype(object), nc.DataError, r"got object"),
+    "a list": (LABELS.tolist(), nc.DataError, r"a NumPy array, got list\. Convert it with np\.asarray"),
+    "a masked array": (np.ma.array(LABELS, mask=LABELS > 1), nc.DataError, r"without a mask"),
+    "too few": (LABELS[:2], nc.ShapeError, r"one label for each of 12 images, got 2\b"),
+    "too many": (np.tile(LABELS, 2), nc.ShapeError, r"one label for each of 12 images, got 24\b"),
+    "a single one": (np.array(1), nc.ShapeError, r"got shape \(\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG_LABELS)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_labels_that_are_no_classes_are_refused_by_a_data_set(part: str, what: str) -> None:
+    """A class too many trained to a loss of 1.9e27, a negative one in silence; a huge one ended the process."""
+    wrong, error, message = WRONG_LABELS[what]
+    with pytest.raises(error, match=rf"(?s)^{part}_labels: expected.*{message}"):
+        dataset(**{f"{part}_labels": wrong, f"{part}_images": IMAGES})
+
+
+@pytest.mark.parametrize("what", WRONG_LABELS)
+def test_labels_that_are_no_classes_are_refused_by_evaluate(what: str) -> None:
+    wrong, error, message = WRONG_LABELS[what]
+    with pytest.raises(error, match=rf"(?s)^labels: expected.*{message}"):
+        evaluate(Prediction(np.zeros((12, 3), np.float32)), wrong)
+
+
+@pytest.mark.parametrize("what", sorted(set(WRONG_LABELS) - {"a list"}))
+def test_labels_that_are_no_classes_are_refused_by_the_loss(what: str) -> None:
+    wrong, error, message = WRONG_LABELS[what]
+    with pytest.raises(error, match=rf"(?s)^labels: expected.*{message}"):
+        F.softmax_cross_entropy(np.zeros((12, 3), np.float32), wrong)
+
+
+@pytest.mark.parametrize("label", [3, 255])
+def test_labels_written_into_after_the_data_set_was_made_do_not_reach_a_kernel(label: int) -> None:
+    data = dataset(train_labels=LABELS.copy())
+    data.train_labels[5] = label
+    with pytest.raises(nc.DataError, match=rf"train_labels: expected class numbers 0\.\.\.2, got {label} at position 5"):
+        run(new_state(net(), SETTINGS, get_ops("cpu")), data)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "at least one class"), ("abc", "a text for each class"), (None, "a text for each class"), (3, "a text for each class"),
+        (("a", "b", "a"), r"distinct names, got 'a' at positions 0 and 2"), (("a", "", "c"), "not empty, got '' at position 1"),
+        (("a", "b", 3), "got 3 at position 2"), (("a", "b", " "), "got ' ' at position 2"),
+    ],
+)  # fmt: skip
+def test_class_names_that_name_no_classes_are_refused(names: Any, message: str) -> None:
+    with pytest.raises(nc.DataError, match=f"^class_names: expected .*{message}"):
+        dataset(class_names=names)
+
+
+def test_class_names_may_come_as_a_list_or_an_array() -> None:
+    assert dataset(class_names=list(NAMES)).class_names == NAMES
+    assert check_class_names(np.array(NAMES)) == NAMES
+    assert {type(name) for name in check_class_names(np.array(NAMES))} == {str}
+
+
+# --- what means the same --------------------------------------------------------------------------------------------------------
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    return frozen
+
+
+def backwards(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array[(slice(None, None, -1),) * array.ndim])[(slice(None, None, -1),) * array.ndim]
+
+
+def every_other(array: np.ndarray) -> np.ndarray:
+    wide = np.full([2 * side for side in array.shape], 99, array.dtype)
+    wide[(slice(None, None, 2),) * array.ndim] = array
+    return wide[(slice(None, None, 2),) * array.ndim]
+
+
+class Sub(np.ndarray):
+    """As memory maps and units are."""
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "fortran": np.asfortranarray, "read-only": read_only, "backwards": backwards, "every other": every_other,
+    "a subclass": lambda array: array.view(Sub),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain() -> tuple[str, np.ndarray]:
+    state = new_state(net(), dataclasses.replace(SETTINGS, epochs=1), get_ops("cpu"))
+    run(state, stripes(40, 12))
+    return sha(state), predictor()(IMAGES).logits
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_memory_layout_of_images_and_labels_trains_and_predicts_the_same(layout: str, plain: tuple[str, np.ndarray]) -> None:
+    change = LAYOUTS[layout]
+    data = stripes(40, 12)
+    arrays = {name: change(getattr(data, name)) for name in ("train_images", "train_labels", "test_images", "test_labels")}
+    state = new_state(net(), dataclasses.replace(SETTINGS, epochs=1), get_ops("cpu"))
+    run(state, dataclasses.replace(data, **arrays))
+    assert sha(state) == plain[0]
+    assert np.array_equal(predictor()(change(IMAGES)).logits, plain[1])
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u2", "i4", "<i8", ">i8", ">u2", "u8"])
+def test_labels_of_any_integer_type_train_and_measure_the_same(dtype: str, plain: tuple[str, np.ndarray]) -> None:
+    data = stripes(40, 12)
+    changed = dataclasses.replace(data, train_labels=data.train_labels.astype(dtype), test_labels=data.test_labels.astype(dtype))
+    state = new_state(net(), dataclasses.replace(SETTINGS, epochs=1), get_ops("cpu"))
+    run(state, changed)
+    assert sha(state) == plain[0]
+    one, other = (evaluate(Prediction(plain[1]), labels) for labels in (LABELS, LABELS.astype(dtype)))
+    assert (one.loss, one.accuracy) == (other.loss, other.accuracy)
+
+
+def test_more_than_256_classes_are_told_apart() -> None:
+    assert len(check_labels("labels", np.arange(300), 300, 300)) == 300
+    assert len(check_labels("labels", np.arange(200, dtype=np.uint8), 200, 300)) == 200
+
+
+def test_a_data_set_may_lack_either_part() -> None:
+    assert len(load_dataset("digits", Path("nowhere"), train_limit=0, test_limit=3).train_images) == 0
+    assert len(load_dataset("digits", Path("nowhere"), train_limit=3, test_limit=0).test_images) == 0
+    with pytest.raises(nc.TrainingError, match="0 training images cannot be divided"):
+        run(new_state(net(), SETTINGS, get_ops("cpu")), dataset(train_images=IMAGES[:0], train_labels=LABELS[:0]))
+
+
+# --- parameters, logits, gradients ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["conv1/kernel", "conv1/bias", "norm1/gamma", "norm1/moving_mean", "dense1/kernel"])
+def test_parameters_that_do_not_fit_the_network_are_refused(name: str) -> None:
+    ops, graph = get_ops("cpu"), without_softmax(net())
+    good = initial_parameters(graph, 0)
+    missing = {key: array for key, array in good.items() if key != name}
+    for wrong, error, message in (
+        (missing, nc.ModelError, "it is missing"),
+        (good | {name: good[name][..., :1]}, nc.ShapeError, "expected shape"),
+        (good | {name: good[name].astype(np.float64)}, nc.DataError, "expected float32, got float64"),
+    ):
+        with pytest.raises(error, match=f"^{name}: .*{message}"):
+            Predictor(graph, ops, wrong)
+        with pytest.raises(error, match=f"^{name}: .*{message}"):
+            forward(graph, ops, wrong, np.zeros((2, 6, 6, 1), np.float32))
+        state = new_state(net(), SETTINGS, ops)
+        state.parameters = wrong
+        with pytest.raises(error, match=f"^{name}: .*{message}"):
+            run(state, dataset())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_memory_layout_of_parameters_gives_the_same_logits(layout: str) -> None:
+    """A dense kernel with gaps was read as if it had none."""
+    change, ops, graph = LAYOUTS[layout], get_ops("cpu"), without_softmax(net())
+    good = initial_parameters(graph, 0)
+    changed = {name: change(array) for name, array in good.items()}
+    x = IMAGES.astype(np.float32)
+    assert np.array_equal(Predictor(graph, ops, changed)(IMAGES).logits, predictor()(IMAGES).logits)
+    assert np.array_equal(forward(graph, ops, changed, change(x)).y, forward(graph, ops, good, x).y)
+
+
+def test_a_forward_pass_refuses_what_is_no_batch_of_its_images() -> None:
+    ops, graph = get_ops("cpu"), without_softmax(net())
+    parameters = initial_parameters(graph, 0)
+    for shape in ((2, 6, 5, 1), (6, 6, 1), (2, 200, 200, 1), (2, 6, 6, 1, 1)):
+        with pytest.raises(nc.ShapeError, match=r"net: expected images \(n, 6, 6, 1\), got shape"):
+            forward(graph, ops, parameters, np.zeros(shape, np.float32))
+    with pytest.raises(nc.DataError, match="float32 or float64, got uint8"):
+        forward(graph, ops, parameters, IMAGES)
+
+
+def test_a_backward_pass_refuses_a_gradient_that_is_not_shaped_as_the_output() -> None:
+    ops, graph = get_ops("cpu"), without_softmax(net())
+    parameters = initial_parameters(graph, 0)
+    passed = forward(graph, ops, parameters, np.zeros((2, 6, 6, 1), np.float32), training=True)
+    for shape in ((2, 4), (1, 3), (2, 3, 1)):
+        with pytest.raises(nc.ShapeError, match=r"^dy: expected the output's shape \(2, 3\), got"):
+            backward(ops, parameters, passed, np.zeros(shape, np.float32))
+    with pytest.raises(nc.DataError, match=r"^dy: expected float32"):
+        backward(ops, parameters, passed, np.zeros((2, 3)))
+
+
+def test_logits_that_are_none_are_refused_by_evaluate() -> None:
+    for logits, error in (
+        (np.zeros((3, 2, 2)), nc.ShapeError), (np.zeros(3), nc.ShapeError), (np.zeros((0, 3)), nc.ShapeError),
+        (np.zeros((3, 0)), nc.ShapeError), (np.zeros((3, 2), int), nc.DataError), ([[1.0, 2.0]], nc.DataError),
+    ):  # fmt: skip
+        with pytest.raises(error, match=r"^logits: expected"):
+            evaluate(Prediction(logits), np.zeros(3, int))  # type: ignore[arg-type]
+
+
+def test_class_names_that_do_not_fit_an_evaluation_are_refused() -> None:
+    result = Evaluation(1.0, 0.5, np.eye(3, dtype=np.int64))
+    assert [report.name for report in result.per_class(NAMES)] == list(NAMES)
+    with pytest.raises(nc.DataError, match="expected 3, one for each class, got 2"):
+        result.per_class(("a", "b"))
+    with pytest.raises(nc.DataError, match="a text for each class"):
+        result.per_class("abc")  # type: ignore[arg-type]
+
+
+# --- functional -----------------------------------------------------------------------------------------------------------------
+
+X, K = np.ones((2, 5, 5, 3), np.float32), np.ones((3, 3, 3, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: F.dense(X[0, 0, :, :0], K[0, 0, :0]), lambda: F.dense_backward(K[0, 0], K[0, 0, :0].T, K[0, 0, :, :0]),
+        lambda: F.dense_backward(X[0, 0], K[0, 0, :, :0], X[0, 0, :, :0]), lambda: F.conv2d_backward(X, K[..., :0], X[:, :3, :3, :0]),
+        lambda: F.conv2d(X, K[:0]), lambda: F.softmax_cross_entropy(X[0, 0, :, :0], np.zeros(5, int)),
+    ],
+)  # fmt: skip
+def test_filters_and_weights_of_which_there_are_none_are_refused(call: Callable[[], object]) -> None:
+    """Some ended in Numba's ZeroDivisionError, others in a ValueError of NumPy's."""
+    with pytest.raises(nc.ShapeError, match="at least one"):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: F.relu(x), lambda x: F.conv2d(x, K), lambda x: F.conv2d(X, x), lambda x: F.conv2d(X, K, x), lambda x: F.dense(x, K[0, 0]),
+        lambda x: F.max_pool2d_backward(X, x), lambda x: F.softmax_cross_entropy(np.zeros((2, 3)), x), lambda x: F.dropout(x, 0.5, 0, 0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("what", [[[1.0, 2.0], [3.0]], np.ma.array([1.0, 2.0], mask=[True, False])], ids=["ragged", "masked"])
+def test_rows_of_unequal_length_and_masks_are_refused_by_functional(call: Callable[[object], object], what: object) -> None:
+    with pytest.raises(nc.DataError, match=r"^\w+: (no array can be made of it|expected an array without a mask)"):
+        call(what)
