@@ -47,7 +47,7 @@ class TrainingView:
             case StepDone():
                 self._step(event)
             case EvaluationStarted():
-                self._describe("looking at the test images")
+                self._describe("measuring the accuracy")
             case EpochDone(record=record):
                 self._end_bar()
                 if self._lines:
@@ -79,9 +79,9 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
         f"epoch {record.epoch}/{epochs}",
         f"loss {record.loss:.4f}",
         f"accuracy {record.accuracy:.2%}",
-        f"test loss {record.test_loss:.4f}",
-        f"test accuracy {record.test_accuracy:.2%}",
     ]
+    if record.test_loss is not None and record.test_accuracy is not None:
+        parts += [f"test loss {record.test_loss:.4f}", f"test accuracy {record.test_accuracy:.2%}"]
     if record.validation_loss is not None and record.validation_accuracy is not None:
         parts.append(f"validation loss {record.validation_loss:.4f}, accuracy {record.validation_accuracy:.2%}")
     parts += [f"rate {record.learning_rate:.3g}", f"{record.images_per_second:,.0f} images/s", f"{record.seconds:.1f} s"]

@@ -255,7 +255,8 @@ def _train(run: Run, progress: str, output_format: str, compiled: Any) -> int:
 
 def _heading(run: Run) -> str:
     settings, data = run.state.settings, run.dataset
-    images = f"{len(data.train_images):,} training and {len(data.test_images):,} test images"
+    tests = f"{len(data.test_images):,}" if len(data.test_images) else "no"
+    images = f"{len(data.train_images):,} training and {tests} test images"
     rate = f"{settings.optimizer} {settings.learning_rate:g}"
     return (
         f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {rate}, batch {settings.batch_size}, "
@@ -300,12 +301,13 @@ def _report(run: Run, seconds: float) -> dict[str, Any]:
 def _print_report(report: dict[str, Any], run: Run, wrote: bool) -> None:
     rows = table("", "loss", "accuracy")
     rows.add_row(f"{report['train_images']:,} training images", f"{report['loss']:.4f}", percent(report["accuracy"]))
-    rows.add_row(f"{report['test_images']:,} test images", f"{report['test_loss']:.4f}", percent(report["test_accuracy"]))
+    result = f"training accuracy {percent(report['accuracy'])}, no test images,"
+    if report["test_images"]:
+        rows.add_row(f"{report['test_images']:,} test images", f"{report['test_loss']:.4f}", percent(report["test_accuracy"]))
+        result = f"test accuracy {percent(report['test_accuracy'])}"
     console = stdout()
     console.print(rows)
-    console.print(
-        f"test accuracy {percent(report['test_accuracy'])} after {report['kept_epoch']} epoch(s), {report['seconds']:.1f} s"
-    )
+    console.print(f"{result} after {report['kept_epoch']} epoch(s), {report['seconds']:.1f} s")
     console.print(f"weights sha256 {report['weights_sha256']}", soft_wrap=True)
     verb = "wrote" if wrote else "in place:"
     console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch, as in ``history.jsonl``. Losses are means per image; accuracies fractions; times seconds."""
+    """One epoch, as in ``history.jsonl``. Losses are means per image; accuracies fractions; times seconds.
+
+    ``test_loss`` and ``test_accuracy`` are None where the data set has no test images, ``validation_loss`` and
+    ``validation_accuracy`` where none are held out.
+    """
 
     epoch: int
     learning_rate: float
     loss: float
     accuracy: float
-    test_loss: float
-    test_accuracy: float
+    test_loss: float | None
+    test_accuracy: float | None
     seconds: float
     images_per_second: float
     validation_loss: float | None = None
@@ -34,7 +38,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EvaluationStarted:
-    """Before the test (and validation) images are looked at."""
+    """Before the test and validation images are looked at, if there are any."""
 
     epoch: int
 

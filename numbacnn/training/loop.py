@@ -76,7 +76,8 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
                 images_per_second=clock.images_per_second,
             )
         _look(state, ops, state.batch, rate(state.epoch))
-        yield EvaluationStarted(state.epoch + 1)
+        if len(dataset.test_images) or len(held_out):
+            yield EvaluationStarted(state.epoch + 1)
         yield _finish_epoch(state, logits_graph, ops, dataset, held_out, len(order), rate(state.epoch), clock)
     if settings.early_stop and _out_of_patience(state):
         yield StoppedEarly(state.epoch, settings.early_stop, state.best_epoch)
@@ -190,12 +191,14 @@ def _finish_epoch(
     learning_rate: float,
     clock: "_Clock",
 ) -> EpochDone:
-    """Look at the test and validation images, write the record, and turn to the next epoch."""
+    """Look at the test and validation images, as far as there are any, write the record, and turn to the next epoch."""
+    images, labels = dataset.train_images, dataset.train_labels
     test = _evaluate(state, graph, ops, dataset.test_images, dataset.test_labels)
-    validation = None
-    if len(held_out):
-        validation = _evaluate(state, graph, ops, dataset.train_images[held_out], dataset.train_labels[held_out])
-    for name, seen in (("test", test), ("validation", validation)):
+    validation = _evaluate(state, graph, ops, images[held_out], labels[held_out])
+    # The last update has no next step to show what it did: without other images, some of those trained on do.
+    few = slice(0, 0 if test or validation else state.settings.batch_size)
+    training = _evaluate(state, graph, ops, images[few], labels[few])
+    for name, seen in (("test", test), ("validation", validation), ("training", training)):
         if seen is not None and not math.isfinite(seen.loss):
             raise TrainingError(_diverged(state, state.step, f"the {name} loss is {seen.loss}", learning_rate))
     clock.add(state, 0)
@@ -204,8 +207,8 @@ def _finish_epoch(
         learning_rate=learning_rate,
         loss=state.loss_sum / trained_on,
         accuracy=state.correct / trained_on,
-        test_loss=test.loss,
-        test_accuracy=test.accuracy,
+        test_loss=test.loss if test else None,
+        test_accuracy=test.accuracy if test else None,
         seconds=round(state.seconds, 3),
         images_per_second=round(clock.images_per_second, 1),
         validation_loss=validation.loss if validation else None,
@@ -227,8 +230,11 @@ def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
     return False
 
 
-def _evaluate(state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> Evaluation:
-    return evaluate(predict(graph, ops, state.parameters, images), labels)
+def _evaluate(
+    state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]
+) -> Evaluation | None:
+    """What the network makes of images; None of none."""
+    return evaluate(predict(graph, ops, state.parameters, images), labels) if len(images) else None
 
 
 def _split(count: int, settings: Settings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -190,6 +190,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def history_lines(history: list[EpochRecord]) -> str:
-    """One JSON object per epoch and line; validation only where images were held out."""
-    rows = ({key: value for key, value in asdict(record).items() if value is not None} for record in history)
+    """One JSON object per epoch and line; validation only where images were held out, null for tests that there were none of."""
+    absent = {"validation_loss", "validation_accuracy"}
+    rows = ({key: value for key, value in asdict(each).items() if value is not None or key not in absent} for each in history)
     return "".join(json.dumps(row) + "\n" for row in rows)
