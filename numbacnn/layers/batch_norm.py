@@ -18,6 +18,9 @@ class BatchNorm(Layer):
         momentum: the share of the old moving average that is kept at each step, in [0, 1).
         epsilon: added to the variance, greater than 0.
 
+    A batch must hold at least two values of each channel, as it does with two images, or one image of several pixels; training
+    refuses batches of one row of features. (A last, partial batch of one image is taken: its rows all become ``beta``.)
+
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167); defaults as in Keras.
     """
 

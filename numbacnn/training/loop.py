@@ -13,12 +13,14 @@ from numbacnn.datasets import Dataset
 from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DeviceMemoryError, ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph, without_softmax
+from numbacnn.layers import BatchNorm
 from numbacnn.metrics import Evaluation, evaluate
 from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, take_parameters
 from numbacnn.ops import Array, Augmentation, AugmentKey, Guard, Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.prediction import predict
 from numbacnn.schedules import schedule
+from numbacnn.shapes import cells
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.fitting import largest_that_fits
 from numbacnn.training.settings import Settings
@@ -40,13 +42,15 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
 
     Raises:
         ModelError, ShapeError, DataError: the network does not fit the data, or the state's parameters not the network.
-        TrainingError: there is nothing to train on, or the loss is not finite; the update it would lead to is not applied.
+        TrainingError: there is nothing to train on, batch normalisation would see one value of each channel at a time, or the
+            loss is not finite; the update it would lead to is not applied.
     """
     check_fit(state.graph, dataset)
     state.parameters = take_parameters(state.graph, ops, state.parameters, np.dtype(np.float32))
     logits_graph = without_softmax(state.graph)
     settings = state.settings
     fit, held_out = _split(len(dataset.train_images), settings)
+    _check_normalisation(state.graph, min(settings.batch_size, len(fit)))
     images = ops.asarray(dataset.train_images)
     # A copy of its own, and looked at again: the caller may have written into the labels since the data set was made.
     classes = dataset.train_labels.astype(np.int64)
@@ -101,6 +105,17 @@ def check_fit(graph: Graph, dataset: Dataset) -> None:
             f"{graph.name}: its output has shape {graph.output_shape}, but {dataset.name} has {len(dataset.class_names)} classes. "
             f"End it with Dense({len(dataset.class_names)}, activation='softmax')"
         )
+
+
+def _check_normalisation(graph: Graph, batch: int) -> None:
+    """Raise if a batch normalisation would see one value of each channel: its variance is 0, and every output the same."""
+    for node in graph.nodes:
+        (shape, *_) = graph.input_shapes(node)
+        if isinstance(node.layer, BatchNorm) and batch * cells(shape[:-1]) < 2:
+            raise TrainingError(
+                f"{node.name}: BatchNorm normalises over a batch, in which each of its {shape[-1]} features has one value "
+                f"(batch size {batch}): nothing could be learned. Use --batch-size 2 or more, or leave this layer out"
+            )
 
 
 class Batch(NamedTuple):
