@@ -142,7 +142,10 @@ def test_a_device_has_every_op_with_the_signature_of_the_contract(device: str) -
     from numbacnn.ops import Ops
 
     if device == "cuda":
-        pytest.importorskip("numba_cuda", reason="needs numba-cuda: pip install 'numbacnn[cuda]'")
+        from numbacnn.backends.cuda._jit import missing_package
+
+        if missing := missing_package():
+            pytest.skip(str(missing))
     own = getattr(importlib.import_module(f"numbacnn.backends.{device}.ops"), DEVICES[device])
     assert not own.__abstractmethods__
     for name, op in vars(Ops).items():
