@@ -19,18 +19,19 @@ import numba
 import numpy as np
 
 from numbacnn.backends import get_ops
-from numbacnn.backends.cpu.microkernel import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.datasets import DIGIT_NAMES, Dataset
 from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
 from numbacnn.models import PRESETS
 from numbacnn.network import to_device
-from numbacnn.ops import ConvBlock, Ops, Product
+from numbacnn.ops import Ops
 from numbacnn.prediction import Predictor
 from numbacnn.training import Settings, StepDone, new_state, train
+from numbacnn.values import ConvBlock, FactoredGradient
 
 DEPTH, REPEATS, ROUNDS = 256, 5_000, 10
-WATCHED = ("conv2d_block", "conv2d_block_backward", "dense", "dense_backward", "adam_update", "sgd_update", "momentum_update")
+WATCHED = ("conv2d_block", "conv2d_block_backward", "dense", "dense_backward", "update")
 
 
 @numba.njit
@@ -67,8 +68,8 @@ def operations(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
         return f"{args[1].shape}", 2.0 * (passes - 1) * len(args[0]) * args[1].size
     if name == "dense":
         return f"{args[1].shape}", 2.0 * len(args[0]) * math.prod(args[1].shape)
-    product = next((each for each in args if isinstance(each, Product)), None)
-    return f"{args[0].shape}", 2.0 * len(product.x) * args[0].size if product else 0.0
+    factors = next((each for each in args if isinstance(each, FactoredGradient)), None)
+    return f"{args[0].shape}", 2.0 * len(factors.x) * args[0].size if factors else 0.0
 
 
 def watch(ops: Ops, seconds: dict[tuple[str, str, float], list[float]]) -> None:

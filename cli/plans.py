@@ -3,7 +3,7 @@
 from typing import Any
 
 from numbacnn.backends import vector_unit
-from numbacnn.backends.cpu.choice import choose
+from numbacnn.backends.cpu.conv.algorithm import choose
 from numbacnn.graph import Graph
 from numbacnn.layers import Conv2D
 from numbacnn.layers.fused import PooledConv2D

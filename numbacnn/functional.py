@@ -19,8 +19,9 @@ from numbacnn.backends import get_ops
 from numbacnn.datasets.checks import check_array, check_labels
 from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.layers.base import check_fraction
-from numbacnn.ops import DropoutKey, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, pool_window2d, window2d
+from numbacnn.values import DropoutKey
 
 Floats = NDArray[Any]
 Size = int | Sequence[int]

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
-from numbacnn.ops import Array, DropoutKey, Moving, Ops, Product
+from numbacnn.ops import Ops
 from numbacnn.plan import Step, make_plan
+from numbacnn.values import Array, DropoutKey, FactoredGradient, Moving
 
 PIXEL_SCALE = 1 / 255
 """Pixels 0...255 become numbers 0...1."""
 
 
-Gradients = dict[str, Array | Product]
+Gradients = dict[str, Array | FactoredGradient]
 """By ``<layer>/<parameter>``."""
 
 

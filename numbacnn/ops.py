@@ -11,96 +11,20 @@ for the updates at the end, which work in place.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 from numbacnn.shapes import Window2D
-
-Array = Any
-"""An array of the device: ``shape``, ``dtype`` and ``reshape`` are all that layers use of it. Slices of the first axis are arrays too."""
-
-
-class DropoutKey(NamedTuple):
-    """What a dropout mask depends on, and nothing else: so it is the same on any device, for any thread count, after a resume."""
-
-    seed: int
-    step: int
-    layer: int
-
-
-class ConvBlock(NamedTuple):
-    """A convolution and what a device may do in the same go: ReLU, then max pooling.
-
-    Args:
-        window: of the convolution.
-        relu: whether ReLU follows.
-        pool: the window of the max pooling that follows, or None.
-    """
-
-    window: Window2D
-    relu: bool
-    pool: Window2D | None
-
-
-class Product(NamedTuple):
-    """The gradient of a dense kernel, x.T @ dy, not multiplied out: an update can use each part of it as soon as it is known.
-
-    The updates of ``Ops`` and ``to_host`` take it in place of an array.
-    """
-
-    x: Array
-    dy: Array
-
-
-class Tally(NamedTuple):
-    """What came of the steps of an epoch, kept on the device.
-
-    Args:
-        losses: the sum of the losses of each step's images (steps,); nan from the first step on in which it was not finite.
-        correct: how many of them were classified rightly (steps,).
-    """
-
-    losses: Array
-    correct: Array
-
-
-class Guard(NamedTuple):
-    """A step of a tally: an update that is given it does nothing unless that step's loss is finite."""
-
-    losses: Array
-    step: int
-
-
-class Moving(NamedTuple):
-    """What a moving average is to be updated with: this batch's value, and the share of the old average that is kept."""
-
-    value: Array
-    momentum: float
-
-
-class AugmentKey(NamedTuple):
-    """What the distortion of the images of a batch depends on besides their places in it: the same promise as for dropout."""
-
-    seed: int
-    step: int
-
-
-class Augmentation(NamedTuple):
-    """How far images are distorted at random. Each image draws evenly from minus to plus these; 0 leaves that part out.
-
-    Args:
-        shift: along each axis, as a share of the image's side.
-        rotation: degrees.
-        scale: of each axis, as a share of its size.
-        shear: slant, in pixels to the side for each pixel down.
-        elastic: of each vector of the elastic grid, as a share of the image's side; pixels, between the vectors, move by a
-            quarter of it on average.
-    """
-
-    shift: float = 0.07
-    rotation: float = 10.0
-    scale: float = 0.1
-    shear: float = 0.1
-    elastic: float = 0.12
+from numbacnn.values import (
+    Array,
+    Augmentation,
+    AugmentKey,
+    ConvBlock,
+    DropoutKey,
+    EpochLosses,
+    FactoredGradient,
+    FiniteLossCheck,
+    Rule,
+)
 
 
 class Ops(ABC):
@@ -146,8 +70,8 @@ class Ops(ABC):
         return weights
 
     @abstractmethod
-    def to_host(self, x: Array | Product) -> Any:
-        """The NumPy array that holds ``x`` (multiplied out, if it is a ``Product``). May be the very same array on the CPU."""
+    def to_host(self, x: Array | FactoredGradient) -> Any:
+        """The NumPy array that holds ``x`` (multiplied out, if it is a ``FactoredGradient``). May be the very same array on the CPU."""
 
     @abstractmethod
     def zeros_like(self, x: Array) -> Array:
@@ -284,11 +208,11 @@ class Ops(ABC):
 
     @abstractmethod
     def dense_backward(
-        self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, defer: bool = False
-    ) -> tuple[Array | None, Array | Product, Array]:
+        self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
+    ) -> tuple[Array | None, Array | FactoredGradient, Array]:
         """``dx = dy @ kernel.T``, ``dkernel = x.T @ dy``, ``dbias = dy.sum(0)``; dx is None unless ``needs_dx``.
 
-        With ``defer``, dkernel may come as a ``Product``.
+        With ``factored``, dkernel may come as a ``FactoredGradient``.
         """
 
     @abstractmethod
@@ -390,53 +314,45 @@ class Ops(ABC):
         """
 
     @abstractmethod
-    def new_tally(self, steps: int) -> Tally:
-        """A tally of so many steps, none of which has been done."""
+    def new_epoch_losses(self, steps: int) -> EpochLosses:
+        """Room for the losses of an epoch's steps, none of which has been taken."""
 
     @abstractmethod
-    def tally(self, tally: Tally, step: int, losses: Array, correct: Array) -> Guard:
-        """Write down, in place, what ``softmax_cross_entropy`` has found in a step.
+    def record_step(self, epoch: EpochLosses, step: int, losses: Array, correct: Array) -> FiniteLossCheck:
+        """Write down, in place, the results of ``softmax_cross_entropy`` for one step.
 
-        Once the loss of a step is not finite, those of the steps after it are nan too: a device need not be watched at each step to
-        be stopped in time, as the guards of all those steps hold their updates back.
+        Once the loss of a step is not finite, the losses of all later steps are NaN. Their checks hold the updates back, so a device
+        need not be watched at each step to be stopped in time.
         """
 
     # --- updates, in place -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float, guard: Guard | None = None) -> None:
-        """``w -= lr * g``. Source: the lecture's slide "Gradient Descent"."""
-
-    @abstractmethod
-    def momentum_update(
+    def update(
         self,
         parameter: Array,
-        velocity: Array,
-        gradient: Array | Product,
-        learning_rate: float,
-        momentum: float,
-        guard: Guard | None = None,
+        slots: Sequence[Array],
+        gradient: Array | FactoredGradient,
+        rule: Rule,
+        check: FiniteLossCheck | None = None,
     ) -> None:
-        """``v = momentum * v - lr * g; w += v``. Source: Keras's SGD(momentum); Polyak 1964."""
+        """Take one step of an optimiser, in place: w is the parameter, g its gradient.
 
-    @abstractmethod
-    def adam_update(
-        self,
-        parameter: Array,
-        m: Array,
-        v: Array,
-        gradient: Array | Product,
-        step_size: float,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-        guard: Guard | None = None,
-    ) -> None:
-        """``m += (1-b1) * (g - m); v += (1-b2) * (g*g - v); w -= step_size * m / (sqrt(v) + epsilon)``.
+        sgd        w -= lr * g
+        momentum   v = momentum * v - lr * g;   w += v
+        adam       m += (1-b1) * (g - m);   v += (1-b2) * (g*g - v);   w -= step_size * m / (sqrt(v) + epsilon)
 
-        ``step_size`` carries the bias correction, as Keras has it. Source: Kingma & Ba 2015 (arXiv:1412.6980), end of section 2.
+        Args:
+            parameter: w.
+            slots: none, (v,), or (m, v): the arrays that the rule keeps, shaped as w.
+            gradient: g, shaped as w.
+            rule: which formula, and its numbers.
+            check: skip the update unless this step's loss is finite.
+
+        Sources: the lecture's slide "Gradient Descent"; Polyak 1964, in Keras's form; Kingma & Ba 2015 (arXiv:1412.6980), end of
+        section 2, where ``step_size`` carries the bias correction.
         """
 
     @abstractmethod
-    def moving_average_update(self, average: Array, value: Array, momentum: float, guard: Guard | None = None) -> None:
-        """``average = average * momentum + value * (1 - momentum)``."""
+    def moving_average_update(self, average: Array, value: Array, momentum: float, check: FiniteLossCheck | None = None) -> None:
+        """``average = average * momentum + value * (1 - momentum)``, in place, unless ``check`` says otherwise; see ``update``."""

@@ -1,12 +1,11 @@
-"""Optimisers: how a gradient becomes a step. A specification each; the numbers they keep are passed in."""
+"""Optimisers: which rule turns a gradient into a step. A specification each; a device applies the rule (``Ops.update``)."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from numbacnn.ops import Array, Guard, Ops, Product
+from numbacnn.values import Rule
 
 
 class Optimizer(ABC):
@@ -16,22 +15,12 @@ class Optimizer(ABC):
     """Names of the arrays kept for each parameter; they start as zeros of its shape."""
 
     @abstractmethod
-    def update(
-        self,
-        ops: Ops,
-        parameter: Array,
-        gradient: Array | Product,
-        slots: Mapping[str, Array],
-        learning_rate: float,
-        step: int,
-        guard: Guard | None = None,
-    ) -> None:
-        """Change ``parameter`` and ``slots`` in place.
+    def rule(self, learning_rate: float, step: int) -> Rule:
+        """The rule of one step.
 
         Args:
             learning_rate: of this step.
             step: 1 for the first update.
-            guard: where the step's loss stands, without which nothing is to change if it is not finite.
         """
 
 
@@ -39,17 +28,8 @@ class Optimizer(ABC):
 class SGD(Optimizer):
     """Plain gradient descent: ``w -= lr * g``. Source: the lecture's slide "Gradient Descent"."""
 
-    def update(
-        self,
-        ops: Ops,
-        parameter: Array,
-        gradient: Array | Product,
-        slots: Mapping[str, Array],
-        learning_rate: float,
-        step: int,
-        guard: Guard | None = None,
-    ) -> None:
-        ops.sgd_update(parameter, gradient, learning_rate, guard)
+    def rule(self, learning_rate: float, step: int) -> Rule:
+        return Rule("sgd", (learning_rate,))
 
 
 @dataclass(frozen=True)
@@ -59,17 +39,8 @@ class Momentum(Optimizer):
     slots = ("velocity",)
     momentum: float = 0.9
 
-    def update(
-        self,
-        ops: Ops,
-        parameter: Array,
-        gradient: Array | Product,
-        slots: Mapping[str, Array],
-        learning_rate: float,
-        step: int,
-        guard: Guard | None = None,
-    ) -> None:
-        ops.momentum_update(parameter, slots["velocity"], gradient, learning_rate, self.momentum, guard)
+    def rule(self, learning_rate: float, step: int) -> Rule:
+        return Rule("momentum", (learning_rate, self.momentum))
 
 
 @dataclass(frozen=True)
@@ -86,18 +57,9 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-7
 
-    def update(
-        self,
-        ops: Ops,
-        parameter: Array,
-        gradient: Array | Product,
-        slots: Mapping[str, Array],
-        learning_rate: float,
-        step: int,
-        guard: Guard | None = None,
-    ) -> None:
+    def rule(self, learning_rate: float, step: int) -> Rule:
         step_size = learning_rate * math.sqrt(1 - self.beta2**step) / (1 - self.beta1**step)
-        ops.adam_update(parameter, slots["m"], slots["v"], gradient, step_size, self.beta1, self.beta2, self.epsilon, guard)
+        return Rule("adam", (step_size, self.beta1, self.beta2, self.epsilon))
 
 
 OPTIMIZERS: dict[str, Optimizer] = {"adam": Adam(), "momentum": Momentum(), "sgd": SGD()}

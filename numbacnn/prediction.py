@@ -11,7 +11,8 @@ from numbacnn.datasets.checks import check_images
 from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import Graph
 from numbacnn.network import PIXEL_SCALE, forward, take_parameters
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Ops
+from numbacnn.values import Array
 
 
 class Prediction(NamedTuple):

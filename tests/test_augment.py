@@ -8,9 +8,9 @@ import oracle
 import pytest
 
 from numbacnn.backends import get_ops
-from numbacnn.backends.cpu.augment import grid_weights, moved_grid
-from numbacnn.backends.distortion import DRAWS
-from numbacnn.ops import Augmentation, AugmentKey
+from numbacnn.backends.augmentation import DRAWS
+from numbacnn.backends.cpu.plain.augment import grid_weights, moved_grid
+from numbacnn.values import Augmentation, AugmentKey
 
 STILL = Augmentation(0, 0, 0, 0, 0)
 KEY = AugmentKey(seed=3, step=5)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageDraw
 from safetensors import safe_open
 
-from numbacnn.backends.cpu.choice import choose
+from numbacnn.backends.cpu.conv.algorithm import choose
 from numbacnn.backends.threads import WAITING
 from numbacnn.shapes import window2d
 

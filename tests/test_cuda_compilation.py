@@ -20,11 +20,12 @@ from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.datasets import Dataset
 from numbacnn.graph import without_softmax
 from numbacnn.models import PRESETS
-from numbacnn.ops import Augmentation, AugmentKey, ConvBlock, DropoutKey, Ops
+from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.prediction import predict
 from numbacnn.shapes import Window2D, pool_window2d, window2d
 from numbacnn.training import Settings, new_state, rehearse, train
+from numbacnn.values import Augmentation, AugmentKey, ConvBlock, DropoutKey
 
 if reason := why_not():
     pytest.skip(reason, allow_module_level=True)
@@ -120,8 +121,8 @@ def run_every_op(ops: Ops) -> None:
         for bias in (None, zeros(f)):
             ops.dense(zeros(n, k), zeros(k, f), bias)
             ops.dense(zeros(n, k), zeros(k, f), bias, relu=True)
-        for defer in (False, True):
-            ops.dense_backward(zeros(n, k), zeros(k, f), zeros(n, f), defer=defer)
+        for factored in (False, True):
+            ops.dense_backward(zeros(n, k), zeros(k, f), zeros(n, f), factored=factored)
         run_updates(ops, n, k, f)
     x = zeros(7, 28, 28, 3)
     ops.split(ops.concatenate([ops.add(x, x), x]), [2, 4])
@@ -139,17 +140,16 @@ def run_every_op(ops: Ops) -> None:
 
 
 def run_updates(ops: Ops, n: int, k: int, f: int) -> None:
-    """All updates, with gradients as arrays and as products, with a guard and without."""
+    """All updates, with gradients as arrays and as factors, with a check of the loss and without."""
     labels, logits = ops.asarray(np.zeros(5, np.int64)), ops.asarray(np.zeros((5, 10), np.float32))
     losses, correct, _ = ops.softmax_cross_entropy(logits, labels)
-    for guard in (None, ops.tally(ops.new_tally(2), 1, losses, correct)):
+    for check in (None, ops.record_step(ops.new_epoch_losses(2), 1, losses, correct)):
         w, m, v, x, dy = (ops.asarray(np.zeros(shape, np.float32)) for shape in ((k, f), (k, f), (k, f), (n, k), (n, f)))
-        for gradient in (w, ops.dense_backward(x, w, dy, defer=True)[1]):
-            ops.sgd_update(w, gradient, 0.1, guard)
-            ops.momentum_update(w, v, gradient, 0.1, 0.9, guard)
-            ops.adam_update(w, m, v, gradient, 0.1, 0.9, 0.999, 1e-7, guard)
-        ops.moving_average_update(dy[0], dy[0], 0.9, guard)
-    ops.to_host(ops.dense_backward(x, w, dy, defer=True)[1])
+        for gradient in (w, ops.dense_backward(x, w, dy, factored=True)[1]):
+            for optimizer in OPTIMIZERS.values():
+                ops.update(w, (m, v)[: len(optimizer.slots)], gradient, optimizer.rule(0.1, 1), check)
+        ops.moving_average_update(dy[0], dy[0], 0.9, check)
+    ops.to_host(ops.dense_backward(x, w, dy, factored=True)[1])
 
 
 def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:

@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 
 from numbacnn.backends import get_ops
-from numbacnn.backends.cpu import conv2d_tiled, dense_tiled, frequency, updates
-from numbacnn.backends.cpu.choice import choose, has_transform, point_count, transform_lengths
-from numbacnn.backends.cpu.frozen import Frozen
-from numbacnn.backends.cpu.pooled import can_be_fused
-from numbacnn.backends.cpu.vectors import LANES, vector_unit
-from numbacnn.backends.pooling import pool_of
+from numbacnn.backends.cpu.conv import direct, frequency
+from numbacnn.backends.cpu.conv.algorithm import choose
+from numbacnn.backends.cpu.conv.lengths import has_transform, point_count, transform_lengths
+from numbacnn.backends.cpu.conv.pooling import can_be_fused
+from numbacnn.backends.cpu.plain import updates
+from numbacnn.backends.cpu.products import dense
+from numbacnn.backends.cpu.products.prepared import Frozen
+from numbacnn.backends.cpu.vector_unit import LANES, vector_unit
+from numbacnn.backends.fused_pool import pool_of
 from numbacnn.errors import ShapeError
-from numbacnn.ops import ConvBlock, Product
+from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.shapes import pool_window2d, window2d
+from numbacnn.values import ConvBlock, FactoredGradient
 
 BOUND = 1e-5
 """Relative error, in the sense of the root of the sum of squares, that no path may exceed."""
@@ -47,11 +51,11 @@ def test_dense_equals_the_product_in_float64(shape: tuple[int, int, int]) -> Non
     x, weights, bias = normal(generator, count, terms), normal(generator, terms, units), normal(generator, units)
     dy = normal(generator, count, units)
     right = x.astype(np.float64) @ weights + bias
-    y = dense_tiled.dense(x, weights, bias, False)
+    y = dense.dense(x, weights, bias, False)
     assert error(y, right) < BOUND
-    assert np.array_equal(dense_tiled.dense(x, weights, bias, True), np.maximum(y, 0))
-    assert error(dense_tiled.input_gradient(dy, weights), dy.astype(np.float64) @ weights.T) < BOUND
-    assert error(dense_tiled.weight_gradient(x, dy), x.T.astype(np.float64) @ dy) < BOUND
+    assert np.array_equal(dense.dense(x, weights, bias, True), np.maximum(y, 0))
+    assert error(dense.input_gradient(dy, weights), dy.astype(np.float64) @ weights.T) < BOUND
+    assert error(dense.weight_gradient(x, dy), x.T.astype(np.float64) @ dy) < BOUND
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -61,11 +65,11 @@ def test_frozen_weights_give_the_bits_of_others_and_each_row_those_it_has_alone(
     generator = np.random.default_rng(shape)
     x, weights, bias = normal(generator, count, terms), normal(generator, terms, units), normal(generator, units)
     frozen = Frozen(weights)
-    y = dense_tiled.dense(x, weights, bias, relu)
+    y = dense.dense(x, weights, bias, relu)
     for _ in range(2):
-        assert np.array_equal(dense_tiled.dense(x, frozen, bias, relu), y)
+        assert np.array_equal(dense.dense(x, frozen, bias, relu), y)
     for row in range(min(count, 8)):
-        assert np.array_equal(dense_tiled.dense(x[row : row + 1], frozen, bias, relu)[0], y[row])
+        assert np.array_equal(dense.dense(x[row : row + 1], frozen, bias, relu)[0], y[row])
 
 
 def test_what_is_made_of_frozen_weights_outlives_the_step_it_was_made_in() -> None:
@@ -85,24 +89,19 @@ def test_an_update_fused_to_its_gradient_has_the_bits_of_one_after_the_other(sha
     generator = np.random.default_rng(shape)
     x, dy = normal(generator, count, terms), normal(generator, count, units)
     start = [normal(generator, terms, units) for _ in range(2)] + [normal(generator, terms, units) ** 2]
-    gradient = dense_tiled.weight_gradient(x, dy).reshape(-1)
-    apart, fused = [each.copy() for each in start], [each.copy() for each in start]
-    flat = [each.reshape(-1) for each in apart]
-    updates.adam_update(*flat, gradient, 1e-2, 0.9, 0.999, 1e-7)
-    dense_tiled.adam_update(*fused, x, dy, 1e-2, 0.9, 0.999, 1e-7)
-    assert all(np.array_equal(a, b) for a, b in zip(apart, fused, strict=True))
-    updates.sgd_update(flat[0], gradient, 0.1)
-    dense_tiled.sgd_update(fused[0], x, dy, 0.1)
-    updates.momentum_update(flat[0], flat[1], gradient, 0.1, 0.9)
-    dense_tiled.momentum_update(fused[0], fused[1], x, dy, 0.1, 0.9)
-    assert np.array_equal(apart[0], fused[0])
-    assert np.array_equal(apart[1], fused[1])
+    gradient = dense.weight_gradient(x, dy)
+    for optimizer in OPTIMIZERS.values():
+        kept = 1 + len(optimizer.slots)
+        apart, fused = ([each.copy() for each in start[:kept]] for _ in range(2))
+        updates.update(apart[0], apart[1:], gradient, optimizer.rule(0.01, 3))
+        dense.update(fused[0], fused[1:], x, dy, optimizer.rule(0.01, 3))
+        assert all(np.array_equal(a, b) for a, b in zip(apart, fused, strict=True))
 
 
 def test_a_promised_gradient_is_multiplied_out_on_the_way_to_the_host() -> None:
     ops = get_ops("cpu")
     x, dy = normal(np.random.default_rng(0), 4, 6), normal(np.random.default_rng(1), 4, 3)
-    assert error(ops.to_host(Product(x, dy)), x.T.astype(np.float64) @ dy) < BOUND
+    assert error(ops.to_host(FactoredGradient(x, dy)), x.T.astype(np.float64) @ dy) < BOUND
 
 
 @pytest.mark.parametrize("where", [(0, 0), (3, 7)])
@@ -110,7 +109,7 @@ def test_a_promised_gradient_is_multiplied_out_on_the_way_to_the_host() -> None:
 def test_nan_is_not_lost(where: tuple[int, int], freeze: Callable[[Floats], Any]) -> None:
     x = np.zeros((4, 8), np.float32)
     x[where] = np.nan
-    y = dense_tiled.dense(x, freeze(np.ones((8, 3), np.float32)), np.zeros(3, np.float32), True)
+    y = dense.dense(x, freeze(np.ones((8, 3), np.float32)), np.zeros(3, np.float32), True)
     assert np.isnan(y[where[0]]).all()
     assert not np.isnan(np.delete(y, where[0], axis=0)).any()
 
@@ -204,7 +203,7 @@ def test_convolution_in_the_frequency_domain_equals_the_readable_one(window: tup
         assert error(a, b) < BOUND
 
 
-@pytest.mark.parametrize("algorithm", [conv2d_tiled, frequency])
+@pytest.mark.parametrize("algorithm", [direct, frequency])
 def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: ignore[no-untyped-def]
     generator = np.random.default_rng(3)
     window = window2d((14, 14), (5, 5), (1, 1), "same")
@@ -217,8 +216,8 @@ def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: 
         y, saved = algorithm.conv2d(x, filters, bias, window, pool, True)
         gradients = algorithm.conv2d_backward(x, filters, y, saved, dy, window, pool, True, True)
         rows = weights[:33].copy()
-        return [y, *gradients, dense_tiled.dense(weights, weights.T.copy(), weights[:, 0].copy(), True),
-                dense_tiled.dense(rows[:1, :70].copy(), weights, weights[0], False), dense_tiled.weight_gradient(rows, rows)]  # fmt: skip
+        return [y, *gradients, dense.dense(weights, weights.T.copy(), weights[:, 0].copy(), True),
+                dense.dense(rows[:1, :70].copy(), weights, weights[0], False), dense.weight_gradient(rows, rows)]  # fmt: skip
 
     before = numba.get_num_threads()
     try:

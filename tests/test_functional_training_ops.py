@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numbacnn.backends import get_ops
+from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.shapes import window2d
 
 BOTH_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -101,15 +102,9 @@ def test_moving_average_moves_a_share_of_the_way(ops, dtype):
 def test_updates_equal_the_formula_over_fifty_steps(ops, name, dtype):
     (weight,), gradients = normal(0, np.float64, (7, 9)), normal(1, np.float64, *[(7, 9)] * 50)
     parameter = weight.astype(dtype)
-    first, second = np.zeros_like(parameter), np.zeros_like(parameter)
+    slots = [np.zeros_like(parameter) for _ in OPTIMIZERS[name].slots]
     for t, gradient in enumerate(gradients, start=1):
-        g = gradient.astype(dtype)
-        if name == "sgd":
-            ops.sgd_update(parameter, g, 0.01)
-        elif name == "momentum":
-            ops.momentum_update(parameter, first, g, 0.01, 0.9)
-        else:
-            ops.adam_update(parameter, first, second, g, 0.01 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t), 0.9, 0.999, 1e-7)
+        ops.update(parameter, slots, gradient.astype(dtype), OPTIMIZERS[name].rule(0.01, t))
     formula = {"sgd": oracle.sgd, "momentum": lambda *a: oracle.momentum(*a, 0.9), "adam": oracle.adam}[name]
     *_, expected = formula(weight, gradients, 0.01)
     np.testing.assert_allclose(parameter, expected, rtol=0, atol=50 * 16 * np.finfo(dtype).eps)
@@ -118,27 +113,16 @@ def test_updates_equal_the_formula_over_fifty_steps(ops, name, dtype):
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
 def test_updates_do_not_touch_the_gradient(ops, name):
     parameter, gradient, first, second = normal(0, np.float32, (5,), (5,), (5,), (5,))
-    before, second = gradient.copy(), np.abs(second)
-    calls = {
-        "sgd": lambda: ops.sgd_update(parameter, gradient, 0.1),
-        "momentum": lambda: ops.momentum_update(parameter, first, gradient, 0.1, 0.9),
-        "adam": lambda: ops.adam_update(parameter, first, second, gradient, 0.1, 0.9, 0.999, 1e-7),
-    }
-    calls[name]()
+    before, slots = gradient.copy(), [first, np.abs(second)][: len(OPTIMIZERS[name].slots)]
+    ops.update(parameter, slots, gradient, OPTIMIZERS[name].rule(0.1, 1))
     np.testing.assert_array_equal(gradient, before)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
 def test_updates_pass_nan_on(ops, name):
     """A gradient that is no number must spoil the weight for all to see."""
-    parameter, first, second = np.ones(3, np.float32), np.zeros(3, np.float32), np.zeros(3, np.float32)
-    gradient = np.array([1, np.nan, 1], np.float32)
-    calls = {
-        "sgd": lambda: ops.sgd_update(parameter, gradient, 0.1),
-        "momentum": lambda: ops.momentum_update(parameter, first, gradient, 0.1, 0.9),
-        "adam": lambda: ops.adam_update(parameter, first, second, gradient, 0.1, 0.9, 0.999, 1e-7),
-    }
-    calls[name]()
+    parameter, slots = np.ones(3, np.float32), [np.zeros(3, np.float32) for _ in OPTIMIZERS[name].slots]
+    ops.update(parameter, slots, np.array([1, np.nan, 1], np.float32), OPTIMIZERS[name].rule(0.1, 1))
     assert np.isnan(parameter).tolist() == [False, True, False]
 
 

@@ -240,7 +240,7 @@ def test_normalisation_warns_of_nothing_when_it_is_the_first_that_has_to_be_comp
     assert run(tmp_path, NORMALISE, "-W", "error") == ""
 
 
-@pytest.mark.parametrize("edited", ["cpu/matmul.py", "distortion.py"])
+@pytest.mark.parametrize("edited", ["cpu/_jit.py", "cpu/plain/matmul.py", "cpu/codegen/tile.py", "augmentation.py"])
 def test_any_edit_of_a_kernel_source_leads_to_another_folder(tmp_path: Path, edited: str) -> None:
     """One of the device's own, or one that devices share: constants of it are compiled into kernels."""
     original = Path(cpu.__file__).parent

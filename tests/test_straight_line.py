@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from numbacnn.backends.cpu.choice import LENGTHS
-from numbacnn.backends.cpu.fourier import Kind, cosine, fourier_program
-from numbacnn.backends.cpu.straight_line import Recorder, linear_program, program
+from numbacnn.backends.cpu.codegen.fourier import Kind, cosine, fourier_program
+from numbacnn.backends.cpu.codegen.straight_line import Recorder, linear_program, program
+from numbacnn.backends.cpu.conv.lengths import LENGTHS
 
 
 def test_equal_terms_are_computed_once() -> None:

@@ -15,7 +15,7 @@ from numbacnn.checkpoint import weights_sha256
 from numbacnn.datasets import Dataset
 from numbacnn.graph import Graph
 from numbacnn.network import batches
-from numbacnn.ops import Array, Augmentation, AugmentKey, Ops
+from numbacnn.ops import Ops
 from numbacnn.training import (
     EpochDone,
     Settings,
@@ -27,6 +27,7 @@ from numbacnn.training import (
     to_checkpoint,
     train,
 )
+from numbacnn.values import Array, Augmentation, AugmentKey
 
 
 def stripes(count: int = 130, test: int = 30, seed: int = 0) -> Dataset:

@@ -20,9 +20,10 @@ from numbacnn.backends.cuda._jit import SIMULATED
 from numbacnn.checkpoint import weights_sha256
 from numbacnn.datasets import DIGIT_NAMES, Dataset, load_dataset
 from numbacnn.models import PRESETS
-from numbacnn.ops import Augmentation, AugmentKey, ConvBlock, DropoutKey, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Window2D, pool_window2d, window2d
 from numbacnn.training import EpochDone, Settings, State, StepDone, new_state, train
+from numbacnn.values import Augmentation, AugmentKey, ConvBlock, DropoutKey
 
 MISSING = "the simulator is no GPU" if SIMULATED else why_not_cuda()
 

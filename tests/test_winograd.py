@@ -8,10 +8,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from numbacnn.backends.cpu import conv2d, winograd
-from numbacnn.backends.cpu.straight_line import linear_program
-from numbacnn.backends.cpu.winograd_matrices import POINTS, SUMMING_POINT, TILES, Kind, matrices, matrix_of, winograd_program
-from numbacnn.backends.pooling import pool_of
+from numbacnn.backends.cpu.codegen.straight_line import linear_program
+from numbacnn.backends.cpu.codegen.winograd_matrices import (
+    POINTS,
+    SUMMING_POINT,
+    TILES,
+    Kind,
+    matrices,
+    matrix_of,
+    winograd_program,
+)
+from numbacnn.backends.cpu.conv import winograd
+from numbacnn.backends.cpu.plain import conv2d
+from numbacnn.backends.fused_pool import pool_of
 from numbacnn.shapes import pool_window2d, window2d
 
 EVERY = [(m, r) for m in range(1, 9) for r in range(1, 9) if m + r - 2 <= len(POINTS)]

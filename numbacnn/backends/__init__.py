@@ -46,7 +46,7 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
 
 def vector_unit() -> tuple[str, int]:
     """The vector instructions that kernels are compiled for, and how many float32 values one of them takes."""
-    from numbacnn.backends.cpu.vectors import VECTOR_UNIT
+    from numbacnn.backends.cpu.vector_unit import VECTOR_UNIT
 
     return VECTOR_UNIT.name, VECTOR_UNIT.lanes
 

@@ -39,10 +39,10 @@ class CacheFolder(NamedTuple):
 
 
 def source_digest(folder: Path, *versions: str) -> str:
-    """Twelve hex digits that change when any kernel source in ``folder`` changes, what devices share, in the folder above, or a version."""
+    """Twelve hex digits that change with any kernel source in ``folder`` and below it, what devices share, above it, and the versions."""
     digest = hashlib.sha256("\0".join(versions).encode())
-    for path in (*sorted(folder.glob("*.py")), *sorted(folder.parent.glob("*.py"))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in (*sorted(folder.rglob("*.py")), *sorted(folder.parent.glob("*.py"))):
+        digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from numbacnn.errors import ModelError
-from numbacnn.ops import Array, DropoutKey, Moving, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import LARGEST, Shape, Window2D, short
+from numbacnn.values import Array, DropoutKey, Moving
 
 Parameters = dict[str, Array]
 Cache = Any

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from numbacnn.errors import ModelError
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_fraction
-from numbacnn.ops import Array, Moving, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Shape, short
+from numbacnn.values import Array, Moving
 
 
 @dataclass(frozen=True)

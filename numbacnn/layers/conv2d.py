@@ -18,8 +18,9 @@ from numbacnn.layers.base import (
     check_positive,
 )
 from numbacnn.layers.initialization import INITIALIZERS
-from numbacnn.ops import Array, ConvBlock, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, window2d
+from numbacnn.values import Array, ConvBlock
 
 
 @dataclass(frozen=True)

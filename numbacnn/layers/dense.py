@@ -17,8 +17,9 @@ from numbacnn.layers.base import (
     check_positive,
 )
 from numbacnn.layers.initialization import INITIALIZERS
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Shape
+from numbacnn.values import Array
 
 
 @dataclass(frozen=True)
@@ -75,5 +76,5 @@ class Dense(Layer):
     ) -> tuple[list[Array | None], Parameters]:
         x, y = cache
         dz = activate_backward(ops, self.activation, y, dy)
-        dx, dkernel, dbias = ops.dense_backward(x, parameters["kernel"], dz, needs_dx=needs_dx, defer=True)
+        dx, dkernel, dbias = ops.dense_backward(x, parameters["kernel"], dz, needs_dx=needs_dx, factored=True)
         return [dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {})

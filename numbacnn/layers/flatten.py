@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Shape, cells
+from numbacnn.values import Array
 
 
 @dataclass(frozen=True)

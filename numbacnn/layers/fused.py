@@ -7,8 +7,9 @@ from functools import lru_cache
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec
 from numbacnn.layers.conv2d import Conv2D
 from numbacnn.layers.pooling import MaxPool2D
-from numbacnn.ops import Array, ConvBlock, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Shape
+from numbacnn.values import Array, ConvBlock
 
 
 @dataclass(frozen=True)

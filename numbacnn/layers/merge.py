@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from numbacnn.errors import ShapeError
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Shape
+from numbacnn.values import Array
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters
 from numbacnn.layers.conv2d import check_image
-from numbacnn.ops import Array, Ops
+from numbacnn.ops import Ops
 from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, pool_window2d, window2d
+from numbacnn.values import Array
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numbacnn.graph import Graph, without_softmax
 from numbacnn.layers import BatchNorm
 from numbacnn.metrics import Evaluation, evaluate
 from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, take_parameters
-from numbacnn.ops import Array, Augmentation, AugmentKey, Guard, Ops
+from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.prediction import predict
 from numbacnn.schedules import schedule
@@ -25,6 +25,7 @@ from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, 
 from numbacnn.training.fitting import largest_that_fits
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import State
+from numbacnn.values import Array, Augmentation, AugmentKey, FiniteLossCheck
 
 SHUFFLE_STREAM, VALIDATION_STREAM = 1, 2
 
@@ -61,8 +62,8 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         order = fit[_permutation(len(fit), settings.seed, state.epoch)]
         slices = list(batches(len(order), settings.batch_size))
         places, labels = ops.asarray(order), ops.asarray(classes[order])
-        _look(state, ops, state.batch, rate(state.epoch))  # at what an earlier call has left in a tally of its own
-        state.tally = ops.new_tally(len(slices))
+        _look(state, ops, state.batch, rate(state.epoch))  # the steps of an earlier call
+        state.epoch_losses = ops.new_epoch_losses(len(slices))
         for batch in slices[state.batch :]:
             learning_rate = rate(state.epoch + state.batch / len(slices))
             x = Batch(images, places[batch], labels[batch])
@@ -134,7 +135,7 @@ def _step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: flo
     except DeviceMemoryError as error:
         shortage = error
         clear_frames(error.__traceback__)  # they hold arrays of the step that failed
-    never = Guard(ops.asarray(np.full(1, np.nan, np.float32)), 0)
+    never = FiniteLossCheck(ops.asarray(np.full(1, np.nan, np.float32)), 0)
 
     def try_out(images: int) -> None:
         with ops.step():
@@ -151,11 +152,11 @@ def _update(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: f
     """One step. A loss that is not finite leaves every parameter as it was."""
     with ops.step():
         passed, losses, correct, gradients = _pass(state, graph, ops, batch)
-        assert state.tally is not None  # made when the epoch began
-        guard = ops.tally(state.tally, state.batch, losses, correct)
+        assert state.epoch_losses is not None  # made when the epoch began
+        check = ops.record_step(state.epoch_losses, state.batch, losses, correct)
         if not ops.asynchronous:
             _look(state, ops, state.batch + 1, learning_rate)
-        _apply(state, ops, passed, gradients, learning_rate, guard)
+        _apply(state, ops, passed, gradients, learning_rate, check)
     state.step += 1
     state.batch += 1
 
@@ -170,14 +171,15 @@ def _pass(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, 
     return passed, losses, correct, backward(ops, state.parameters, passed, dlogits)
 
 
-def _apply(state: State, ops: Ops, passed: Forward, gradients: Gradients, learning_rate: float, guard: Guard) -> None:
-    """Change parameters, slots and moving averages, if the guard lets it."""
+def _apply(state: State, ops: Ops, passed: Forward, gradients: Gradients, learning_rate: float, check: FiniteLossCheck) -> None:
+    """Change parameters, slots and moving averages, if the loss is finite."""
     optimizer = OPTIMIZERS[state.settings.optimizer]
+    rule = optimizer.rule(learning_rate, state.step + 1)
     for name, gradient in gradients.items():
-        slots = {slot: state.slots[f"{name}/{slot}"] for slot in optimizer.slots}
-        optimizer.update(ops, state.parameters[name], gradient, slots, learning_rate, state.step + 1, guard)
+        slots = [state.slots[f"{name}/{slot}"] for slot in optimizer.slots]
+        ops.update(state.parameters[name], slots, gradient, rule, check)
     for name, moving in passed.updates.items():
-        ops.moving_average_update(state.parameters[name], *moving, guard)
+        ops.moving_average_update(state.parameters[name], *moving, check)
 
 
 def _look(state: State, ops: Ops, steps: int, learning_rate: float) -> None:

@@ -11,7 +11,7 @@ from numbacnn.initializers import initial_parameters
 from numbacnn.layers import Context
 from numbacnn.layers.fused import PooledConv2D
 from numbacnn.network import PIXEL_SCALE, to_device
-from numbacnn.ops import Array, Augmentation, AugmentKey, Ops
+from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plan import Step, make_plan
 from numbacnn.prediction import freeze_weights, predict
@@ -19,6 +19,7 @@ from numbacnn.shapes import cells
 from numbacnn.training.loop import train
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import new_state
+from numbacnn.values import Array, Augmentation, AugmentKey
 
 IMAGES = 16
 """Enough for a device to compute them as it does larger batches, unless its kernels depend on the size."""
@@ -100,5 +101,5 @@ def _rehearse_step(graph: Graph, step: Step, settings: Settings, ops: Ops) -> No
     _, gradients = step.layer.backward(ops, own, passed.cache, dy, step.needs_dx)
     optimizer = OPTIMIZERS[settings.optimizer]
     for key, gradient in gradients.items():
-        slots = {slot: ops.zeros_like(own[key]) for slot in optimizer.slots}
-        optimizer.update(ops, own[key], gradient, slots, settings.learning_rate, 1)
+        slots = [ops.zeros_like(own[key]) for _ in optimizer.slots]
+        ops.update(own[key], slots, gradient, optimizer.rule(settings.learning_rate, 1))

@@ -12,10 +12,11 @@ from numbacnn.errors import CheckpointError, ModelError, ShapeError, TrainingErr
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
 from numbacnn.initializers import initial_parameters
 from numbacnn.network import to_device
-from numbacnn.ops import Array, Ops, Tally
+from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.settings import Settings
+from numbacnn.values import Array, EpochLosses
 
 
 @dataclass
@@ -31,7 +32,7 @@ class State:
         epoch: epochs completed.
         batch: updates done in the epoch under way.
         loss_sum, correct: of the images seen in the epoch under way, as far as the steps have been looked at.
-        tally: what came of the steps of the epoch under way, on the device.
+        epoch_losses: of the steps of the epoch under way, on the device.
         looked_at: how many of its steps are in ``loss_sum`` and ``correct``; ``look`` takes in the others.
         seconds: spent in the epoch under way.
         history: a record of each completed epoch.
@@ -54,7 +55,7 @@ class State:
     best: Arrays | None = None
     best_loss: float = math.inf
     best_epoch: int = 0
-    tally: Tally | None = None
+    epoch_losses: EpochLosses | None = None
     looked_at: int = 0
     is_pretrained: bool = False
 
@@ -65,9 +66,9 @@ class State:
             the first among them that is not finite, or the last of all; ``looked_at`` is the number of that step.
         """
         loss = 0.0
-        if self.tally is None or self.looked_at == steps:
+        if self.epoch_losses is None or self.looked_at == steps:
             return loss
-        losses, correct = (ops.to_host(array) for array in self.tally)
+        losses, correct = (ops.to_host(array) for array in self.epoch_losses)
         while self.looked_at < steps and math.isfinite(loss):
             loss = float(losses[self.looked_at])
             self.loss_sum += loss

@@ -1,4 +1,4 @@
-"""Guard bytes around every device array, and a call that looks after what no op may do."""
+"""FiniteLossCheck bytes around every device array, and a call that looks after what no op may do."""
 
 from collections.abc import Callable
 from typing import Any

@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 
-from numbacnn.ops import Augmentation, AugmentKey
+from numbacnn.values import Augmentation, AugmentKey
 
 STILL = Augmentation(0, 0, 0, 0, 0)
 KEY = AugmentKey(3, 5)
@@ -53,15 +53,15 @@ def test_an_image_is_distorted_the_same_way_in_a_larger_batch(ops, run):
 
 @pytest.fixture
 def grid_kernel(canaries):
-    from numbacnn.backends.cuda import augment
+    from numbacnn.backends.cuda.plain import augment
 
     return augment
 
 
 @pytest.mark.simulator  # device functions are plain ones there
 def test_draws_are_the_cpus_bit_for_bit(grid_kernel):
-    from numbacnn.backends.cpu import augment as cpu_augment
-    from numbacnn.backends.distortion import DRAWS, STREAM
+    from numbacnn.backends.augmentation import DRAWS, STREAM
+    from numbacnn.backends.cpu.plain import augment as cpu_augment
 
     draws = np.empty((3, DRAWS), np.float32)
     cpu_augment._draw(draws, 3, 5)

@@ -32,7 +32,7 @@ def test_batch_norm_and_its_gradients_equal_the_formula(ops, run, shape):
 
 @pytest.fixture
 def moments(canaries):
-    from numbacnn.backends.cuda import batch_norm
+    from numbacnn.backends.cuda.plain import batch_norm
 
     return batch_norm.moments
 

@@ -96,40 +96,12 @@ def test_conv2d_gradients_equal_finite_differences(ops, run):
         assert relative_error(gradient, numeric_gradient(loss, arguments[place])) < 1e-6
 
 
-# --- the readable dense layer, which the ops leave to the tiled one ----------------------------------------------------------------
-
-
-@pytest.fixture
-def dense(canaries):
-    from numbacnn.backends.cuda import dense
-
-    return dense
-
-
-@pytest.mark.parametrize("with_bias", [True, False])
-@pytest.mark.parametrize("shape", [(0, 3, 2), (1, 1, 1), (1, 33, 7), (3, 5, 3), (9, 1, 8), (31, 2, 1)], ids=str)
-def test_dense_and_its_gradients_equal_the_formula(dense, run, shape, with_bias):
-    count, terms, units = shape
-    x, kernel, bias, dy = normal(0, (count, terms), (terms, units), (units,), (count, units))
-    bias = bias if with_bias else None
-    y = run(dense.dense, x, kernel, bias)
-    magnitude = np.abs(x) @ np.abs(kernel) + (np.abs(bias) if with_bias else 0)
-    oracle.assert_close(y, oracle.dense(x, kernel, bias), oracle.rounding(np.float32, terms + 1, magnitude))
-    found = run(dense.dense_backward, x, kernel, dy, True)
-    magnitudes = oracle.dense_backward(np.abs(x), np.abs(kernel), np.abs(dy))
-    for got, want, size, n in zip(
-        found, oracle.dense_backward(x, kernel, dy), magnitudes, (units, count + 1, count + 1), strict=True
-    ):
-        oracle.assert_close(got, want, oracle.rounding(np.float32, n, size))
-    assert run(dense.dense_backward, x, kernel, dy, False)[0] is None
-
-
 # --- sums over a batch ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def sum_pixels(canaries):
-    from numbacnn.backends.cuda import conv2d
+    from numbacnn.backends.cuda.plain import conv2d
 
     return conv2d.sum_pixels
 
@@ -161,7 +133,7 @@ def test_a_sum_of_equal_numbers_does_not_drift(sum_pixels, run):
 @pytest.mark.parametrize("columns", [1, 2, 3, 13])
 def test_sums_are_whole_whatever_the_number_of_lanes(sum_pixels, run, monkeypatch, threads, columns):
     """A GPU's 256 threads make 85 lanes of 3 columns, or 51 of 5: odd numbers, and threads left over."""
-    from numbacnn.backends.cuda import reduction
+    from numbacnn.backends.cuda.plain import reduction
 
     monkeypatch.setattr(reduction, "THREADS", threads)
     dy = np.arange(40 * columns, dtype=np.float32).reshape(40, columns)

@@ -30,9 +30,9 @@ POOLS = [
 
 @pytest.fixture
 def conv2d_tiled(canaries):
-    from numbacnn.backends.cuda import conv2d_tiled
+    from numbacnn.backends.cuda.tiled import conv2d
 
-    return conv2d_tiled
+    return conv2d
 
 
 def normal(seed, *shape):
@@ -104,12 +104,12 @@ def test_no_images_give_no_output_and_gradients_of_zero(conv2d_tiled, run):
 @pytest.mark.parametrize("shapes", POOLS, ids=str)
 @pytest.mark.parametrize("relu", [False, True])
 def test_fused_pooling_has_the_bits_of_one_after_the_other(conv2d_tiled, run, shapes, relu):
-    from numbacnn.backends.cuda import pooled
+    from numbacnn.backends.cuda.tiled import pooling
 
     *convolution, size, strides = shapes
     x, filters, bias, window, _ = case(*convolution)
     pool = pool_window2d(window.out, oracle.pair(size), oracle.pair(strides), "valid")
-    assert pooled.can_be_fused(pool)
+    assert pooling.can_be_fused(pool)
     y, winners = run(conv2d_tiled.conv2d, x, filters, bias, window, relu, pool)
     z = run(conv2d_tiled.conv2d, x, filters, bias, window, False, None)[0]
     right = oracle.max_pool2d(z, size, strides=strides)
@@ -117,7 +117,7 @@ def test_fused_pooling_has_the_bits_of_one_after_the_other(conv2d_tiled, run, sh
 
     dy = normal(5, *y.shape)
     passed = oracle.relu_backward(right, dy) if relu else dy
-    dz = run(pooled.max_pool_relu_backward, y, dy, winners, window, pool, relu)
+    dz = run(pooling.max_pool_relu_backward, y, dy, winners, window, pool, relu)
     np.testing.assert_array_equal(dz, oracle.max_pool2d_backward(z, passed, size, strides=strides))
 
 
@@ -132,7 +132,7 @@ def test_the_first_of_equals_wins_a_fused_pooling_and_nan_does(conv2d_tiled, run
 
 
 def test_which_poolings_are_fused():
-    from numbacnn.backends.cuda.pooled import can_be_fused
+    from numbacnn.backends.cuda.tiled.pooling import can_be_fused
 
     def fused(size, strides, padding="valid"):
         return can_be_fused(pool_window2d((9, 9), size, strides, padding))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from numbacnn.ops import DropoutKey
+from numbacnn.values import DropoutKey
 
 KEYS = [DropoutKey(0, 0, 0), DropoutKey(3, 5, 2), DropoutKey(2**32 - 1, 2**40 + 7, 1), DropoutKey(2**63 - 1, 2**31, 255)]
 

@@ -7,7 +7,7 @@ import oracle
 import pytest
 from gradient_check import numeric_gradient
 
-from numbacnn.ops import Tally
+from numbacnn.values import EpochLosses
 
 EPS = np.finfo(np.float32).eps
 
@@ -71,9 +71,9 @@ def test_gradient_of_the_mean_loss_equals_finite_differences(ops, run):
 def tallied(ops, canaries, *steps):
     """What is written down of (losses, correct) of each step."""
     count = len(steps)
-    tally = Tally(canaries.device(np.zeros(count, np.float32)), canaries.device(np.zeros(count, np.int32)))
+    tally = EpochLosses(canaries.device(np.zeros(count, np.float32)), canaries.device(np.zeros(count, np.int32)))
     for step, (losses, correct) in enumerate(steps):
-        guard = ops.tally(tally, step, canaries.device(np.float32(losses)), canaries.device(np.array(correct, bool)))
+        guard = ops.record_step(tally, step, canaries.device(np.float32(losses)), canaries.device(np.array(correct, bool)))
         assert (guard.losses, guard.step) == (tally.losses, step)
     canaries.check()
     return ops.to_host(tally.losses), ops.to_host(tally.correct)
@@ -99,5 +99,5 @@ def test_after_a_loss_that_is_not_finite_all_losses_are_nan(ops, canaries, bad):
 
 
 def test_a_new_tally_has_all_its_steps_ahead(ops):
-    tally = ops.new_tally(3)
+    tally = ops.new_epoch_losses(3)
     assert ops.to_host(tally.losses).tolist() == ops.to_host(tally.correct).tolist() == [0, 0, 0]

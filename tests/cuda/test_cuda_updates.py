@@ -1,4 +1,4 @@
-"""Parameter updates in place, and the guards that hold them back."""
+"""Parameter updates in place, and the checks that hold them back."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 import oracle
 import pytest
 
-from numbacnn.ops import Guard
+from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.values import FiniteLossCheck
 
 SIZES = [0, 1, 7, 8, 9, 31, 32, 33, 257]
 """At the edges of blocks, of the simulator's and the GPU's alike."""
@@ -19,24 +20,13 @@ def normal(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-class Updates:
-    """The updates by one signature: state and gradient are device arrays."""
-
-    def __init__(self, ops):
-        self.ops = ops
-
-    def sgd(self, weight, first, second, gradient, t, guard=None):
-        self.ops.sgd_update(weight, gradient, RATE, guard)
-
-    def momentum(self, weight, first, second, gradient, t, guard=None):
-        self.ops.momentum_update(weight, first, gradient, RATE, 0.9, guard)
-
-    def adam(self, weight, first, second, gradient, t, guard=None):
-        step_size = RATE * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        self.ops.adam_update(weight, first, second, gradient, step_size, 0.9, 0.999, 1e-7, guard)
-
-    def moving_average(self, weight, first, second, gradient, t, guard=None):
-        self.ops.moving_average_update(weight, gradient, 0.75, guard)
+def update(ops, name, weight, first, second, gradient, t, check=None):
+    """One update by its name; state and gradient are device arrays."""
+    if name == "moving_average":
+        ops.moving_average_update(weight, gradient, 0.75, check)
+    else:
+        optimizer = OPTIMIZERS[name]
+        ops.update(weight, (first, second)[: len(optimizer.slots)], gradient, optimizer.rule(RATE, t), check)
 
 
 RULES = pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
@@ -50,7 +40,7 @@ def test_updates_equal_the_formula_over_three_steps(ops, canaries, name, size):
     state = [canaries.device(each) for each in (weight, np.zeros_like(weight), np.zeros_like(weight))]
     for t, gradient in enumerate(gradients, start=1):
         g = canaries.device(gradient)
-        getattr(Updates(ops), name)(*state, g, t)
+        update(ops, name, *state, g, t)
         np.testing.assert_array_equal(ops.to_host(g), gradient)
     canaries.check()
     formula = {"sgd": oracle.sgd, "momentum": lambda *a: oracle.momentum(*a, 0.9), "adam": oracle.adam}[name]
@@ -72,9 +62,9 @@ def test_images_of_parameters_are_updated_as_rows_are(ops, canaries, name):
     shape = (2, 3, 1, 5) if name != "moving_average" else (5,)
     arrays = [normal(seed, *shape) ** 2 for seed in range(4)]
     state = [canaries.device(each) for each in arrays]
-    getattr(Updates(ops), name)(*state, 1)
+    update(ops, name, *state, 1)
     flat = [canaries.device(each.reshape(-1)) for each in arrays]
-    getattr(Updates(ops), name)(*flat, 1)
+    update(ops, name, *flat, 1)
     for one, other in zip(state, flat, strict=True):
         np.testing.assert_array_equal(ops.to_host(one).reshape(-1), ops.to_host(other))
 
@@ -83,10 +73,10 @@ def test_images_of_parameters_are_updated_as_rows_are(ops, canaries, name):
 @pytest.mark.parametrize("loss", [0.5, math.nan, math.inf, -math.inf])
 def test_an_update_is_held_back_unless_the_loss_of_its_step_is_finite(ops, canaries, name, loss):
     arrays = [normal(seed, 9) ** 2 for seed in range(4)]
-    guard = Guard(canaries.device(np.array([1, loss, math.nan], np.float32)), 1)
+    check = FiniteLossCheck(canaries.device(np.array([1, loss, math.nan], np.float32)), 1)
     state, free = ([canaries.device(each) for each in arrays] for _ in range(2))
-    getattr(Updates(ops), name)(*state, 2, guard=guard)
-    getattr(Updates(ops), name)(*free, 2)
+    update(ops, name, *state, 2, check=check)
+    update(ops, name, *free, 2)
     canaries.check()
     expected = [ops.to_host(each) for each in free] if math.isfinite(loss) else arrays
     for got, want in zip(state, expected, strict=True):
@@ -98,5 +88,5 @@ def test_an_update_is_held_back_unless_the_loss_of_its_step_is_finite(ops, canar
 def test_updates_pass_nan_on(ops, canaries, name):
     """A gradient that is no number must spoil the weight for all to see."""
     state = [canaries.device(np.full(3, start, np.float32)) for start in (1, 0, 0)]
-    getattr(Updates(ops), name)(*state, canaries.device(np.array([1, np.nan, 1], np.float32)), 1)
+    update(ops, name, *state, canaries.device(np.array([1, np.nan, 1], np.float32)), 1)
     assert np.isnan(ops.to_host(state[0])).tolist() == [False, True, False]

@@ -111,7 +111,7 @@ class Kernel:
     """
 
     def __init__(self, function: Callable[..., None]):
-        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self.name = ".".join([*function.__module__.split(".")[-2:], function.__name__])
         self.function = function
         self._compiled = _compiled(function)
         kernels.append(self)

@@ -6,25 +6,36 @@ from typing import Any
 
 import numpy as np
 
-from numbacnn.backends.cuda import (
+from numbacnn.backends.cuda import memory
+from numbacnn.backends.cuda._jit import SIMULATED, gpu
+from numbacnn.backends.cuda.memory import arena
+from numbacnn.backends.cuda.plain import (
     activations,
     augment,
     batch_norm,
     conv2d,
-    conv2d_tiled,
-    dense_tiled,
     dropout,
     elementwise,
-    memory,
+    loss,
     pool2d,
-    pooled,
     updates,
 )
-from numbacnn.backends.cuda import softmax_cross_entropy as loss
-from numbacnn.backends.cuda._jit import SIMULATED, gpu
-from numbacnn.backends.cuda.memory import arena
-from numbacnn.ops import Array, Augmentation, AugmentKey, ConvBlock, DropoutKey, Guard, Ops, Product, Tally
+from numbacnn.backends.cuda.tiled import conv2d as tiled_conv2d
+from numbacnn.backends.cuda.tiled import dense
+from numbacnn.backends.cuda.tiled import pooling as fused_pooling
+from numbacnn.ops import Ops
 from numbacnn.shapes import Window2D
+from numbacnn.values import (
+    Array,
+    Augmentation,
+    AugmentKey,
+    ConvBlock,
+    DropoutKey,
+    EpochLosses,
+    FactoredGradient,
+    FiniteLossCheck,
+    Rule,
+)
 
 
 class CudaOps(Ops):
@@ -47,8 +58,8 @@ class CudaOps(Ops):
     def asarray(self, host: Any) -> Array:
         return memory.to_device(host)
 
-    def to_host(self, x: Array | Product) -> Any:
-        return memory.to_host(dense_tiled.weight_gradient(*x) if isinstance(x, Product) else x)
+    def to_host(self, x: Array | FactoredGradient) -> Any:
+        return memory.to_host(dense.weight_gradient(*x) if isinstance(x, FactoredGradient) else x)
 
     def zeros_like(self, x: Array) -> Array:
         return memory.to_device(np.zeros(tuple(x.shape), x.dtype))
@@ -80,35 +91,35 @@ class CudaOps(Ops):
         return pool2d.avg_pool2d_backward(dy, *window)
 
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
-        if block.pool is not None and not pooled.can_be_fused(block.pool):
+        if block.pool is not None and not fused_pooling.can_be_fused(block.pool):
             y, saved = self.conv2d_block(x, kernel, bias, block._replace(pool=None))
             pooled_y, winners = self.max_pool2d(y, block.pool)
             return pooled_y, (saved, winners)
-        y, winners = conv2d_tiled.conv2d(x, kernel, bias, block.window, block.relu, block.pool)
+        y, winners = tiled_conv2d.conv2d(x, kernel, bias, block.window, block.relu, block.pool)
         return y, (x, y, winners)
 
     def conv2d_block_backward(
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        if block.pool is not None and not pooled.can_be_fused(block.pool):
+        if block.pool is not None and not fused_pooling.can_be_fused(block.pool):
             saved, winners = saved
             dy = self.max_pool2d_backward(dy, winners, block.pool)
             return self.conv2d_block_backward(saved, kernel, dy, block._replace(pool=None), needs_dx=needs_dx)
         x, y, winners = saved
         if block.pool is not None:
-            dz = pooled.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
+            dz = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
         else:
             dz = self.relu_backward(y, dy) if block.relu else dy
-        return conv2d_tiled.conv2d_backward(x, kernel, dz, block.window, needs_dx)
+        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx)
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
-        return dense_tiled.dense(x, kernel, bias, relu)
+        return dense.dense(x, kernel, bias, relu)
 
     def dense_backward(
-        self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, defer: bool = False
-    ) -> tuple[Array | None, Array | Product, Array]:
-        dx = dense_tiled.input_gradient(dy, kernel) if needs_dx else None
-        return dx, Product(x, dy) if defer else dense_tiled.weight_gradient(x, dy), conv2d.sum_pixels(dy)
+        self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
+    ) -> tuple[Array | None, Array | FactoredGradient, Array]:
+        dx = dense.input_gradient(dy, kernel) if needs_dx else None
+        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), conv2d.sum_pixels(dy)
 
     def add(self, a: Array, b: Array) -> Array:
         return elementwise.add(a, b)
@@ -160,48 +171,24 @@ class CudaOps(Ops):
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
         return loss.softmax_cross_entropy(logits, labels)
 
-    def new_tally(self, steps: int) -> Tally:
-        return Tally(memory.to_device(np.zeros(steps, np.float32)), memory.to_device(np.zeros(steps, np.int32)))
+    def new_epoch_losses(self, steps: int) -> EpochLosses:
+        return EpochLosses(memory.to_device(np.zeros(steps, np.float32)), memory.to_device(np.zeros(steps, np.int32)))
 
-    def tally(self, tally: Tally, step: int, losses: Array, correct: Array) -> Guard:
-        return loss.tally(tally, step, losses, correct)
+    def record_step(self, epoch: EpochLosses, step: int, losses: Array, correct: Array) -> FiniteLossCheck:
+        return loss.record_step(epoch, step, losses, correct)
 
-    def sgd_update(self, parameter: Array, gradient: Array | Product, learning_rate: float, guard: Guard | None = None) -> None:
-        if isinstance(gradient, Product):
-            dense_tiled.sgd_update(parameter, *gradient, learning_rate, guard)
-        else:
-            updates.sgd_update(parameter, gradient, learning_rate, guard)
-
-    def momentum_update(
+    def update(
         self,
         parameter: Array,
-        velocity: Array,
-        gradient: Array | Product,
-        learning_rate: float,
-        momentum: float,
-        guard: Guard | None = None,
+        slots: Sequence[Array],
+        gradient: Array | FactoredGradient,
+        rule: Rule,
+        check: FiniteLossCheck | None = None,
     ) -> None:
-        if isinstance(gradient, Product):
-            dense_tiled.momentum_update(parameter, velocity, *gradient, learning_rate, momentum, guard)
+        if isinstance(gradient, FactoredGradient):
+            dense.update(parameter, slots, *gradient, rule, check)
         else:
-            updates.momentum_update(parameter, velocity, gradient, learning_rate, momentum, guard)
+            updates.update(parameter, slots, gradient, rule, check)
 
-    def adam_update(
-        self,
-        parameter: Array,
-        m: Array,
-        v: Array,
-        gradient: Array | Product,
-        step_size: float,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-        guard: Guard | None = None,
-    ) -> None:
-        if isinstance(gradient, Product):
-            dense_tiled.adam_update(parameter, m, v, *gradient, step_size, beta1, beta2, epsilon, guard)
-        else:
-            updates.adam_update(parameter, m, v, gradient, step_size, beta1, beta2, epsilon, guard)
-
-    def moving_average_update(self, average: Array, value: Array, momentum: float, guard: Guard | None = None) -> None:
-        updates.moving_average_update(average, value, momentum, guard)
+    def moving_average_update(self, average: Array, value: Array, momentum: float, check: FiniteLossCheck | None = None) -> None:
+        updates.moving_average_update(average, value, momentum, check)

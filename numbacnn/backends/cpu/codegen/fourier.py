@@ -1,0 +1,148 @@
+"""Fourier transforms of fixed, even length, as straight-line programs.
+
+    X[k] = sum_j x[j] * exp(-2 pi i j k / n)          and back, without the factor 1/n
+
+One general transform for each direction is written down, on complex numbers; real inputs, zeros and outputs that nobody asks for
+are left to ``straight_line.py``, which removes what they make superfluous. Forward, a transform of n = p*m points is made of p
+transforms of every p-th point (decimation in time), which of real numbers gives spectra whose halves mirror each other, again and
+again; backward the steps come in the other order (decimation in frequency), which keeps the mirrored halves mirrored.
+
+Source: Cooley & Tukey 1965 (Math. Comp. 19); Gentleman & Sande 1966 (AFIPS).
+"""
+
+import math
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from numbacnn.backends.cpu.codegen.straight_line import Number, Program, Recorder, program
+
+
+class Kind(IntEnum):
+    """What goes in and what comes out. A half spectrum has n/2 + 1 points, since the others mirror them."""
+
+    REAL_FORWARD = 0
+    """Real values to a half spectrum."""
+    COMPLEX_FORWARD = 1
+    """Complex values to a whole spectrum."""
+    COMPLEX_INVERSE = 2
+    """A whole spectrum to complex values."""
+    REAL_INVERSE = 3
+    """A half spectrum to real values."""
+
+
+class Complex(NamedTuple):
+    """A complex number of recorded numbers."""
+
+    real: Number
+    imaginary: Number
+
+    def conjugate(self) -> "Complex":
+        return Complex(self.real, -self.imaginary)
+
+
+def cosine(k: int, n: int) -> float:
+    """cos(2 pi k / n), from the first eighth of the circle: equal values are equal to the last bit, zeros and ones exact."""
+    k %= n
+    if 2 * k > n:
+        return cosine(n - k, n)
+    if 4 * k > n:
+        return -cosine(n - 2 * k, 2 * n)
+    if 8 * k > n:
+        return math.sin(2 * math.pi * (n - 4 * k) / (4 * n))
+    return math.cos(2 * math.pi * k / n)
+
+
+def turn(number: Complex, k: int, n: int, direction: int) -> Complex:
+    """number * exp(direction * 2 pi i k / n)"""
+    c, s = cosine(k, n), direction * cosine(4 * k - n, 4 * n)
+    return Complex(number.real * c - number.imaginary * s, number.real * s + number.imaginary * c)
+
+
+def _smallest_factor(n: int) -> int:
+    return next(p for p in range(2, n + 1) if n % p == 0)
+
+
+def _butterfly(x: Sequence[Complex], direction: int) -> list[Complex]:
+    """The transform of a prime number of points: pairs that mirror each other are added and subtracted once, for all outputs."""
+    n = len(x)
+    if n == 2:
+        a, b = x
+        return [Complex(a.real + b.real, a.imaginary + b.imaginary), Complex(a.real - b.real, a.imaginary - b.imaginary)]
+    half = range(1, (n + 1) // 2)
+    sums = [Complex(x[j].real + x[n - j].real, x[j].imaginary + x[n - j].imaginary) for j in half]
+    differences = [Complex(x[j].real - x[n - j].real, x[j].imaginary - x[n - j].imaginary) for j in half]
+    outputs = []
+    for k in range(n):
+        real, imaginary = x[0]
+        for j, s, d in zip(half, sums, differences, strict=True):
+            c, sine = cosine(j * k, n), direction * cosine(4 * j * k - n, 4 * n)
+            real, imaginary = real + s.real * c - d.imaginary * sine, imaginary + s.imaginary * c + d.real * sine
+        outputs.append(Complex(real, imaginary))
+    return outputs
+
+
+def forward(x: Sequence[Complex]) -> list[Complex]:
+    """The spectrum of complex numbers, by decimation in time."""
+    n = len(x)
+    if n == 1:
+        return list(x)
+    p = _smallest_factor(n)
+    if p == n:
+        return _butterfly(x, -1)
+    parts = [forward(x[first::p]) for first in range(p)]
+    outputs: list[Complex] = [x[0]] * n
+    for k in range(n // p):
+        turned = [turn(part[k], first * k, n, -1) for first, part in enumerate(parts)]
+        outputs[k :: n // p] = _butterfly(turned, -1)
+    return outputs
+
+
+def inverse(x: Sequence[Complex]) -> list[Complex]:
+    """n times the numbers that have this spectrum, by decimation in frequency."""
+    n = len(x)
+    if n == 1:
+        return list(x)
+    p = _smallest_factor(n)
+    if p == n:
+        return _butterfly(x, 1)
+    m = n // p
+    parts: list[list[Complex]] = [[] for _ in range(p)]
+    for k in range(m):
+        for first, value in enumerate(_butterfly(x[k::m], 1)):
+            parts[first].append(turn(value, first * k, n, 1))
+    outputs: list[Complex] = [x[0]] * n
+    for first, part in enumerate(parts):
+        outputs[first::p] = inverse(part)
+    return outputs
+
+
+@lru_cache
+def fourier_program(kind: Kind, length: int, first: int, size: int) -> Program:
+    """A transform of ``length`` points, of which ``size`` values are given or wanted: those at first, first + 1, ... (mod length).
+
+    Inputs and outputs are complex numbers in order, the real part before the imaginary one; the imaginary parts of real values,
+    and those of a half spectrum's first and last points, are there but not read, and zero where they are written.
+    """
+    recorder = Recorder()
+    zero = recorder.zero()
+    places = [(first + j) % length for j in range(size)]
+    half = length // 2 + 1
+    if kind in (Kind.REAL_FORWARD, Kind.COMPLEX_FORWARD):
+        numbers = recorder.inputs(2 * size)
+        x = [Complex(zero, zero)] * length
+        for j, place in enumerate(places):
+            x[place] = Complex(numbers[2 * j], zero if kind is Kind.REAL_FORWARD else numbers[2 * j + 1])
+        spectrum = forward(x)
+        wanted = spectrum[:half] if kind is Kind.REAL_FORWARD else spectrum
+    elif kind is Kind.COMPLEX_INVERSE:
+        numbers = recorder.inputs(2 * length)
+        values = inverse([Complex(*numbers[2 * k : 2 * k + 2]) for k in range(length)])
+        wanted = [values[place] for place in places]
+    else:
+        numbers = recorder.inputs(2 * half)
+        given = [Complex(numbers[2 * k], zero if k in (0, half - 1) else numbers[2 * k + 1]) for k in range(half)]
+        values = inverse([given[k] if k < half else given[length - k].conjugate() for k in range(length)])
+        wanted = [Complex(values[place].real, zero) for place in places]
+    return program([part for each in wanted for part in each])

@@ -1,0 +1,192 @@
+"""Direct convolution by the micro-kernel, in float32: the fast version of ``conv2d.py``, with ReLU and max pooling fused.
+
+A convolution is a matrix product: pixels times filters, summed over the kh*kw*c cells of a filter. No patch is copied: in a padded
+NHWC image the kw*c values under one row of a filter lie side by side, and the next row's a line further, which is just what the two
+loops of ``multiply_tile`` walk along. A table says where each output pixel's patch begins. So the three products are
+
+    z        = pixels (i, j)  x  filters         summed over filter cells (u, then v and c)
+    dfilters = taps (u, v, c)  x  maps of dz     summed over pixels (i, then j), image by image
+    dx       = the first one, with dz spread out by the stride and the filters turned
+
+One image, padded, is one task's scratch. z, which is what filters give before ReLU and pooling, is never written down for a batch.
+"""
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.backends.cpu.conv.pooling import max_pool_pixels, scatter_gradient
+from numbacnn.backends.cpu.plain.conv2d import IMAGE_GROUPS, sum_groups, turned_filters
+from numbacnn.backends.cpu.products.panels import packed_panels, panel_count
+from numbacnn.backends.cpu.products.prepared import made_of
+
+BAND_VALUES = 65536
+"""Values of z that a task holds: what lies next to them still fits the second-level cache."""
+
+FEW_IMAGES, BANDS = 8, 4
+"""Fewer images than this are cut into so many bands, for there to be work for all threads."""
+
+
+def conv2d(x, filters, bias, window, pool, relu):
+    """y = pool(relu(conv2d(x))), and the winners of the pooling."""
+    rows, columns = window
+    kh, kw, channels, maps = filters.shape
+    y = arena.empty((len(x), pool.rows, pool.columns, maps))
+    winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else (1, 1, 1, 1), np.uint8)
+    each = max(1, min(pool.rows, BAND_VALUES // (columns.out * maps * pool.sh)))
+    if len(x) < FEW_IMAGES:
+        each = min(each, -(-pool.rows // BANDS))
+    panels = made_of(filters, "panels", lambda filters: packed_panels(filters.reshape(kh * kw * channels, maps)))
+    _forward(x, panels, bias, rows, columns, pool, relu, each, y, winners)
+    return y, winners
+
+
+@kernel(parallel=True)
+def _forward(x, panels, bias, rows, columns, pool, relu, each, y, winners):
+    """A task owns ``each`` rows of y in one image."""
+    count, maps = y.shape[0], y.shape[3]
+    line = ((columns.out - 1) * columns.stride + columns.kernel) * x.shape[3]
+    run = columns.kernel * x.shape[3]
+    z_rows = (each - 1) * pool.sh + pool.kh
+    offsets = _patch_offsets(z_rows, columns.out, rows.stride * line, columns.stride * x.shape[3])
+    bands = (pool.rows + each - 1) // each
+    y_flat, winners_flat = y.reshape(y.size), winners.reshape(winners.size)
+    alone = pool.kh * pool.kw == 1
+    for task in prange(count * bands):
+        n = task // bands
+        first = (task - n * bands) * each
+        here = min(each, pool.rows - first)
+        pixels = ((here - 1) * pool.sh + pool.kh) * columns.out
+        padded = np.zeros(((z_rows - 1) * rows.stride + rows.kernel) * line, x.dtype)
+        _copy_lines(x[n], first * pool.sh * rows.stride - rows.pad_before, columns.pad_before, line, padded)
+        place = (n * pool.rows + first) * pool.columns * maps
+        z, start = (y_flat, place) if alone else (np.empty(pixels * maps, x.dtype), 0)
+        for f in range(0, maps, TILE_COLUMNS):
+            for m in range(0, pixels, TILE_ROWS):
+                multiply_tile(
+                    (padded, offsets, m, 0, line, 1),
+                    (panels, f * rows.kernel * run, run * TILE_COLUMNS, TILE_COLUMNS),
+                    (rows.kernel, run),
+                    (bias, f, 0),
+                    (z, start + m * maps + f, maps),
+                    (min(TILE_ROWS, pixels - m), min(TILE_COLUMNS, maps - f)),
+                    relu and alone,
+                )
+        if not alone:
+            max_pool_pixels(z, 0, columns.out, maps, pool, relu, y_flat, place, winners_flat, here)
+
+
+@kernel(inline=True)
+def _patch_offsets(rows, columns, row_step, column_step):
+    """Where the patch of output pixel (i, j) begins."""
+    offsets = np.empty(rows * columns, np.int64)
+    for i in range(rows):
+        for j in range(columns):
+            offsets[i * columns + j] = i * row_step + j * column_step
+    return offsets
+
+
+@kernel(inline=True)
+def _copy_lines(x, top, left, line, padded):
+    """As many lines of an image as ``padded`` holds, from line ``top`` on, shifted right by ``left`` pixels; zeros stay outside."""
+    height, width, channels = x.shape
+    lines = padded.shape[0] // line
+    for r in range(max(0, -top), min(lines, height - top)):
+        start = r * line + left * channels
+        source = x[top + r].reshape(width * channels)
+        target = padded[start : min(start + width * channels, (r + 1) * line)]
+        for k in range(target.shape[0]):
+            target[k] = source[k]
+
+
+def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
+    """dx (or None), dfilters, dbias of ``conv2d``."""
+    rows, columns = window
+    dfilters, dbias = _filter_gradient(x, y, winners, dy, rows, columns, pool, relu)
+    if not needs_dx:
+        return None, dfilters, dbias
+    kh, kw, channels, maps = filters.shape
+    panels = packed_panels(turned_filters(filters).reshape(kh * kw * maps, channels))
+    dx = arena.empty(x.shape)
+    _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx)
+    return dx, dfilters, dbias
+
+
+@kernel(parallel=True)
+def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
+    """A task owns a group of images; the groups' sums are added up in their order."""
+    count, _, _, channels = x.shape
+    maps = dy.shape[3]
+    line = ((columns.out - 1) * columns.stride + columns.kernel) * channels
+    taps = rows.kernel * columns.kernel * channels
+    offsets = _patch_offsets(rows.kernel, columns.kernel * channels, line, 1)
+    depth = panel_count(maps) * TILE_COLUMNS
+    groups = max(min(IMAGE_GROUPS, count), 1)
+    parts = np.zeros((groups, taps * maps), x.dtype)
+    bias_parts = np.zeros((groups, maps), x.dtype)
+    dy_flat, y_flat, winners_flat = dy.reshape(dy.size), y.reshape(y.size), winners.reshape(winners.size)
+    for group in prange(groups):
+        padded = np.zeros(((rows.out - 1) * rows.stride + rows.kernel) * line, x.dtype)
+        dz = np.zeros(rows.out * columns.out * depth, x.dtype)
+        part = parts[group]
+        for n in range(group * count // groups, (group + 1) * count // groups):
+            _copy_lines(x[n], -rows.pad_before, columns.pad_before, line, padded)
+            scatter_gradient(dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
+            for f in range(0, maps, TILE_COLUMNS):
+                for m in range(0, taps, TILE_ROWS):
+                    multiply_tile(
+                        (padded, offsets, m, 0, rows.stride * line, columns.stride * channels),
+                        (dz, f, columns.out * depth, depth),
+                        (rows.out, columns.out),
+                        (part, m * maps + f, maps),
+                        (part, m * maps + f, maps),
+                        (min(TILE_ROWS, taps - m), min(TILE_COLUMNS, maps - f)),
+                        False,
+                    )
+            _add_pixels(dz.reshape(rows.out * columns.out, depth), bias_parts[group])
+    return sum_groups(parts).reshape(rows.kernel, columns.kernel, channels, maps), sum_groups(bias_parts)
+
+
+@kernel(inline=True)
+def _add_pixels(dz, total):
+    for pixel in range(dz.shape[0]):
+        row = dz[pixel]
+        for f in range(total.shape[0]):
+            total[f] += row[f]
+
+
+@kernel(parallel=True)
+def _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx):
+    """A task owns one image: dz, spread out by the stride among zeros, meets the turned filters."""
+    count, height, width, channels = dx.shape
+    maps = dy.shape[3]
+    top, left = rows.kernel - 1 - rows.pad_before, columns.kernel - 1 - columns.pad_before
+    # Padding wider than the filter: some cells of dz saw nothing but zeros, and lie outside. Room for them all is made.
+    before, above = max(0, -left), max(0, -top)
+    line = (before + max(left, 0) + max((columns.out - 1) * columns.stride + columns.kernel, width + columns.kernel)) * maps
+    lines = above + max(top, 0) + max((rows.out - 1) * rows.stride + rows.kernel, height + rows.kernel)
+    start = above * line + before * maps
+    offsets = _patch_offsets(height, width, line, maps)
+    pixels, run = height * width, columns.kernel * maps
+    dy_flat, y_flat, winners_flat = dy.reshape(dy.size), y.reshape(y.size), winners.reshape(winners.size)
+    for n in prange(count):
+        spread = np.zeros(lines * line, dx.dtype)
+        corner = (above + top) * line + (before + left) * maps
+        scatter_gradient(
+            dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, spread, corner, rows.stride * line, columns.stride * maps
+        )
+        out = dx[n].reshape(pixels * channels)
+        zeros = np.zeros(channels, dx.dtype)
+        for c in range(0, channels, TILE_COLUMNS):
+            for m in range(0, pixels, TILE_ROWS):
+                multiply_tile(
+                    (spread, offsets, m, start, line, 1),
+                    (panels, c * rows.kernel * run, run * TILE_COLUMNS, TILE_COLUMNS),
+                    (rows.kernel, run),
+                    (zeros, c, 0),
+                    (out, m * channels + c, channels),
+                    (min(TILE_ROWS, pixels - m), min(TILE_COLUMNS, channels - c)),
+                    False,
+                )

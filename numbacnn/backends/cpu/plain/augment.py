@@ -1,0 +1,135 @@
+"""Random distortions of training images on the CPU: a grid of 7 x 7 points moves, and the picture between them follows smoothly.
+
+    draws -> how far each grid point moves -> where each pixel comes from -> the mean of the four pixels around that place
+
+Shift, rotation, scale and shear move the grid points along a straight-line map, the elastic part moves each of them at random.
+Cubic B-splines carry a straight-line map over to the pixels exactly, and few random vectors between which they run are as smooth as
+many random vectors blurred: no blur is computed. With points 7 pixels apart the field has the waves that Simard et al. get from a
+Gaussian of 4 pixels (7 / sqrt(3) = 4.04).
+"""
+
+import functools
+import math
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.augmentation import (
+    CELLS,
+    DRAWS,
+    ELASTIC,
+    POINTS,
+    ROTATION,
+    SCALE_X,
+    SCALE_Y,
+    SHEAR,
+    SHIFT_X,
+    SHIFT_Y,
+    STREAM,
+)
+from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.plain.dropout import mix, stream_key
+
+
+def augment(x, amounts, key):
+    """See ``Ops.augment``; the key's two numbers are taken modulo 2^32."""
+    count, height, width, _ = x.shape
+    draws = np.empty((count, DRAWS), np.float32)
+    _draw(draws, key.seed % 2**32, key.step % 2**32)
+    grid = moved_grid(draws, amounts, height, width)
+    return _warp(x, grid, grid_weights(height), grid_weights(width))
+
+
+@kernel(fast_math=False)
+def _draw(draws, seed, step):
+    """Fill ``draws`` (n, DRAWS) with numbers in [-1, 1), each a hash of its place."""
+    key = stream_key(seed, step, STREAM)
+    for n in range(draws.shape[0]):
+        for k in range(draws.shape[1]):
+            h = mix(np.uint32(mix(np.uint32(n * DRAWS + k)) ^ key))
+            draws[n, k] = np.float32(h >> np.uint32(8)) * np.float32(2.0**-23) - np.float32(1)
+
+
+def moved_grid(draws, amounts, height, width):
+    """How far the source of each grid point lies from it, in pixels: float32 (n, 2, POINTS, POINTS), down and across."""
+    shift, rotation, scale, shear, elastic = map(float, amounts)
+    angle = math.radians(rotation) * draws[:, ROTATION, None, None]
+    sides = np.array([height, width], np.float32)[:, None, None]
+    down, across = np.meshgrid(grid_places(height), grid_places(width), indexing="ij")
+
+    scaled_down = down * (1 + scale * draws[:, SCALE_Y, None, None])
+    scaled_across = across * (1 + scale * draws[:, SCALE_X, None, None])
+    slanted = scaled_across + shear * draws[:, SHEAR, None, None] * scaled_down
+    turned_down = np.cos(angle) * scaled_down - np.sin(angle) * slanted
+    turned_across = np.sin(angle) * scaled_down + np.cos(angle) * slanted
+
+    moves = np.stack([turned_down - down, turned_across - across], axis=1)
+    moves += shift * sides * draws[:, SHIFT_Y : SHIFT_X + 1, None, None]
+    moves += elastic * sides * draws[:, ELASTIC:].reshape(-1, 2, POINTS, POINTS)
+    return moves
+
+
+def grid_places(size):
+    """Where the grid points lie along an axis, in pixels from its middle: float32 (POINTS,)."""
+    return (np.arange(POINTS, dtype=np.float32) - (POINTS - 1) / 2) * np.float32((size - 1) / CELLS)
+
+
+@functools.cache
+def grid_weights(size):
+    """How much each grid point counts at each pixel of an axis: float32 (POINTS, size); four points a pixel, together 1.
+
+    Source: uniform cubic B-splines; de Boor 1978, A Practical Guide to Splines, chapter IX.
+    """
+    cells = 1 + np.linspace(0, CELLS, size)
+    distance = np.abs(cells - np.arange(POINTS)[:, None])
+    near, far = 2 / 3 - distance**2 + distance**3 / 2, np.maximum(2 - distance, 0) ** 3 / 6
+    return np.where(distance < 1, near, far).astype(np.float32)
+
+
+@kernel(parallel=True, fast_math=False)
+def _warp(x, grid, rows, columns):
+    y = np.empty_like(x)
+    for n in prange(x.shape[0]):
+        _warp_image(x[n], grid[n], rows, columns, y[n])
+    return y
+
+
+@kernel(inline=True, fast_math=False)
+def _warp_image(x, grid, rows, columns, y):
+    """Fill ``y`` with ``x`` (h, w, c) read where ``grid`` says; a frame of zeros around x stands for all that lies outside."""
+    height, width, channels = x.shape
+    framed = np.zeros((channels, height + 2, width + 2), x.dtype)
+    for c in range(channels):
+        for i in range(height):
+            for j in range(width):
+                framed[c, i + 1, j + 1] = x[i, j, c]
+
+    bent = np.zeros((2, rows.shape[0], width), np.float32)  # the grid, interpolated along its lines
+    for axis in range(2):
+        for a in range(rows.shape[0]):
+            for b in range(rows.shape[0]):
+                for j in range(width):
+                    bent[axis, a, j] += grid[axis, a, b] * columns[b, j]
+
+    place = np.empty((2, width), np.float32)  # in the frame, of one row's sources
+    for i in range(height):
+        for axis in range(2):
+            for j in range(width):
+                place[axis, j] = np.float32(1 + (j if axis else i))
+            for a in range(rows.shape[0]):
+                for j in range(width):
+                    place[axis, j] += rows[a, i] * bent[axis, a, j]
+        for c in range(channels):
+            for j in range(width):
+                down, across = _clip(place[0, j], np.float32(height + 1)), _clip(place[1, j], np.float32(width + 1))
+                r, q = min(np.uint32(down), np.uint32(height)), min(np.uint32(across), np.uint32(width))
+                down, across = down - np.float32(r), across - np.float32(q)
+                above = framed[c, r, q] + across * (framed[c, r, q + 1] - framed[c, r, q])
+                below = framed[c, r + 1, q] + across * (framed[c, r + 1, q + 1] - framed[c, r + 1, q])
+                y[i, j, c] = above + down * (below - above)
+
+
+@kernel(inline=True, fast_math=False)
+def _clip(place, last):
+    place = place if place > np.float32(0) else np.float32(0)
+    return place if place < last else last

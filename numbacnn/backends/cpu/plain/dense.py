@@ -1,0 +1,78 @@
+"""Dense layers on the CPU: each is one product of rows with rows; what changes is which operand has to be turned first."""
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.plain.conv2d import fill_rows, sum_pixels
+from numbacnn.backends.cpu.plain.matmul import add_dot_rows, fill_transposed, transpose_batch
+
+COLUMNS = 32
+"""Output columns of one task."""
+
+
+def dense(x, weights, bias):
+    """See ``Ops.dense``."""
+    if bias is None:
+        bias = np.zeros(weights.shape[1], x.dtype)
+    return _dense(x, weights, bias)
+
+
+def dense_backward(x, weights, dy, needs_dx):
+    """See ``Ops.dense_backward``."""
+    dweights = _weight_gradient(transpose_batch(x[np.newaxis])[0], transpose_batch(dy[np.newaxis])[0])
+    return (_input_gradient(dy, weights) if needs_dx else None), dweights, sum_pixels(dy)
+
+
+@kernel(inline=True)
+def _copy(source, target):
+    """The corner of ``target`` that is as large as ``source``."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
+@kernel(parallel=True)
+def _dense(x, weights, bias):
+    """y[n, f] = bias[f] + sum_k x[n, k] * weights[k, f]; a task owns COLUMNS columns of y."""
+    count, terms = x.shape
+    units = weights.shape[1]
+    y = np.empty((count, units), x.dtype)
+    for task in prange((units + COLUMNS - 1) // COLUMNS):
+        first = task * COLUMNS
+        stop = min(first + COLUMNS, units)
+        block = np.empty((count, stop - first), x.dtype)
+        fill_rows(bias[first:stop], block)
+        turned = np.empty((stop - first, terms), x.dtype)
+        fill_transposed(weights[:, first:stop], turned)
+        add_dot_rows(x, turned, block)
+        _copy(block, y[:, first:stop])
+    return y
+
+
+@kernel(parallel=True)
+def _input_gradient(dy, weights):
+    """dx[n, k] = sum_f dy[n, f] * weights[k, f]: both run along f already; a task owns COLUMNS columns of dx."""
+    count, terms = dy.shape[0], weights.shape[0]
+    dx = np.empty((count, terms), dy.dtype)
+    for task in prange((terms + COLUMNS - 1) // COLUMNS):
+        first = task * COLUMNS
+        stop = min(first + COLUMNS, terms)
+        block = np.zeros((count, stop - first), dy.dtype)
+        add_dot_rows(dy, weights[first:stop], block)
+        _copy(block, dx[:, first:stop])
+    return dx
+
+
+@kernel(parallel=True)
+def _weight_gradient(x_turned, dy_turned):
+    """dweights[k, f] = sum_n x[n, k] * dy[n, f], both turned to run along n; a task owns COLUMNS rows of dweights."""
+    terms, units = x_turned.shape[0], dy_turned.shape[0]
+    dweights = np.empty((terms, units), x_turned.dtype)
+    for task in prange((terms + COLUMNS - 1) // COLUMNS):
+        first = task * COLUMNS
+        stop = min(first + COLUMNS, terms)
+        rows = np.zeros((stop - first, units), x_turned.dtype)
+        add_dot_rows(x_turned[first:stop], dy_turned, rows)
+        _copy(rows, dweights[first:stop])
+    return dweights

@@ -1,0 +1,26 @@
+"""The loss on the CPU: softmax and cross-entropy in one step, so that neither log(0) nor exp(1000) can happen."""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.plain.activations import exp_shifted
+
+
+@kernel(parallel=True, fast_math=False)
+def softmax_cross_entropy(logits, labels):
+    """See ``Ops.softmax_cross_entropy``."""
+    count, classes = logits.shape
+    loss = np.empty(count, logits.dtype)
+    correct = np.empty(count, np.bool_)
+    gradient = np.empty_like(logits)
+    for n in prange(count):
+        row, label = gradient[n], labels[n]
+        best, total = exp_shifted(logits[n], row)
+        loss[n] = math.log(total) - (logits[n, label] - logits[n, best])
+        correct[n] = best == label
+        for k in range(classes):
+            row[k] = (row[k] / total - (1 if k == label else 0)) / count
+    return loss, correct, gradient

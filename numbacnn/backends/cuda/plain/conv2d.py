@@ -1,0 +1,112 @@
+"""Convolution on the GPU, the readable version: one thread per output cell, input cell or value of a filter, and a plain sum.
+
+``conv2d_tiled.py`` is the fast one; this is what it is checked against.
+"""
+
+import functools
+
+import numpy as np
+
+from numbacnn.backends.cuda import launch
+from numbacnn.backends.cuda._jit import cuda, kernel
+from numbacnn.backends.cuda.memory import arena, to_device
+from numbacnn.backends.cuda.plain.geometry import cell_of, covering, inside
+from numbacnn.backends.cuda.plain.reduction import sum_rows, total_of
+
+IMAGE_GROUPS = 32
+"""The gradient of filters is summed in at most this many groups of images, then group by group: fixed, and work for more threads."""
+
+
+def conv2d(x, filters, bias, window):
+    """See ``Ops.conv2d``."""
+    rows, columns = window
+    maps = filters.shape[3]
+    y = arena.empty((x.shape[0], rows.out, columns.out, maps), x.dtype)
+    launch.over(_conv2d, y.size, x, filters, zeros(maps, x.dtype) if bias is None else bias, rows, columns, y)
+    return y
+
+
+def conv2d_backward(x, filters, dy, window, needs_dx):
+    """See ``Ops.conv2d_backward``."""
+    dx = _input_gradient(x, filters, dy, window) if needs_dx else None
+    return dx, _filter_gradient(x, filters, dy, window), sum_pixels(dy)
+
+
+def sum_pixels(dy):
+    """out[f] = sum over all but the last axis of dy[..., f]: the gradient of a bias."""
+    return sum_rows(dy.reshape(-1, tuple(dy.shape)[-1]))
+
+
+@functools.cache
+def zeros(count, dtype):
+    """A bias for layers without one."""
+    return to_device(np.zeros(count, dtype))
+
+
+def _input_gradient(x, filters, dy, window):
+    dx = arena.like(x)
+    launch.over(_conv2d_input_gradient, dx.size, dy, filters, *window, dx)
+    return dx
+
+
+def _filter_gradient(x, filters, dy, window):
+    groups = max(1, min(IMAGE_GROUPS, len(x)))
+    sums = arena.empty((groups, *filters.shape), x.dtype)
+    launch.over(_conv2d_filter_gradient, sums.size, x, dy, *window, sums)
+    return total_of(sums.reshape(groups, filters.size)).reshape(filters.shape)
+
+
+@kernel
+def _conv2d(x, filters, bias, rows, columns, y):
+    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * filters[u,v,c,f]"""
+    n, i, j, f = cell_of(cuda.grid(1), rows.out, columns.out, y.shape[3])
+    if n < y.shape[0]:
+        r0, r1 = inside(i, rows)
+        q0, q1 = inside(j, columns)
+        total = bias[f]
+        for r in range(r0, r1):
+            u = r - i * rows.stride + rows.pad_before
+            for q in range(q0, q1):
+                v = q - j * columns.stride + columns.pad_before
+                for c in range(x.shape[3]):
+                    total += x[n, r, q, c] * filters[u, v, c, f]
+        y[n, i, j, f] = total
+
+
+@kernel
+def _conv2d_input_gradient(dy, filters, rows, columns, dx):
+    """dx[n,r,q,c] = sum over the windows (i, j) that cover (r, q), and f, of dy[n,i,j,f] * filters[u,v,c,f]"""
+    n, r, q, c = cell_of(cuda.grid(1), rows.size, columns.size, dx.shape[3])
+    if n < dx.shape[0]:
+        i0, i1 = covering(r, rows)
+        j0, j1 = covering(q, columns)
+        total = dx.dtype.type(0)
+        for i in range(i0, i1):
+            u = r - i * rows.stride + rows.pad_before
+            for j in range(j0, j1):
+                v = q - j * columns.stride + columns.pad_before
+                for f in range(dy.shape[3]):
+                    total += dy[n, i, j, f] * filters[u, v, c, f]
+        dx[n, r, q, c] = total
+
+
+@kernel
+def _conv2d_filter_gradient(x, dy, rows, columns, sums):
+    """sums[group,u,v,c,f] = sum over the group's n, and i, j, of x[n, i*s-p+u, j*s-p+v, c] * dy[n,i,j,f]"""
+    groups, _, _, channels, maps = sums.shape
+    group, u, v, place = cell_of(cuda.grid(1), rows.kernel, columns.kernel, channels * maps)
+    if group < groups:
+        c = place // maps
+        f = place - c * maps
+        total = x.dtype.type(0)
+        for n in range(group * x.shape[0] // groups, (group + 1) * x.shape[0] // groups):
+            image = x.dtype.type(0)  # a sum of its own: fewer roundings one after the other
+            for i in range(rows.out):
+                r = i * rows.stride - rows.pad_before + u
+                if 0 <= r < rows.size:
+                    for j in range(columns.out):
+                        q = j * columns.stride - columns.pad_before + v
+                        if 0 <= q < columns.size:
+                            image += x[n, r, q, c] * dy[n, i, j, f]
+            total += image
+        sums[group, u, v, c, f] = total

@@ -1,0 +1,108 @@
+"""Pooling on the GPU. Forward, a thread owns one output cell; backward, one input cell, which looks at the windows that cover it.
+
+``rows`` and ``columns`` are the two axes of a ``Window2D``: Numba does not take them as one nested tuple.
+"""
+
+import numpy as np
+
+from numbacnn.backends.cuda import launch
+from numbacnn.backends.cuda._jit import cuda, kernel
+from numbacnn.backends.cuda.memory import arena
+from numbacnn.backends.cuda.plain.geometry import cell_of, covering, inside
+
+
+def max_pool2d(x, rows, columns):
+    """See ``Ops.max_pool2d``."""
+    y = _output(x, rows, columns)
+    winners = arena.empty(y.shape, np.int32)
+    launch.over(_max_pool, y.size, x, rows, columns, y, winners)
+    return y, winners
+
+
+def max_pool2d_backward(dy, winners, rows, columns):
+    """See ``Ops.max_pool2d_backward``."""
+    dx = _input(dy, rows, columns)
+    launch.over(_max_pool_backward, dx.size, dy, winners, rows, columns, dx)
+    return dx
+
+
+def avg_pool2d(x, rows, columns):
+    """See ``Ops.avg_pool2d``."""
+    y = _output(x, rows, columns)
+    launch.over(_avg_pool, y.size, x, rows, columns, y)
+    return y
+
+
+def avg_pool2d_backward(dy, rows, columns):
+    """See ``Ops.avg_pool2d_backward``."""
+    dx = _input(dy, rows, columns)
+    launch.over(_avg_pool_backward, dx.size, dy, rows, columns, dx)
+    return dx
+
+
+def _output(x, rows, columns):
+    return arena.empty((x.shape[0], rows.out, columns.out, x.shape[3]), x.dtype)
+
+
+def _input(dy, rows, columns):
+    return arena.empty((dy.shape[0], rows.size, columns.size, dy.shape[3]), dy.dtype)
+
+
+@kernel
+def _max_pool(x, rows, columns, y, winners):
+    n, i, j, c = cell_of(cuda.grid(1), rows.out, columns.out, x.shape[3])
+    if n < x.shape[0]:
+        r0, r1 = inside(i, rows)
+        q0, q1 = inside(j, columns)
+        best, winner = x.dtype.type(-np.inf), -1
+        for r in range(r0, r1):
+            for q in range(q0, q1):
+                value = x[n, r, q, c]
+                # NaN compares false with everything: it must win, and keep what it won. -inf wins only where nothing has yet.
+                if value > best or winner < 0 or (value != value and best == best):
+                    u, v = r - i * rows.stride + rows.pad_before, q - j * columns.stride + columns.pad_before
+                    best, winner = value, u * columns.kernel + v
+        y[n, i, j, c], winners[n, i, j, c] = best, winner
+
+
+@kernel
+def _max_pool_backward(dy, winners, rows, columns, dx):
+    n, r, q, c = cell_of(cuda.grid(1), rows.size, columns.size, dx.shape[3])
+    if n < dx.shape[0]:
+        i0, i1 = covering(r, rows)
+        j0, j1 = covering(q, columns)
+        total = dx.dtype.type(0)
+        for i in range(i0, i1):
+            for j in range(j0, j1):
+                u, v = r - i * rows.stride + rows.pad_before, q - j * columns.stride + columns.pad_before
+                if winners[n, i, j, c] == u * columns.kernel + v:
+                    total += dy[n, i, j, c]
+        dx[n, r, q, c] = total
+
+
+@kernel
+def _avg_pool(x, rows, columns, y):
+    n, i, j, c = cell_of(cuda.grid(1), rows.out, columns.out, x.shape[3])
+    if n < x.shape[0]:
+        r0, r1 = inside(i, rows)
+        q0, q1 = inside(j, columns)
+        total = x.dtype.type(0)
+        for r in range(r0, r1):
+            for q in range(q0, q1):
+                total += x[n, r, q, c]
+        y[n, i, j, c] = total / x.dtype.type(max((r1 - r0) * (q1 - q0), 1))
+
+
+@kernel
+def _avg_pool_backward(dy, rows, columns, dx):
+    n, r, q, c = cell_of(cuda.grid(1), rows.size, columns.size, dx.shape[3])
+    if n < dx.shape[0]:
+        i0, i1 = covering(r, rows)
+        j0, j1 = covering(q, columns)
+        total = dx.dtype.type(0)
+        for i in range(i0, i1):
+            for j in range(j0, j1):
+                r0, r1 = inside(i, rows)
+                q0, q1 = inside(j, columns)
+                total += dy[n, i, j, c] / dx.dtype.type((r1 - r0) * (q1 - q0))
+        dx[n, r, q, c] = total
