@@ -129,7 +129,7 @@ def measure_peaks(ops: Ops, dry: bool) -> tuple[float, float]:
     x, kernel = (ops.asarray(np.ones((side, side), np.float32)) for _ in range(2))
 
     def multiply() -> None:
-        with ops.step():
+        with ops.reuse_memory():
             ops.dense(x, kernel, None)
 
     return 2 * source.size / seconds_of(lambda: target.copy_to_device(source)), 2 * side**3 / seconds_of(multiply)

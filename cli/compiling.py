@@ -11,7 +11,7 @@ from numbacnn.backends import compilations, get_ops, has_compiled_kernels, kerne
 from numbacnn.datasets import load_dataset
 from numbacnn.graph import Graph
 from numbacnn.ops import Ops
-from numbacnn.training import Part, Settings, parts, rehearse_part
+from numbacnn.training import Settings, WarmupPart, warm_up_part, warmup_parts
 
 from .console import notice
 
@@ -30,11 +30,11 @@ MOST_PROCESSES = 4
 """There are few kernels that take long, and each process takes a second to start and 300 MB."""
 
 
-def compile_ahead(ops: Ops, graph: Graph, settings: Settings, *, exact_conv: bool, digits: bool) -> int:
+def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_conv: bool, digits: bool) -> int:
     """Compile the kernels that a network needs, if there are none at all in the cache yet, and several processors.
 
     Args:
-        ops: the device; one whose layers cannot be rehearsed each by itself is left alone.
+        ops: the device; nothing is done for one that cannot warm up in parts.
         graph, settings, exact_conv: what is to be trained, and how.
         digits: whether digits are to be drawn too.
 
@@ -44,14 +44,14 @@ def compile_ahead(ops: Ops, graph: Graph, settings: Settings, *, exact_conv: boo
         the number of kernels compiled; one that two processes needed at the same time counts twice.
     """
     processes = min(threads.available(), MOST_PROCESSES)
-    if not ops.can_rehearse_in_parts or processes < 2 or has_compiled_kernels() is not False:
+    if not ops.can_warm_up_in_parts or processes < 2 or has_compiled_kernels() is not False:
         return 0
     from concurrent.futures import ProcessPoolExecutor  # seldom needed, and slow to import
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     notice(f"compiling kernels in {processes} processes ({_for_how_long()})")
-    work: list[Callable[[], object]] = [partial(_rehearse, part, settings, exact_conv) for part in parts(graph)]
+    work: list[Callable[[], object]] = [partial(_warm_up_part, part, settings, exact_conv) for part in warmup_parts(graph, ops)]
     if digits:
         work.append(draw_digits)
     try:
@@ -71,8 +71,8 @@ def draw_digits() -> None:
     load_dataset("digits", Path(), train_limit=1, test_limit=1)
 
 
-def _rehearse(part: Part, settings: Settings, exact_conv: bool) -> None:
-    rehearse_part(part, settings, get_ops("cpu", exact_conv=exact_conv))
+def _warm_up_part(part: WarmupPart, settings: Settings, exact_conv: bool) -> None:
+    warm_up_part(part, settings, get_ops("cpu", exact_conv=exact_conv))
 
 
 def _compile(work: Callable[[], object]) -> int:

@@ -1,13 +1,13 @@
-"""``numbacnn shapes --plan``: what is computed in one go, and which way convolutions are done."""
+"""``numbacnn shapes --plan``: which layers are fused, and how each convolution is computed."""
 
 from typing import Any
 
 from numbacnn.backends import vector_unit
-from numbacnn.backends.cpu.conv.algorithm import choose
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
+from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.graph import Graph
-from numbacnn.layers import Conv2D
-from numbacnn.layers.fused import PooledConv2D
-from numbacnn.plan import Step, make_plan
+from numbacnn.layers.planned import PlannedConv2D
+from numbacnn.plan import PlannedLayer, make_plan
 
 from .console import print_json, stdout
 from .tables import table, text
@@ -16,7 +16,7 @@ from .tables import table, text
 def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:
     """Print the plan of a network on this machine."""
     instructions, lanes = vector_unit()
-    steps = [_row(graph, step, batch_size, lanes) for step in make_plan(graph)]
+    steps = [_row(graph, step, batch_size, lanes) for step in make_plan(graph, can_fuse)]
     if output_format == "json":
         print_json({"model": graph.name, "batch_size": batch_size, "vectors": instructions, "lanes": lanes, "steps": steps})
         return
@@ -30,14 +30,14 @@ def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:
     )
 
 
-def _row(graph: Graph, step: Step, batch_size: int, lanes: int) -> dict[str, Any]:
-    layer = step.layer
-    conv = layer.conv if isinstance(layer, PooledConv2D) else layer
-    parts = [type(conv).__name__, getattr(conv, "activation", None) or "", "MaxPool2D" if conv is not layer else ""]
+def _row(graph: Graph, step: PlannedLayer, batch_size: int, lanes: int) -> dict[str, Any]:
+    layer = step.layer.conv if isinstance(step.layer, PlannedConv2D) else step.layer
+    pool = "MaxPool2D" if isinstance(step.layer, PlannedConv2D) and step.layer.pool else ""
+    parts = [type(layer).__name__, getattr(layer, "activation", None) or "", pool]
     row: dict[str, Any] = {"step": step.name, "computes": " + ".join(filter(None, parts)), "algorithm": None, "reason": None}
-    if isinstance(conv, Conv2D):
-        shape = graph.shapes[step.inputs[0]]
-        choice = choose(batch_size, conv.window(shape), shape[2], conv.filters, lanes)
+    if isinstance(step.layer, PlannedConv2D):
+        channels = graph.shapes[step.inputs[0]][2]
+        choice = choose_algorithm(batch_size, step.layer.block.window, channels, step.layer.conv.filters, lanes)
         row |= choice._asdict()
         if choice.size is not None:
             row["algorithm"] = f"{choice.algorithm}, {choice.size[0]} x {choice.size[1]}"

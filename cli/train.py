@@ -25,12 +25,12 @@ from numbacnn.graph import graph_to_dict
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
-from numbacnn.training import EpochDone, Settings, State, StepDone, check_fit, new_state
+from numbacnn.training import EpochDone, Settings, State, StepDone, check_matches, new_state
 from numbacnn.training import train as train_events
 from numbacnn.training.run_folder import RunFolder
 
 from . import options
-from .compiling import announced_compilations, compile_ahead
+from .compiling import announced_compilations, warm_up_in_processes
 from .console import notice, print_json, printable, stdout
 from .device import open_device
 from .main import PROCESS_START, Terminated
@@ -141,9 +141,9 @@ def _start(folder: RunFolder, ops: Ops, given: dict[str, Any], source: Source, l
     about = {name: given[name] for name in sorted(STARTED_WITH)}
     if moved := folder.begin(state, ops, about):
         notice(f"the run that was stopped in its first epoch is kept in {moved}: --resume --output {moved} goes on with it")
-    ahead = compile_ahead(ops, source.graph, settings, exact_conv=given["exact_conv"], digits=given["dataset"] == "digits")
+    ahead = warm_up_in_processes(ops, source.graph, settings, exact_conv=given["exact_conv"], digits=given["dataset"] == "digits")
     dataset = load()
-    check_fit(source.graph, dataset)
+    check_matches(source.graph, dataset)
     if source.parameters is not None:
         notice(f"starting from the weights of {given['model']}")
     if folder.earlier_files():

@@ -9,10 +9,10 @@ import click
 
 from numbacnn.backends import compilations
 from numbacnn.models import PRESETS
-from numbacnn.training import Settings, rehearse
+from numbacnn.training import Settings, warm_up
 
 from . import options
-from .compiling import compile_ahead, draw_digits
+from .compiling import draw_digits, warm_up_in_processes
 from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import Source, read_model
@@ -46,8 +46,8 @@ def warmup(models: tuple[str, ...], every: bool, device: str, threads: int | Non
         rows.append({"for": name, "compiled": ahead + compiled.count, "seconds": round(time.perf_counter() - started, 3)})
 
     for source in sources:
-        ahead = partial(compile_ahead, ops, source.graph, _settings(source), exact_conv=exact_conv, digits=False)
-        compile_for(source.graph.name, ahead, partial(rehearse, source.graph, _settings(source), ops))
+        ahead = partial(warm_up_in_processes, ops, source.graph, _settings(source), exact_conv=exact_conv, digits=False)
+        compile_for(source.graph.name, ahead, partial(warm_up, source.graph, _settings(source), ops))
     compile_for("digits", draw_digits)
     if output_format == "json":
         print_json(rows)

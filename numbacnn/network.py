@@ -10,7 +10,7 @@ from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
 from numbacnn.ops import Ops
-from numbacnn.plan import Step, make_plan
+from numbacnn.plan import PlannedLayer, fuse_nothing, make_plan
 from numbacnn.values import Array, DropoutKey, FactoredGradient, Moving
 
 PIXEL_SCALE = 1 / 255
@@ -27,7 +27,7 @@ class Forward(NamedTuple):
     y: Array
     caches: dict[str, Any]
     updates: dict[str, Moving]
-    plan: tuple[Step, ...]
+    plan: tuple[PlannedLayer, ...]
 
 
 def forward(
@@ -55,13 +55,13 @@ def forward(
     """
     x = _take_batch(graph, ops, x)
     parameters = take_parameters(graph, ops, parameters, x.dtype)
-    plan = make_plan(graph, fuse)
+    plan = make_plan(graph, ops.can_fuse if fuse else fuse_nothing)
     outputs: dict[str, Array] = {INPUT: x}
     caches: dict[str, Any] = {}
     updates: dict[str, Moving] = {}
     for each in plan:
         own = {key: parameters[name] for key, name in each.parameters}
-        context = Context(training, DropoutKey(seed, step, each.place))
+        context = Context(training, DropoutKey(seed, step, each.position))
         result = each.layer.forward(ops, own, [outputs[name] for name in each.inputs], context)
         outputs[each.name], caches[each.name] = result.y, result.cache
         if result.updates:
@@ -70,7 +70,7 @@ def forward(
     return Forward(outputs[plan[-1].name], caches, updates, plan)
 
 
-def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Array) -> Gradients:
+def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, dy: Array) -> Gradients:
     """The gradient of every trainable parameter, given that of the output.
 
     Where several layers read one output, their gradients add up. Nothing is computed for the image, nor for what lies before the
@@ -79,21 +79,21 @@ def backward(ops: Ops, parameters: Mapping[str, Array], passed: Forward, dy: Arr
     Raises:
         ShapeError, DataError: ``dy`` is not shaped as the output, or of another type.
     """
-    if tuple(dy.shape) != tuple(passed.y.shape):
-        raise ShapeError(f"dy: expected the output's shape {tuple(passed.y.shape)}, got {tuple(dy.shape)}")
-    if dy.dtype != passed.y.dtype:
-        raise DataError(f"dy: expected {passed.y.dtype}, as the output, got {dy.dtype}. Convert it with .astype")
-    arriving: dict[str, Array] = {passed.plan[-1].name: _on_device(ops, dy)}
+    if tuple(dy.shape) != tuple(forward_pass.y.shape):
+        raise ShapeError(f"dy: expected the output's shape {tuple(forward_pass.y.shape)}, got {tuple(dy.shape)}")
+    if dy.dtype != forward_pass.y.dtype:
+        raise DataError(f"dy: expected {forward_pass.y.dtype}, as the output, got {dy.dtype}. Convert it with .astype")
+    arriving: dict[str, Array] = {forward_pass.plan[-1].name: _on_device(ops, dy)}
     gradients: Gradients = {}
-    reached = {each.name for each in passed.plan if each.has_gradient}
-    for each in reversed(passed.plan):
+    reached = {each.name for each in forward_pass.plan if each.has_gradient}
+    for each in reversed(forward_pass.plan):
         if not each.has_gradient:
             continue
         own = {key: parameters[name] for key, name in each.parameters}
-        dxs, own_gradients = each.layer.backward(ops, own, passed.caches[each.name], arriving.pop(each.name), each.needs_dx)
+        result = each.layer.backward(ops, own, forward_pass.caches[each.name], arriving.pop(each.name), each.needs_dx)
         names = dict(each.parameters)
-        gradients |= {names[key]: value for key, value in own_gradients.items()}
-        for name, dx in zip(each.inputs, dxs, strict=True):
+        gradients |= {names[key]: value for key, value in result.gradients.items()}
+        for name, dx in zip(each.inputs, result.dx, strict=True):
             if name in reached:
                 arriving[name] = ops.add(arriving[name], dx) if name in arriving else dx
     return gradients

@@ -39,17 +39,17 @@ class Ops(ABC):
     kernels_depend_on_batch = False
     """Whether the size of a batch decides which kernels are needed."""
 
-    can_rehearse_in_parts = False
+    can_warm_up_in_parts = False
     """Whether several processes can each compile the kernels of some layers, and leave them for others to find."""
 
     inference_batch = 100
     """Images to predict at a time. To a processor, more than stay in its cache between one layer and the next are none the faster."""
 
-    def step(self) -> AbstractContextManager[None]:
+    def reuse_memory(self) -> AbstractContextManager[None]:
         """Arrays made within it last until the next one begins: a device may use their memory again. Copy what is to be kept."""
         return nullcontext()
 
-    def forget_steps(self) -> None:  # noqa: B027  a device that keeps nothing has nothing to give back
+    def release_memory(self) -> None:  # noqa: B027  a device that keeps nothing has nothing to give back
         """Give back the memory that is kept from one step for the next."""
 
     @abstractmethod
@@ -62,10 +62,10 @@ class Ops(ABC):
     def asarray(self, host: Any) -> Array:
         """Bring a NumPy array to the device, C-contiguous. May be the very same array on the CPU."""
 
-    def freeze(self, weights: Array) -> Any:
-        """The kernel of a convolution or dense layer, in whatever form the device likes best, for forward passes alone.
+    def prepare_weights(self, weights: Array) -> Any:
+        """The kernel of a convolution or dense layer in the device's own form, for forward passes only.
 
-        The weights must not change as long as it is used.
+        The weights must not change as long as that form is used.
         """
         return weights
 
@@ -174,6 +174,11 @@ class Ops(ABC):
         """Share each gradient equally among the cells that were averaged: dx (n, h, w, c)."""
 
     # --- fused: what a device does not do in one go is composed of the ops above and below ------------------------------------------
+
+    @staticmethod
+    def can_fuse(pool: Window2D) -> bool:
+        """Whether ``conv2d_block`` takes this max pooling together with the convolution before it. A plan asks once."""
+        return False
 
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
         """Convolution, ReLU and max pooling, as far as ``block`` has them: the same numbers as one after the other.

@@ -1,27 +1,30 @@
-"""A graph made ready to run: what can be fused is fused, and all that depends on the graph alone is settled once.
+"""A graph made ready to run: layers that a device can fuse are fused, and all that depends on the graph alone is settled once.
 
-Fusion is a rewrite of the graph: a convolution with ReLU (or nothing) after it, read by one max pooling and nobody else, becomes
-one step. It computes the same numbers.
+Fusion is a rewrite of the graph: a convolution with ReLU (or nothing) after it, read by one max pooling and no other layer, becomes
+one layer. It computes the same numbers.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 from numbacnn.graph import Graph, Node
 from numbacnn.layers import Conv2D, Layer, MaxPool2D
-from numbacnn.layers.fused import PooledConv2D
+from numbacnn.layers.planned import PlannedConv2D
+from numbacnn.shapes import Window2D
+from numbacnn.values import ConvBlock
 
 
-class Step(NamedTuple):
+class PlannedLayer(NamedTuple):
     """One layer, or two fused.
 
     Args:
         name: of the layer whose output this is.
-        layer: what computes it.
-        inputs: names of the steps it reads.
+        layer: computes the output.
+        inputs: names of the planned layers it reads.
         parameters: (key, ``<layer>/<parameter>``) of each of its parameters.
-        place: position in the graph, which dropout masks depend on.
+        position: of the layer in the graph, which dropout masks depend on.
         has_gradient: whether a trainable parameter lies here or before; if not, no gradient is wanted.
         needs_dx: whether one lies before.
     """
@@ -30,41 +33,63 @@ class Step(NamedTuple):
     layer: Layer
     inputs: tuple[str, ...]
     parameters: tuple[tuple[str, str], ...]
-    place: int
+    position: int
     has_gradient: bool
     needs_dx: bool
 
 
+def fuse_nothing(pool: Window2D) -> bool:
+    """For ``make_plan``: one layer at a time."""
+    return False
+
+
 @lru_cache(maxsize=64)
-def make_plan(graph: Graph, fuse: bool = True) -> tuple[Step, ...]:
-    """The steps of a graph, in order."""
-    fused = _pools_to_fuse(graph) if fuse else {}
+def make_plan(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> tuple[PlannedLayer, ...]:
+    """The layers of a graph in order, fused where the device can.
+
+    Args:
+        can_fuse: a device's ``Ops.can_fuse``, or ``fuse_nothing``.
+    """
+    fused = _pools_to_fuse(graph, can_fuse)
     swallowed = {conv.name for conv in fused.values()}
-    steps: list[Step] = []
+    planned: list[PlannedLayer] = []
     reached: set[str] = set()
-    for place, node in enumerate(graph.nodes):
+    for position, node in enumerate(graph.nodes):
         if node.name in swallowed:
             continue
         owner = fused.get(node.name, node)
-        layer = PooledConv2D(owner.layer, node.layer) if owner is not node else node.layer  # type: ignore[arg-type]
         specs = owner.layer.parameters(*graph.input_shapes(owner))
         needs_dx = any(name in reached for name in owner.inputs)
         has_gradient = needs_dx or any(spec.trainable for spec in specs.values())
         if has_gradient:
             reached.add(node.name)
         keys = tuple((key, f"{owner.name}/{key}") for key in specs)
-        steps.append(Step(node.name, layer, owner.inputs, keys, place, has_gradient, needs_dx))
-    return tuple(steps)
+        layer = _planned(graph, owner, node)
+        planned.append(PlannedLayer(node.name, layer, owner.inputs, keys, position, has_gradient, needs_dx))
+    return tuple(planned)
 
 
-def _pools_to_fuse(graph: Graph) -> dict[str, Node]:
+def _planned(graph: Graph, owner: Node, node: Node) -> Layer:
+    """The layer of ``owner``; a convolution with its geometry, and with the pooling of ``node`` if that is another node."""
+    conv = owner.layer
+    if not isinstance(conv, Conv2D):
+        return conv
+    pool = node.layer if isinstance(node.layer, MaxPool2D) else None
+    window = conv.window(*graph.input_shapes(owner))
+    pool_window = pool.window(graph.shapes[owner.name]) if pool else None
+    return PlannedConv2D(conv, pool, ConvBlock(window, conv.activation == "relu", pool_window))
+
+
+def _pools_to_fuse(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> dict[str, Node]:
     """Each max pooling that can be fused, by name, with its convolution."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     nodes = {node.name: node for node in graph.nodes}
     fused: dict[str, Node] = {}
     for node in graph.nodes:
         before = nodes.get(node.inputs[0])
-        alone = isinstance(node.layer, MaxPool2D) and before is not None and readers[before.name] == 1
-        if alone and isinstance(before.layer, Conv2D) and before.layer.activation in (None, "relu"):  # type: ignore[union-attr]
-            fused[node.name] = before  # type: ignore[assignment]
+        if before is None or not isinstance(node.layer, MaxPool2D) or not isinstance(before.layer, Conv2D):
+            continue
+        is_alone = readers[before.name] == 1 and before.layer.activation in (None, "relu")
+        if is_alone and can_fuse(node.layer.window(graph.shapes[before.name])):
+            fused[node.name] = before
     return fused

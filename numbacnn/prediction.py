@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from numbacnn.datasets.checks import check_images
 from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import Graph
+from numbacnn.layers import ParameterSpec
 from numbacnn.network import PIXEL_SCALE, forward, take_parameters
 from numbacnn.ops import Ops
 from numbacnn.values import Array
@@ -28,9 +29,11 @@ class Prediction(NamedTuple):
         return e / e.sum(axis=1, keepdims=True)
 
 
-def freeze_weights(ops: Ops, parameters: Mapping[str, Array]) -> dict[str, Any]:
-    """The same parameters, by ``<layer>/<parameter>`` or, of one layer, ``<parameter>``; what is called "kernel" is frozen."""
-    return {name: ops.freeze(array) if name.split("/")[-1] == "kernel" else array for name, array in parameters.items()}
+def prepare_kernels(ops: Ops, specs: Mapping[str, ParameterSpec], parameters: Mapping[str, Array]) -> dict[str, Any]:
+    """The parameters by the names of their specs, each in the device's own form where its spec allows that."""
+    return {
+        name: ops.prepare_weights(parameters[name]) if spec.can_be_prepared else parameters[name] for name, spec in specs.items()
+    }
 
 
 class Predictor:
@@ -50,7 +53,7 @@ class Predictor:
 
     def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array]) -> None:
         self.graph, self.ops = graph, ops
-        self.parameters = freeze_weights(ops, take_parameters(graph, ops, parameters, np.dtype(np.float32)))
+        self.parameters = prepare_kernels(ops, graph.parameters, take_parameters(graph, ops, parameters, np.dtype(np.float32)))
 
     def __call__(self, images: NDArray) -> Prediction:
         """The logits of images (n, h, w, c), uint8, whatever their number.
@@ -72,11 +75,11 @@ class Predictor:
                     raise
                 clear_frames(error.__traceback__)  # they hold arrays of the batch that did not fit
                 size //= 2
-                ops.forget_steps()
+                ops.release_memory()
         return Prediction(np.concatenate(parts) if parts else np.zeros((0, *self.graph.output_shape), np.float32))
 
     def _logits(self, images: Array, places: Array) -> NDArray:
-        with self.ops.step():
+        with self.ops.reuse_memory():
             x = self.ops.gather_images(images, places, PIXEL_SCALE)
             return self.ops.to_host(forward(self.graph, self.ops, self.parameters, x).y).copy()
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageDraw
 from safetensors import safe_open
 
-from numbacnn.backends.cpu.conv.algorithm import choose
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
 from numbacnn.backends.threads import WAITING
 from numbacnn.shapes import window2d
 
@@ -215,7 +215,9 @@ def test_the_plan_names_what_is_fused_and_how_convolutions_are_done(numbacnn: Ru
 
 def test_exact_convolutions_stay_exact_when_a_run_is_resumed(numbacnn: Run, tmp_path: Path) -> None:
     second = window2d((12, 12), (3, 3), (1, 1), "valid")
-    assert all(choose(100, second, 32, 32, lanes).algorithm != "direct" for lanes in (4, 8, 16)), "vectors of any length"
+    assert all(choose_algorithm(100, second, 32, 32, lanes).algorithm != "direct" for lanes in (4, 8, 16)), (
+        "vectors of any length"
+    )
     net = tmp_path / "net.toml"
     net.write_text(
         NET.replace("filters = 4", "filters = 32").replace('type = "MaxPool2D"', 'type = "Conv2D"\nfilters = 32\nkernel_size = 3')

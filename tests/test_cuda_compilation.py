@@ -24,7 +24,7 @@ from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.prediction import predict
 from numbacnn.shapes import Window2D, pool_window2d, window2d
-from numbacnn.training import Settings, new_state, rehearse, train
+from numbacnn.training import Settings, new_state, train, warm_up
 from numbacnn.values import Augmentation, AugmentKey, ConvBlock, DropoutKey
 
 if reason := why_not():
@@ -70,7 +70,7 @@ def test_after_a_warmup_a_run_compiles_nothing(name: str) -> None:
     preset = PRESETS[name]
     settings = Settings(epochs=1, optimizer=preset.recipe.optimizer, augment=preset.recipe.augment)
     with recording() as (ops, found):
-        rehearse(preset.graph, settings, ops)
+        warm_up(preset.graph, settings, ops)
         compiled = {(launch.kernel, launch.types) for launch in found}
         run_preset(ops, name, settings.batch_size, images=3000)
         assert {(launch.kernel, launch.types) for launch in found} == compiled

@@ -9,14 +9,14 @@ import pytest
 
 from numbacnn.backends import get_ops
 from numbacnn.backends.cpu.conv import direct, frequency
-from numbacnn.backends.cpu.conv.algorithm import choose
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
 from numbacnn.backends.cpu.conv.lengths import has_transform, point_count, transform_lengths
-from numbacnn.backends.cpu.conv.pooling import can_be_fused
+from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.backends.cpu.plain import updates
 from numbacnn.backends.cpu.products import dense
-from numbacnn.backends.cpu.products.prepared import Frozen
+from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.cpu.vector_unit import LANES, vector_unit
-from numbacnn.backends.fused_pool import pool_of
+from numbacnn.backends.fused_pool import pool_geometry
 from numbacnn.errors import ShapeError
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.shapes import pool_window2d, window2d
@@ -64,7 +64,7 @@ def test_frozen_weights_give_the_bits_of_others_and_each_row_those_it_has_alone(
     count, terms, units = shape
     generator = np.random.default_rng(shape)
     x, weights, bias = normal(generator, count, terms), normal(generator, terms, units), normal(generator, units)
-    frozen = Frozen(weights)
+    frozen = PreparedWeights(weights)
     y = dense.dense(x, weights, bias, relu)
     for _ in range(2):
         assert np.array_equal(dense.dense(x, frozen, bias, relu), y)
@@ -75,12 +75,12 @@ def test_frozen_weights_give_the_bits_of_others_and_each_row_those_it_has_alone(
 def test_what_is_made_of_frozen_weights_outlives_the_step_it_was_made_in() -> None:
     ops = get_ops("cpu")
     weights, x = np.eye(40, dtype=np.float32), normal(np.random.default_rng(0), 5, 40)
-    frozen = ops.freeze(weights)
+    frozen = ops.prepare_weights(weights)
     for _ in range(3):
-        with ops.step():
+        with ops.reuse_memory():
             assert np.array_equal(ops.dense(x, frozen, None), x)
             ops.dense(-x, weights, None)
-    assert ops.freeze(weights.astype(np.float64)).dtype == np.float64, "readable kernels take them as they are"
+    assert ops.prepare_weights(weights.astype(np.float64)).dtype == np.float64, "readable kernels take them as they are"
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 50, 33), (100, 130, 40)], ids=str)
@@ -105,7 +105,7 @@ def test_a_promised_gradient_is_multiplied_out_on_the_way_to_the_host() -> None:
 
 
 @pytest.mark.parametrize("where", [(0, 0), (3, 7)])
-@pytest.mark.parametrize("freeze", [np.asarray, Frozen])
+@pytest.mark.parametrize("freeze", [np.asarray, PreparedWeights])
 def test_nan_is_not_lost(where: tuple[int, int], freeze: Callable[[Floats], Any]) -> None:
     x = np.zeros((4, 8), np.float32)
     x[where] = np.nan
@@ -195,7 +195,7 @@ def test_convolution_in_the_frequency_domain_equals_the_readable_one(window: tup
     block = ConvBlock(geometry, case % 2 == 0, pool)
     x, filters = normal(generator, count, *size, channels), normal(generator, *kernel, channels, maps)
     bias = normal(generator, maps)
-    fused = pool_of(geometry, pool)
+    fused = pool_geometry(geometry, pool)
     y, saved = frequency.conv2d(x, filters, bias, geometry, fused, block.relu)
     dy = normal(generator, *y.shape)
     found = [y, *frequency.conv2d_backward(x, filters, y, saved, dy, geometry, fused, block.relu, True)]
@@ -207,7 +207,7 @@ def test_convolution_in_the_frequency_domain_equals_the_readable_one(window: tup
 def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: ignore[no-untyped-def]
     generator = np.random.default_rng(3)
     window = window2d((14, 14), (5, 5), (1, 1), "same")
-    pool = pool_of(window, pool_window2d((14, 14), (2, 2), (2, 2), "valid"))
+    pool = pool_geometry(window, pool_window2d((14, 14), (2, 2), (2, 2), "valid"))
     x, filters, bias = normal(generator, 11, 14, 14, 9), normal(generator, 5, 5, 9, 20), normal(generator, 20)
     weights, dy = normal(generator, 70, 90), normal(generator, 11, 7, 7, 20)
 
@@ -233,15 +233,15 @@ def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: 
 
 def test_the_choice_depends_on_shapes_alone() -> None:
     conv2 = window2d((14, 14), (5, 5), (1, 1), "same")
-    assert choose(100, conv2, 32, 64, 8).algorithm == "frequency"
-    assert choose(100, conv2, 32, 64, 8).size == (16, 16)
-    assert choose(1, conv2, 32, 64, 8).algorithm == "direct"
-    assert choose(1, conv2, 32, 64, 8, frozen=True) == choose(100, conv2, 32, 64, 8)
-    assert choose(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32, 8).algorithm == "direct"
-    assert choose(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32, 8).algorithm == "direct"
-    assert choose(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).algorithm == "winograd"
-    assert choose(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).size == (6, 6)
-    assert choose(100, window2d((224, 224), (5, 3), (1, 1), "same"), 32, 32, 8).algorithm == "direct"
+    assert choose_algorithm(100, conv2, 32, 64, 8).algorithm == "frequency"
+    assert choose_algorithm(100, conv2, 32, 64, 8).size == (16, 16)
+    assert choose_algorithm(1, conv2, 32, 64, 8).algorithm == "direct"
+    assert choose_algorithm(1, conv2, 32, 64, 8, frozen=True) == choose_algorithm(100, conv2, 32, 64, 8)
+    assert choose_algorithm(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32, 8).algorithm == "direct"
+    assert choose_algorithm(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32, 8).algorithm == "direct"
+    assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).algorithm == "winograd"
+    assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).size == (6, 6)
+    assert choose_algorithm(100, window2d((224, 224), (5, 3), (1, 1), "same"), 32, 32, 8).algorithm == "direct"
 
 
 def test_a_transform_is_long_enough_and_no_longer_than_needed() -> None:
@@ -262,9 +262,9 @@ def test_vectors_are_those_of_the_cpu(features: str, machine: str, expected: tup
 
 
 def test_only_windows_that_neither_overlap_nor_hang_over_are_fused() -> None:
-    assert can_be_fused(pool_window2d((8, 8), (2, 2), (2, 2), "valid"))
-    assert can_be_fused(pool_window2d((8, 8), (2, 2), (3, 3), "valid"))
-    assert not can_be_fused(pool_window2d((8, 8), (3, 3), (2, 2), "valid"))
-    assert not can_be_fused(pool_window2d((7, 7), (2, 2), (2, 2), "same"))
-    assert not can_be_fused(pool_window2d((8, 8), (1, 1), (2, 2), "valid"))
-    assert not can_be_fused(pool_window2d((99, 99), (17, 17), (17, 17), "valid"))
+    assert can_fuse(pool_window2d((8, 8), (2, 2), (2, 2), "valid"))
+    assert can_fuse(pool_window2d((8, 8), (2, 2), (3, 3), "valid"))
+    assert not can_fuse(pool_window2d((8, 8), (3, 3), (2, 2), "valid"))
+    assert not can_fuse(pool_window2d((7, 7), (2, 2), (2, 2), "same"))
+    assert not can_fuse(pool_window2d((8, 8), (1, 1), (2, 2), "valid"))
+    assert not can_fuse(pool_window2d((99, 99), (17, 17), (17, 17), "valid"))

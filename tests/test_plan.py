@@ -1,4 +1,4 @@
-"""What is settled before a network runs: fused steps, buffers that are used again, and a rehearsal that compiles."""
+"""Before a network runs: fused layers, memory that is used again, and a warm-up that compiles."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from numbacnn.backends.cpu.arena import ALIGNMENT, _aligned, arena
 from numbacnn.backends.cpu.ops import CpuOps
 from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
-from numbacnn.layers.fused import PooledConv2D
+from numbacnn.layers.planned import PlannedConv2D
 from numbacnn.models import PRESETS
 from numbacnn.network import backward, forward
 from numbacnn.ops import Ops
 from numbacnn.plan import make_plan
-from numbacnn.training import Settings, parts, rehearse, rehearse_part
+from numbacnn.training import Settings, warm_up, warm_up_part, warmup_parts
 
 
 def mixed() -> nc.Graph:
@@ -31,13 +31,14 @@ def mixed() -> nc.Graph:
 
 
 def test_a_convolution_is_fused_to_the_one_pooling_that_reads_it() -> None:
-    plan = make_plan(mixed())
+    plan = make_plan(mixed(), CpuOps.can_fuse)
+    layers = {node.name: node.layer for node in mixed().nodes}
     assert [step.name for step in plan] == ["a_pool", "drop", "b", "b_pool", "b_too", "sum", "c", "c_pool", "flat", "out"]
-    assert isinstance(plan[0].layer, PooledConv2D)
+    assert plan[0].layer == PlannedConv2D(layers["a"], layers["a_pool"], plan[0].layer.block)  # type: ignore[attr-defined]
     assert plan[0].parameters == (("kernel", "a/kernel"), ("bias", "a/bias"))
     assert plan[0].inputs == ("input",)
     assert not plan[0].needs_dx
-    assert plan[1].place == 2, "a dropout mask depends on the layer's place in the graph, fused or not"
+    assert plan[1].position == 2, "a dropout mask depends on the position of the layer in the graph, fused or not"
 
 
 def test_fusion_changes_no_bit() -> None:
@@ -55,7 +56,7 @@ def test_fusion_changes_no_bit() -> None:
 
 def test_every_preset_has_a_plan_with_all_its_parameters() -> None:
     for preset in PRESETS.values():
-        named = [name for step in make_plan(preset.graph) for _, name in step.parameters]
+        named = [name for step in make_plan(preset.graph, CpuOps.can_fuse) for _, name in step.parameters]
         assert sorted(named) == sorted(preset.graph.parameters)
 
 
@@ -87,7 +88,7 @@ def steps_taken(ops: Ops, graph: nc.Graph, count: int) -> list[int]:
     parameters = initial_parameters(graph, 0)
     sizes = []
     for step in range(count):
-        with ops.step():
+        with ops.reuse_memory():
             passed = forward(graph, ops, parameters, np.zeros((20, *graph.input_shape), np.float32), training=True, step=step)
             backward(ops, parameters, passed, passed.y)
         sizes.append(arena.size)
@@ -101,16 +102,17 @@ def test_the_second_step_asks_for_no_more_memory_than_the_first(name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["xo", "cs231n"])
-def test_a_rehearsal_runs_what_training_runs(name: str) -> None:
-    rehearse(PRESETS[name].graph, Settings(epochs=1), get_ops("cpu"))
+def test_a_warm_up_runs_all_that_training_runs(name: str) -> None:
+    warm_up(PRESETS[name].graph, Settings(epochs=1), get_ops("cpu"))
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
-def test_the_parts_of_a_rehearsal_hold_every_step_once(name: str) -> None:
+def test_the_parts_of_a_warm_up_hold_every_layer_once(name: str) -> None:
     graph = PRESETS[name].graph
-    found = [step for part in parts(graph) for step in part.steps]
-    assert sorted(found) == sorted(step.name for step in make_plan(without_softmax(graph)))
-    assert parts(graph)[-1].steps == (), "and the two ends"
+    parts = warmup_parts(graph, get_ops("cpu"))
+    found = [layer for part in parts for layer in part.layers]
+    assert sorted(found) == sorted(each.name for each in make_plan(without_softmax(graph), CpuOps.can_fuse))
+    assert parts[-1].layers == (), "and the two ends"
 
 
 class Watched(CpuOps):
@@ -128,12 +130,12 @@ class Watched(CpuOps):
 
 
 @pytest.mark.parametrize(("name", "augment"), [("xo", True), ("residual", False), ("dense128", False)])
-def test_the_parts_of_a_rehearsal_use_the_ops_of_the_whole(name: str, augment: bool) -> None:
+def test_the_parts_of_a_warm_up_use_the_ops_of_the_whole(name: str, augment: bool) -> None:
     graph, settings = PRESETS[name].graph, Settings(epochs=1, augment=augment)
     whole, in_parts = Watched(), Watched()
-    rehearse(graph, settings, whole)
-    for part in parts(graph):
-        rehearse_part(part, settings, in_parts)
-    without_kernels = {"step", "to_host", "new_epoch_losses", "tally"}
+    warm_up(graph, settings, whole)
+    for part in warmup_parts(graph, in_parts):
+        warm_up_part(part, settings, in_parts)
+    without_kernels = {"reuse_memory", "to_host", "new_epoch_losses", "record_step"}
     assert whole.used - in_parts.used <= without_kernels
     assert ("augment" in in_parts.used) == augment

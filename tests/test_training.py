@@ -289,7 +289,7 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> Ops:
     """A device whose losses are looked at after the first step and when an epoch ends."""
     ops = get_ops("cpu")
     monkeypatch.setattr(type(ops), "asynchronous", True)
-    monkeypatch.setattr("numbacnn.training.loop._Clock.LOOK_EVERY", math.inf)
+    monkeypatch.setattr("numbacnn.training.loop._Clock.READ_EVERY", math.inf)
     return ops
 
 

@@ -20,7 +20,7 @@ from numbacnn.backends.cpu.codegen.winograd_matrices import (
 )
 from numbacnn.backends.cpu.conv import winograd
 from numbacnn.backends.cpu.plain import conv2d
-from numbacnn.backends.fused_pool import pool_of
+from numbacnn.backends.fused_pool import pool_geometry
 from numbacnn.shapes import pool_window2d, window2d
 
 EVERY = [(m, r) for m in range(1, 9) for r in range(1, 9) if m + r - 2 <= len(POINTS)]
@@ -110,7 +110,7 @@ def case(rng, count, size, r, channels, maps, padding, pool):
         "bias": rng.standard_normal(maps),
         "dy": rng.standard_normal((count, *(pooling or window).out, maps)),
     }
-    return window, pool_of(window, pooling), {name: value.astype(np.float32) for name, value in data.items()}
+    return window, pool_geometry(window, pooling), {name: value.astype(np.float32) for name, value in data.items()}
 
 
 def run(window, pool, data, relu, needs_dx=True):

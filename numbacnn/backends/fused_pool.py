@@ -16,7 +16,7 @@ class Pool(NamedTuple):
     sw: int
 
 
-def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
+def pool_geometry(window: Window2D, pool: Window2D | None) -> Pool:
     """The pooling that follows a convolution, or a window of one cell."""
     rows, columns = pool or window
     if pool is None:
@@ -24,8 +24,8 @@ def pool_of(window: Window2D, pool: Window2D | None) -> Pool:
     return Pool(rows.out, columns.out, rows.kernel, columns.kernel, rows.stride, columns.stride)
 
 
-def input_cells(window: Window2D) -> Pool:
-    """Every cell of a convolution's input by itself: no pooling, for what is of that size. For the output's: ``pool_of``."""
+def no_pooling(window: Window2D) -> Pool:
+    """Every cell of a convolution's input by itself: no pooling, for what is of that size. For the output's: ``pool_geometry``."""
     return Pool(window.rows.size, window.columns.size, 1, 1, 1, 1)
 
 

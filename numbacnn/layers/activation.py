@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, check_choice
+from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters, check_choice
 from numbacnn.ops import Ops
 from numbacnn.shapes import Shape
 from numbacnn.values import Array
@@ -49,7 +49,5 @@ class Activation(Layer):
         y = activate(ops, self.activation, inputs[0])
         return Forward(y, cache=y)
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
-        return [activate_backward(ops, self.activation, cache, dy)], {}
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        return Backward([activate_backward(ops, self.activation, cache, dy)])

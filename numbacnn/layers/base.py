@@ -14,13 +14,14 @@ Cache = Any
 
 
 class ParameterSpec(NamedTuple):
-    """One parameter of a layer: its shape, and how it starts."""
+    """One parameter of a layer: its shape, how it starts, and whether ``Ops.prepare_weights`` may prepare it for predictions."""
 
     shape: Shape
     initializer: str
     fan_in: int = 1
     fan_out: int = 1
     trainable: bool = True
+    can_be_prepared: bool = False
 
 
 class Context(NamedTuple):
@@ -40,6 +41,13 @@ class Forward(NamedTuple):
     y: Array
     cache: Cache = None
     updates: Mapping[str, Moving] = {}
+
+
+class Backward(NamedTuple):
+    """What ``backward`` returns: the gradient of each input (None where it was not asked for), and of each parameter."""
+
+    dx: list[Array | None]
+    gradients: Mapping[str, Any] = {}
 
 
 class Layer(ABC):
@@ -76,10 +84,8 @@ class Layer(ABC):
         """Compute the output of a batch."""
 
     @abstractmethod
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
-        """The gradients of the inputs (None where ``needs_dx`` is false and it saves work) and of the parameters."""
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        """The gradients of the inputs (None where ``needs_dx`` is false, and it saves work) and of the parameters."""
 
 
 def check_positive(what: str, value: object) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numbacnn.errors import ModelError
-from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_fraction
+from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_fraction
 from numbacnn.ops import Ops
 from numbacnn.shapes import Shape, short
 from numbacnn.values import Array, Moving
@@ -61,9 +61,7 @@ class BatchNorm(Layer):
         }
         return Forward(y, cache=(x, mean, variance), updates=updates)
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
         x, mean, variance = cache
         dx, dgamma, dbeta = ops.batch_norm_backward(x, parameters["gamma"], mean, variance, self.epsilon, dy)
-        return [dx], {"gamma": dgamma, "beta": dbeta}
+        return Backward([dx], {"gamma": dgamma, "beta": dbeta})

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from numbacnn.errors import ShapeError
 from numbacnn.layers.activation import activate, activate_backward, check_activation
 from numbacnn.layers.base import (
+    Backward,
     Cache,
     Context,
     Forward,
@@ -69,7 +69,7 @@ class Conv2D(Layer):
         kh, kw = pair(self.kernel_size, "kernel_size")
         channels = inputs[0][2]
         fan_in, fan_out = kh * kw * channels, kh * kw * self.filters
-        kernel = ParameterSpec((kh, kw, channels, self.filters), self.kernel_initializer, fan_in, fan_out)
+        kernel = ParameterSpec((kh, kw, channels, self.filters), self.kernel_initializer, fan_in, fan_out, can_be_prepared=True)
         return {"kernel": kernel} | ({"bias": ParameterSpec((self.filters,), "zeros")} if self.use_bias else {})
 
     def macs(self, *inputs: Shape) -> int:
@@ -78,27 +78,20 @@ class Conv2D(Layer):
         return window.rows.out * window.columns.out * kernel
 
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
-        return self.forward_block(ops, parameters, inputs[0], _block(self, inputs[0].shape[1:]))
+        window = self.window(inputs[0].shape[1:])
+        return self.forward_block(ops, parameters, inputs[0], ConvBlock(window, self.activation == "relu", None))
 
     def forward_block(self, ops: Ops, parameters: Parameters, x: Array, block: ConvBlock) -> Forward:
-        """The convolution, and what a device does in the same go."""
+        """The convolution, with the layers that a device fuses to it."""
         z, saved = ops.conv2d_block(x, parameters["kernel"], parameters.get("bias"), block)
         y = z if block.relu else activate(ops, self.activation, z)
         return Forward(y, cache=(saved, block, y))
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
         saved, block, y = cache
         dz = dy if block.relu else activate_backward(ops, self.activation, y, dy)
         dx, dkernel, dbias = ops.conv2d_block_backward(saved, parameters["kernel"], dz, block, needs_dx=needs_dx)
-        return [dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {})
-
-
-@lru_cache(maxsize=256)
-def _block(conv: Conv2D, shape: Shape) -> ConvBlock:
-    """What is to be done for images of this shape: settled once, as it takes longer than a small convolution."""
-    return ConvBlock(conv.window(shape), conv.activation == "relu", None)
+        return Backward([dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {}))
 
 
 def check_image(shape: Shape) -> tuple[int, int, int]:

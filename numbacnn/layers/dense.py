@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbacnn.errors import ShapeError
 from numbacnn.layers.activation import activate, activate_backward, check_activation
 from numbacnn.layers.base import (
+    Backward,
     Cache,
     Context,
     Forward,
@@ -57,7 +58,7 @@ class Dense(Layer):
 
     def parameters(self, *inputs: Shape) -> dict[str, ParameterSpec]:
         (fan_in,) = inputs[0]
-        kernel = ParameterSpec((fan_in, self.units), self.kernel_initializer, fan_in, self.units)
+        kernel = ParameterSpec((fan_in, self.units), self.kernel_initializer, fan_in, self.units, can_be_prepared=True)
         return {"kernel": kernel} | ({"bias": ParameterSpec((self.units,), "zeros")} if self.use_bias else {})
 
     def macs(self, *inputs: Shape) -> int:
@@ -71,10 +72,8 @@ class Dense(Layer):
             y = activate(ops, self.activation, ops.dense(x, parameters["kernel"], parameters.get("bias")))
         return Forward(y, cache=(x, y))
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
         x, y = cache
         dz = activate_backward(ops, self.activation, y, dy)
         dx, dkernel, dbias = ops.dense_backward(x, parameters["kernel"], dz, needs_dx=needs_dx, factored=True)
-        return [dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {})
+        return Backward([dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {}))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters, check_fraction
+from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters, check_fraction
 from numbacnn.ops import Ops
 from numbacnn.shapes import Shape
 from numbacnn.values import Array
@@ -34,8 +34,6 @@ class Dropout(Layer):
             return Forward(inputs[0])
         return Forward(ops.dropout(inputs[0], self.rate, context.dropout), cache=context.dropout)
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
         # The mask is a function of the key, so the same call drops the same cells of the gradient.
-        return [dy if cache is None else ops.dropout(dy, self.rate, cache)], {}
+        return Backward([dy if cache is None else ops.dropout(dy, self.rate, cache)])

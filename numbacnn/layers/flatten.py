@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters
+from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters
 from numbacnn.ops import Ops
 from numbacnn.shapes import Shape, cells
 from numbacnn.values import Array
@@ -22,7 +22,5 @@ class Flatten(Layer):
         (x,) = inputs
         return Forward(x.reshape(x.shape[0], cells(x.shape[1:])), cache=x.shape)
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
-        return [dy.reshape(cache)], {}
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        return Backward([dy.reshape(cache)])

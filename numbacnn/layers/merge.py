@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numbacnn.errors import ShapeError
-from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters
+from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters
 from numbacnn.ops import Ops
 from numbacnn.shapes import Shape
 from numbacnn.values import Array
@@ -31,10 +31,8 @@ class Add(Layer):
             y = ops.add(y, other)
         return Forward(y, cache=len(inputs))
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
-        return [dy] * cache, {}
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        return Backward([dy] * cache)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,5 @@ class Concatenate(Layer):
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
         return Forward(ops.concatenate(inputs), cache=[x.shape[-1] for x in inputs])
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
-        return list(ops.split(dy, cache)), {}
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        return Backward(list(ops.split(dy, cache)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numbacnn.layers.base import Cache, Context, Forward, Layer, Parameters
+from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters
 from numbacnn.layers.conv2d import check_image
 from numbacnn.ops import Ops
 from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, pool_window2d, window2d
@@ -50,11 +50,9 @@ class MaxPool2D(_Pool2D):
         y, winners = ops.max_pool2d(inputs[0], window)
         return Forward(y, cache=(winners, window))
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
         winners, window = cache
-        return [ops.max_pool2d_backward(dy, winners, window)], {}
+        return Backward([ops.max_pool2d_backward(dy, winners, window)])
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,8 @@ class AvgPool2D(_Pool2D):
         window = self.window(inputs[0].shape[1:])
         return Forward(ops.avg_pool2d(inputs[0], window), cache=window)
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
-        return [ops.avg_pool2d_backward(dy, cache)], {}
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        return Backward([ops.avg_pool2d_backward(dy, cache)])
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,5 @@ class GlobalAvgPool2D(Layer):
         y = ops.avg_pool2d(inputs[0], window)
         return Forward(y.reshape(y.shape[0], y.shape[3]), cache=window)
 
-    def backward(
-        self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool
-    ) -> tuple[list[Array | None], Parameters]:
-        return [ops.avg_pool2d_backward(dy.reshape(dy.shape[0], 1, 1, dy.shape[1]), cache)], {}
+    def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        return Backward([ops.avg_pool2d_backward(dy.reshape(dy.shape[0], 1, 1, dy.shape[1]), cache)])

@@ -8,27 +8,27 @@
 """
 
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
-from numbacnn.training.loop import check_fit, train
-from numbacnn.training.rehearsal import Part, parts, rehearse, rehearse_part
+from numbacnn.training.loop import check_matches, train
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import State, from_checkpoint, new_state, to_checkpoint
+from numbacnn.training.warmup import WarmupPart, warm_up, warm_up_part, warmup_parts
 
 __all__ = [
     "EpochDone",
     "EpochRecord",
     "EvaluationStarted",
     "Event",
-    "Part",
     "Settings",
     "State",
     "StepDone",
     "StoppedEarly",
-    "check_fit",
+    "WarmupPart",
+    "check_matches",
     "from_checkpoint",
     "new_state",
-    "parts",
-    "rehearse",
-    "rehearse_part",
     "to_checkpoint",
     "train",
+    "warm_up",
+    "warm_up_part",
+    "warmup_parts",
 ]

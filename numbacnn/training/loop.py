@@ -21,8 +21,8 @@ from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.prediction import predict
 from numbacnn.schedules import schedule
 from numbacnn.shapes import cells
+from numbacnn.training.batch_limit import largest_that_fits
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
-from numbacnn.training.fitting import largest_that_fits
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import State
 from numbacnn.values import Array, Augmentation, AugmentKey, FiniteLossCheck
@@ -46,7 +46,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         TrainingError: there is nothing to train on, batch normalisation would see one value of each channel at a time, or the
             loss is not finite; the update it would lead to is not applied.
     """
-    check_fit(state.graph, dataset)
+    check_matches(state.graph, dataset)
     state.parameters = take_parameters(state.graph, ops, state.parameters, np.dtype(np.float32))
     logits_graph = without_softmax(state.graph)
     settings = state.settings
@@ -62,25 +62,25 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         order = fit[_permutation(len(fit), settings.seed, state.epoch)]
         slices = list(batches(len(order), settings.batch_size))
         places, labels = ops.asarray(order), ops.asarray(classes[order])
-        _look(state, ops, state.batch, rate(state.epoch))  # the steps of an earlier call
+        _read_losses(state, ops, state.batch, rate(state.epoch))  # the steps of an earlier call
         state.epoch_losses = ops.new_epoch_losses(len(slices))
         for batch in slices[state.batch :]:
             learning_rate = rate(state.epoch + state.batch / len(slices))
             x = Batch(images, places[batch], labels[batch])
-            _step(state, logits_graph, ops, x, learning_rate)
+            _step_or_explain_memory(state, logits_graph, ops, x, learning_rate)
             clock.add(state, batch.stop - batch.start)
-            if clock.is_time_to_look():
-                _look(state, ops, state.batch, learning_rate)
+            if clock.read_is_due():
+                _read_losses(state, ops, state.batch, learning_rate)
             yield StepDone(
                 epoch=state.epoch + 1,
                 epochs=settings.epochs,
                 images=batch.stop,
                 images_in_epoch=len(order),
-                loss=state.loss_sum / slices[state.looked_at - 1].stop,
-                accuracy=state.correct / slices[state.looked_at - 1].stop,
+                loss=state.loss_sum / slices[state.steps_read - 1].stop,
+                accuracy=state.correct / slices[state.steps_read - 1].stop,
                 images_per_second=clock.images_per_second,
             )
-        _look(state, ops, state.batch, rate(state.epoch))
+        _read_losses(state, ops, state.batch, rate(state.epoch))
         if len(dataset.test_images) or len(held_out):
             yield EvaluationStarted(state.epoch + 1)
         yield _finish_epoch(state, logits_graph, ops, dataset, held_out, len(order), rate(state.epoch), clock)
@@ -93,7 +93,7 @@ def _out_of_patience(state: State) -> bool:
     return patience is not None and state.epoch - state.best_epoch >= patience
 
 
-def check_fit(graph: Graph, dataset: Dataset) -> None:
+def check_matches(graph: Graph, dataset: Dataset) -> None:
     """Raise unless the network takes the data set's images and tells its classes apart."""
     shape = dataset.train_images.shape[1:]
     if graph.input_shape != shape:
@@ -127,10 +127,10 @@ class Batch(NamedTuple):
     labels: Array
 
 
-def _step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
+def _step_or_explain_memory(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
     """Update; and where the device's memory does not suffice for that, say which batch size it does suffice for."""
     try:
-        _update(state, graph, ops, batch, learning_rate)
+        _train_step(state, graph, ops, batch, learning_rate)
         return
     except DeviceMemoryError as error:
         shortage = error
@@ -138,55 +138,57 @@ def _step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: flo
     never = FiniteLossCheck(ops.asarray(np.full(1, np.nan, np.float32)), 0)
 
     def try_out(images: int) -> None:
-        with ops.step():
+        with ops.reuse_memory():
             fewer = Batch(batch.images, batch.places[:images], batch.labels[:images])
-            passed, _, _, gradients = _pass(state, graph, ops, fewer)
-            _apply(state, ops, passed, gradients, learning_rate, never)
+            forward_pass, _, _, gradients = _gradients(state, graph, ops, fewer)
+            _apply_updates(state, ops, forward_pass, gradients, learning_rate, never)
 
     fits = largest_that_fits(try_out, len(batch.labels), ops)
     advice = f"{fits} fits" if fits else "not even a single image fits"
     raise DeviceMemoryError(f"{shortage}. --batch-size {state.settings.batch_size} is too large: {advice}", shortage.asked)
 
 
-def _update(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
+def _train_step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
     """One step. A loss that is not finite leaves every parameter as it was."""
-    with ops.step():
-        passed, losses, correct, gradients = _pass(state, graph, ops, batch)
+    with ops.reuse_memory():
+        forward_pass, losses, correct, gradients = _gradients(state, graph, ops, batch)
         assert state.epoch_losses is not None  # made when the epoch began
         check = ops.record_step(state.epoch_losses, state.batch, losses, correct)
         if not ops.asynchronous:
-            _look(state, ops, state.batch + 1, learning_rate)
-        _apply(state, ops, passed, gradients, learning_rate, check)
+            _read_losses(state, ops, state.batch + 1, learning_rate)
+        _apply_updates(state, ops, forward_pass, gradients, learning_rate, check)
     state.step += 1
     state.batch += 1
 
 
-def _pass(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, Array, Array, Gradients]:
+def _gradients(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, Array, Array, Gradients]:
     """Forward, loss and backward: the outputs, the loss and rightness of each image, and the gradients."""
     x = ops.gather_images(batch.images, batch.places, PIXEL_SCALE)
     if state.settings.distorts(state.epoch):
         x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
-    passed = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
-    losses, correct, dlogits = ops.softmax_cross_entropy(passed.y, batch.labels)
-    return passed, losses, correct, backward(ops, state.parameters, passed, dlogits)
+    forward_pass = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
+    losses, correct, dlogits = ops.softmax_cross_entropy(forward_pass.y, batch.labels)
+    return forward_pass, losses, correct, backward(ops, state.parameters, forward_pass, dlogits)
 
 
-def _apply(state: State, ops: Ops, passed: Forward, gradients: Gradients, learning_rate: float, check: FiniteLossCheck) -> None:
+def _apply_updates(
+    state: State, ops: Ops, forward_pass: Forward, gradients: Gradients, learning_rate: float, check: FiniteLossCheck
+) -> None:
     """Change parameters, slots and moving averages, if the loss is finite."""
     optimizer = OPTIMIZERS[state.settings.optimizer]
     rule = optimizer.rule(learning_rate, state.step + 1)
     for name, gradient in gradients.items():
         slots = [state.slots[f"{name}/{slot}"] for slot in optimizer.slots]
         ops.update(state.parameters[name], slots, gradient, rule, check)
-    for name, moving in passed.updates.items():
+    for name, moving in forward_pass.updates.items():
         ops.moving_average_update(state.parameters[name], *moving, check)
 
 
-def _look(state: State, ops: Ops, steps: int, learning_rate: float) -> None:
+def _read_losses(state: State, ops: Ops, steps: int, learning_rate: float) -> None:
     """Take in the losses so far; raise if one is not finite."""
-    loss = state.look(ops, steps)
+    loss = state.read_losses(ops, steps)
     if not math.isfinite(loss):
-        step = state.step - state.batch + state.looked_at
+        step = state.step - state.batch + state.steps_read
         raise TrainingError(_diverged(state, step, f"the loss is {loss}", learning_rate))
 
 
@@ -233,7 +235,7 @@ def _finish_epoch(
     )
     state.history.append(record)
     state.epoch, state.batch, state.loss_sum, state.correct, state.seconds = state.epoch + 1, 0, 0.0, 0, 0.0
-    state.looked_at = 0
+    state.steps_read = 0
     return EpochDone(record, best=_keep_best(state, ops, validation))
 
 
@@ -280,7 +282,7 @@ def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
 class _Clock:
     """Time and speed. The first step, which may compile kernels, does not count for the speed."""
 
-    LOOK_EVERY = 0.2
+    READ_EVERY = 0.2
     """Seconds between two looks at the losses of an asynchronous device: as often as people can follow."""
 
     def __init__(self) -> None:
@@ -289,7 +291,7 @@ class _Clock:
         self._images = 0
         self._warm = False
         self._first = 0.0
-        self._looked = -math.inf
+        self._last_read = -math.inf
 
     def add(self, state: State, images: int) -> None:
         """Add the time since the last call to the state, and ``images`` trained on in it (0: none, so none of the speed's business)."""
@@ -303,11 +305,11 @@ class _Clock:
             self._first = images / max(elapsed, 1e-9)
         self._warm = True
 
-    def is_time_to_look(self) -> bool:
+    def read_is_due(self) -> bool:
         """Whether it is a while since this was last true."""
-        if self._last - self._looked < self.LOOK_EVERY:
+        if self._last - self._last_read < self.READ_EVERY:
             return False
-        self._looked = self._last
+        self._last_read = self._last
         return True
 
     @property

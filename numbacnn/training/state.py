@@ -33,7 +33,7 @@ class State:
         batch: updates done in the epoch under way.
         loss_sum, correct: of the images seen in the epoch under way, as far as the steps have been looked at.
         epoch_losses: of the steps of the epoch under way, on the device.
-        looked_at: how many of its steps are in ``loss_sum`` and ``correct``; ``look`` takes in the others.
+        steps_read: how many of its steps are in ``loss_sum`` and ``correct``; ``look`` takes in the others.
         seconds: spent in the epoch under way.
         history: a record of each completed epoch.
         best: parameters of the best epoch so far, on the host; None where no validation images are held out.
@@ -56,24 +56,24 @@ class State:
     best_loss: float = math.inf
     best_epoch: int = 0
     epoch_losses: EpochLosses | None = None
-    looked_at: int = 0
+    steps_read: int = 0
     is_pretrained: bool = False
 
-    def look(self, ops: Ops, steps: int) -> float:
+    def read_losses(self, ops: Ops, steps: int) -> float:
         """Take in the losses of the first ``steps`` of the epoch.
 
         Returns:
-            the first among them that is not finite, or the last of all; ``looked_at`` is the number of that step.
+            the first among them that is not finite, or the last of all; ``steps_read`` is the number of that step.
         """
         loss = 0.0
-        if self.epoch_losses is None or self.looked_at == steps:
+        if self.epoch_losses is None or self.steps_read == steps:
             return loss
         losses, correct = (ops.to_host(array) for array in self.epoch_losses)
-        while self.looked_at < steps and math.isfinite(loss):
-            loss = float(losses[self.looked_at])
+        while self.steps_read < steps and math.isfinite(loss):
+            loss = float(losses[self.steps_read])
             self.loss_sum += loss
-            self.correct += int(correct[self.looked_at])
-            self.looked_at += 1
+            self.correct += int(correct[self.steps_read])
+            self.steps_read += 1
         return loss
 
     def parameters_to_keep(self, ops: Ops) -> Arrays:
@@ -111,7 +111,7 @@ def to_checkpoint(state: State, ops: Ops, about: dict[str, Any]) -> Checkpoint:
     Raises:
         TrainingError: the loss of a step that nobody has looked at yet is not finite; there is nothing to go on from.
     """
-    if not math.isfinite(loss := state.look(ops, state.batch)):
+    if not math.isfinite(loss := state.read_losses(ops, state.batch)):
         raise TrainingError(
             f"epoch {state.epoch + 1}: the loss of a step is {loss}, not a finite number. Not saved; files of earlier epochs are "
             f"as they were. Try --learning-rate {state.settings.learning_rate / 10:g}"
@@ -150,7 +150,7 @@ def from_checkpoint(checkpoint: Checkpoint, ops: Ops, source: str) -> tuple[Stat
             state.best = {name: checkpoint.arrays[f"{BEST}{name}"] for name in state.parameters}
         for name in COUNTERS:
             setattr(state, name, values["counters"][name])
-        state.looked_at = state.batch
+        state.steps_read = state.batch
         state.history = [EpochRecord(**record) for record in values["history"]]
         return state, dict(values["about"])
     except (KeyError, TypeError, ValueError, AttributeError, ModelError, ShapeError) as error:

@@ -109,7 +109,7 @@ def test_fused_pooling_has_the_bits_of_one_after_the_other(conv2d_tiled, run, sh
     *convolution, size, strides = shapes
     x, filters, bias, window, _ = case(*convolution)
     pool = pool_window2d(window.out, oracle.pair(size), oracle.pair(strides), "valid")
-    assert pooling.can_be_fused(pool)
+    assert pooling.can_fuse(pool)
     y, winners = run(conv2d_tiled.conv2d, x, filters, bias, window, relu, pool)
     z = run(conv2d_tiled.conv2d, x, filters, bias, window, False, None)[0]
     right = oracle.max_pool2d(z, size, strides=strides)
@@ -132,10 +132,10 @@ def test_the_first_of_equals_wins_a_fused_pooling_and_nan_does(conv2d_tiled, run
 
 
 def test_which_poolings_are_fused():
-    from numbacnn.backends.cuda.tiled.pooling import can_be_fused
+    from numbacnn.backends.cuda.tiled.pooling import can_fuse
 
     def fused(size, strides, padding="valid"):
-        return can_be_fused(pool_window2d((9, 9), size, strides, padding))
+        return can_fuse(pool_window2d((9, 9), size, strides, padding))
 
     assert fused((2, 2), (2, 2))
     assert fused((1, 2), (1, 2))

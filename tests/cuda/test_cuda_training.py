@@ -35,7 +35,7 @@ def two_steps(ops, optimizer, augment):
     before = {name: np.array(ops.to_host(array)) for name, array in state.parameters.items()}
     steps = [event for event, _ in zip(train(state, dataset(), ops), range(2), strict=False) if isinstance(event, StepDone)]
     assert len(steps) == state.step == 2
-    state.look(ops, 2)
+    state.read_losses(ops, 2)
     after = {name: np.array(ops.to_host(array)) for name, array in state.parameters.items()}
     return before, after, (state.loss_sum, state.correct)
 

@@ -1,19 +1,19 @@
 """The CPU device: the readable kernels, and faster ones for the ops that take the time of a training step, in float32."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numbacnn.backends.cpu.conv import direct, frequency, winograd
-from numbacnn.backends.cpu.conv.algorithm import choose
-from numbacnn.backends.cpu.conv.pooling import can_be_fused
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
+from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.backends.cpu.plain.conv2d import sum_pixels
 from numbacnn.backends.cpu.plain.ops import PlainOps, is_finite
 from numbacnn.backends.cpu.products import dense
-from numbacnn.backends.cpu.products.prepared import Frozen
+from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.cpu.vector_unit import LANES
-from numbacnn.backends.fused_pool import pool_of
+from numbacnn.backends.fused_pool import pool_geometry
 from numbacnn.shapes import Window2D
 from numbacnn.values import Array, ConvBlock, FactoredGradient, FiniteLossCheck, Rule
 
@@ -21,50 +21,58 @@ ALGORITHMS = {"direct": direct, "frequency": frequency, "winograd": winograd}
 """Modules of one shape: ``conv2d`` and ``conv2d_backward``."""
 
 
+class ConvCache(NamedTuple):
+    """What the gradient of a convolution needs: how it was computed, its input and output, and what that way keeps of its own."""
+
+    algorithm: str
+    x: Array
+    y: Array
+    own: Any
+
+
 class CpuOps(PlainOps):
     """``PlainOps`` with faster kernels for float32: products of tiles, transforms for convolutions, and fused layers."""
 
-    can_rehearse_in_parts = True
+    can_warm_up_in_parts = True
 
     def __init__(self, exact_conv: bool = False):
         self.exact_conv = exact_conv
 
-    def freeze(self, weights: Array) -> Any:
-        return Frozen(weights) if weights.dtype == np.float32 else weights
+    def prepare_weights(self, weights: Array) -> Any:
+        return PreparedWeights(weights) if weights.dtype == np.float32 else weights
 
     def to_host(self, x: Array | FactoredGradient) -> Any:
         return dense.weight_gradient(*x) if isinstance(x, FactoredGradient) else x
 
+    @staticmethod
+    def can_fuse(pool: Window2D) -> bool:
+        return can_fuse(pool)
+
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
         if x.dtype != np.float32:
             return super().conv2d_block(x, kernel, bias, block)
-        if block.pool is not None and not can_be_fused(block.pool):
-            y, saved = self.conv2d_block(x, kernel, bias, block._replace(pool=None))
-            pooled, winners = self.max_pool2d(y, block.pool)
-            return pooled, (saved, winners)
         bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
-        pool = pool_of(block.window, block.pool)
         algorithm = self._algorithm(x, kernel, block.window)
-        y, saved = algorithm.conv2d(x, kernel, bias, block.window, pool, block.relu)
-        return y, (algorithm, x, y, saved, pool)
+        y, saved = ALGORITHMS[algorithm].conv2d(
+            x, kernel, bias, block.window, pool_geometry(block.window, block.pool), block.relu
+        )
+        return y, ConvCache(algorithm, x, y, saved)
 
     def conv2d_block_backward(
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
         if kernel.dtype != np.float32:
             return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
-        if block.pool is not None and not can_be_fused(block.pool):
-            saved, winners = saved
-            dy = self.max_pool2d_backward(dy, winners, block.pool)
-            block = block._replace(pool=None)
-        algorithm, x, y, saved, pool = saved
-        return algorithm.conv2d_backward(x, kernel, y, saved, dy, block.window, pool, block.relu, needs_dx)
+        algorithm, x, y, own = saved
+        pool = pool_geometry(block.window, block.pool)
+        return ALGORITHMS[algorithm].conv2d_backward(x, kernel, y, own, dy, block.window, pool, block.relu, needs_dx)
 
-    def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> Any:
-        """The module that does a convolution of these shapes: by the shapes alone, so that the same seed gives the same bits."""
+    def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> str:
+        """How a convolution of these shapes is computed: by the shapes alone, so that the same seed gives the same bits."""
         if self.exact_conv:
-            return direct
-        return ALGORITHMS[choose(len(x), window, kernel.shape[2], kernel.shape[3], LANES, isinstance(kernel, Frozen)).algorithm]
+            return "direct"
+        is_prepared = isinstance(kernel, PreparedWeights)
+        return choose_algorithm(len(x), window, kernel.shape[2], kernel.shape[3], LANES, is_prepared).algorithm
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         if x.dtype != np.float32:

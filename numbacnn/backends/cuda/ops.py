@@ -46,10 +46,10 @@ class CudaOps(Ops):
     kernels_depend_on_batch = True
     inference_batch = 10 if SIMULATED else 1000
 
-    def step(self) -> AbstractContextManager[None]:
+    def reuse_memory(self) -> AbstractContextManager[None]:
         return arena.reused()
 
-    def forget_steps(self) -> None:
+    def release_memory(self) -> None:
         arena.forget()
 
     def describe(self) -> str:
@@ -90,21 +90,17 @@ class CudaOps(Ops):
     def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
         return pool2d.avg_pool2d_backward(dy, *window)
 
+    @staticmethod
+    def can_fuse(pool: Window2D) -> bool:
+        return fused_pooling.can_fuse(pool)
+
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
-        if block.pool is not None and not fused_pooling.can_be_fused(block.pool):
-            y, saved = self.conv2d_block(x, kernel, bias, block._replace(pool=None))
-            pooled_y, winners = self.max_pool2d(y, block.pool)
-            return pooled_y, (saved, winners)
         y, winners = tiled_conv2d.conv2d(x, kernel, bias, block.window, block.relu, block.pool)
         return y, (x, y, winners)
 
     def conv2d_block_backward(
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        if block.pool is not None and not fused_pooling.can_be_fused(block.pool):
-            saved, winners = saved
-            dy = self.max_pool2d_backward(dy, winners, block.pool)
-            return self.conv2d_block_backward(saved, kernel, dy, block._replace(pool=None), needs_dx=needs_dx)
         x, y, winners = saved
         if block.pool is not None:
             dz = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)

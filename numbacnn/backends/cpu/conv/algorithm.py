@@ -53,7 +53,7 @@ class Choice(NamedTuple):
 
 
 @cache
-def choose(count: int, window: Window2D, channels: int, maps: int, lanes: int, frozen: bool = False) -> Choice:
+def choose_algorithm(count: int, window: Window2D, channels: int, maps: int, lanes: int, frozen: bool = False) -> Choice:
     """How to convolve ``count`` images.
 
     Args:

@@ -17,10 +17,10 @@ from numba import prange
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
-from numbacnn.backends.cpu.conv.pooling import max_pool_pixels, scatter_gradient
+from numbacnn.backends.cpu.conv.pooling import max_pool_pixels, unpool_into
 from numbacnn.backends.cpu.plain.conv2d import IMAGE_GROUPS, sum_groups, turned_filters
 from numbacnn.backends.cpu.products.panels import packed_panels, panel_count
-from numbacnn.backends.cpu.products.prepared import made_of
+from numbacnn.backends.cpu.products.prepared import prepared
 
 BAND_VALUES = 65536
 """Values of z that a task holds: what lies next to them still fits the second-level cache."""
@@ -38,7 +38,7 @@ def conv2d(x, filters, bias, window, pool, relu):
     each = max(1, min(pool.rows, BAND_VALUES // (columns.out * maps * pool.sh)))
     if len(x) < FEW_IMAGES:
         each = min(each, -(-pool.rows // BANDS))
-    panels = made_of(filters, "panels", lambda filters: packed_panels(filters.reshape(kh * kw * channels, maps)))
+    panels = prepared(filters, "panels", lambda filters: packed_panels(filters.reshape(kh * kw * channels, maps)))
     _forward(x, panels, bias, rows, columns, pool, relu, each, y, winners)
     return y, winners
 
@@ -133,7 +133,7 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
         part = parts[group]
         for n in range(group * count // groups, (group + 1) * count // groups):
             _copy_lines(x[n], -rows.pad_before, columns.pad_before, line, padded)
-            scatter_gradient(dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
+            unpool_into(dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
             for f in range(0, maps, TILE_COLUMNS):
                 for m in range(0, taps, TILE_ROWS):
                     multiply_tile(
@@ -174,7 +174,7 @@ def _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx):
     for n in prange(count):
         spread = np.zeros(lines * line, dx.dtype)
         corner = (above + top) * line + (before + left) * maps
-        scatter_gradient(
+        unpool_into(
             dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, spread, corner, rows.stride * line, columns.stride * maps
         )
         out = dx[n].reshape(pixels * channels)

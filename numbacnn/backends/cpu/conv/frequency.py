@@ -38,11 +38,19 @@ from numbacnn.backends.cpu.codegen.fourier import Kind
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS
 from numbacnn.backends.cpu.codegen.transforms import fourier
 from numbacnn.backends.cpu.conv.lengths import point_count, transform_lengths
-from numbacnn.backends.cpu.conv.pooling import pool_lanes, scatter_gradient
-from numbacnn.backends.cpu.products.points import BLOCK, NOTHING, apart, correlate_point, multiply_points, padded, panels_apart
-from numbacnn.backends.cpu.products.prepared import made_of
+from numbacnn.backends.cpu.conv.pooling import pool_lanes, unpool_into
+from numbacnn.backends.cpu.products.points import (
+    BLOCK,
+    NO_WINNERS,
+    correlate_point,
+    multiply_points,
+    padded,
+    panel_stride,
+    point_stride,
+)
+from numbacnn.backends.cpu.products.prepared import prepared
 from numbacnn.backends.cpu.vector_unit import LANES
-from numbacnn.backends.fused_pool import input_cells
+from numbacnn.backends.fused_pool import no_pooling
 
 REAL_FORWARD, COMPLEX_FORWARD = int(Kind.REAL_FORWARD), int(Kind.COMPLEX_FORWARD)
 COMPLEX_INVERSE, REAL_INVERSE = int(Kind.COMPLEX_INVERSE), int(Kind.REAL_INVERSE)
@@ -55,7 +63,7 @@ class Saved(NamedTuple):
     winners: Any
 
 
-class Way(NamedTuple):
+class FourierPlan(NamedTuple):
     """How images of one size become images of another: kernels, and the shapes of what they write.
 
     Args:
@@ -81,12 +89,12 @@ def _way(window, count, depth, width, back):
     points, depth, width = point_count(ly, lx), 2 * padded(depth), 2 * padded(width)
     sizes = [(rows.size, columns.size), (rows.out, columns.out)]
     source, target = reversed(sizes) if back else sizes
-    return Way(
+    return FourierPlan(
         image_spectra(ly, lx, *source),
-        (points, apart(count * depth)),
+        (points, point_stride(count * depth)),
         filter_matrices(ly, lx, rows.kernel, columns.kernel, -rows.pad_before, -columns.pad_before),
-        (points, panels_apart(depth, width)),
-        (points, apart(count * width)),
+        (points, panel_stride(depth, width)),
+        (points, point_stride(count * width)),
         image_values(ly, lx, *target),
     )
 
@@ -96,16 +104,16 @@ def conv2d(x, filters, bias, window, pool, relu):
     count, (_, _, channels, maps) = len(x), filters.shape
     way = _way(window, count, channels, maps, False)
     y = arena.empty((count, pool.rows, pool.columns, maps))
-    winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NOTHING.shape, np.uint8)
+    winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else NO_WINNERS.shape, np.uint8)
     spectra = arena.empty(way.spectra)
-    way.to_spectra(x, x, NOTHING, input_cells(window), False, spectra)
+    way.to_spectra(x, x, NO_WINNERS, no_pooling(window), False, spectra)
 
     def transformed(filters):
         matrices = arena.empty(way.matrices)
         way.to_matrices(filters, 1, matrices)
         return matrices
 
-    matrices = made_of(filters, ("spectra", window), transformed)
+    matrices = prepared(filters, ("spectra", window), transformed)
     products = arena.empty(way.products)
     multiply_points(spectra, matrices, products, count, 2 * padded(channels), 2 * padded(maps))
     way.to_values(products, bias, pool, relu, y, winners)
@@ -121,7 +129,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     spectra = arena.empty(way.spectra)
     way.to_spectra(dy, y, saved.winners, pool, relu, spectra)
     dfilters = arena.empty(filters.shape)
-    correlations = arena.empty((len(spectra), apart(padded(channels) * 2 * padded(maps))))
+    correlations = arena.empty((len(spectra), point_stride(padded(channels) * 2 * padded(maps))))
     correlate_spectra(saved.spectra, spectra, correlations, count, 2 * padded(channels), 2 * padded(maps))
     filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
     dbias = _sum_first_point(spectra[0, : count * 2 * padded(maps)].reshape(count, -1), maps)
@@ -132,13 +140,13 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     products = arena.empty(way.products)
     multiply_points(spectra, matrices, products, count, 2 * padded(maps), 2 * padded(channels))
     dx = arena.empty(x.shape)
-    way.to_values(products, np.zeros(channels, np.float32), input_cells(window), False, dx, NOTHING)
+    way.to_values(products, np.zeros(channels, np.float32), no_pooling(window), False, dx, NO_WINNERS)
     return dx, dfilters, dbias
 
 
 @lru_cache
 def image_spectra(ly, lx, height, width):
-    """A kernel: images of this size to spectra. It is given y, winners, a pooling and relu to undo, as ``scatter_gradient`` does."""
+    """A kernel: images of this size to spectra. It is given y, winners, a pooling and relu to undo, as ``unpool_into`` does."""
     columns, inner = lx // 2 + 1, lx // 2 - 1
     row = columns * 2 * LANES
     last = ly // 2 + 1 + inner * ly
@@ -159,7 +167,7 @@ def image_spectra(ly, lx, height, width):
                 if stop < c + LANES:
                     for i in range(image.size):
                         image[i] = 0
-                scatter_gradient(x_flat, y_flat, winners_flat, n, channels, pool, relu, c, stop, image, 0, width * LANES, LANES)
+                unpool_into(x_flat, y_flat, winners_flat, n, channels, pool, relu, c, stop, image, 0, width * LANES, LANES)
                 for i in range(height):
                     fourier(REAL_FORWARD, lx, 0, width, (image, i * width * LANES, LANES, 0), (half, i * row, 2 * LANES, LANES))
                 at = n * 2 * depth + c

@@ -13,7 +13,7 @@ from numbacnn.backends.fused_pool import is_simple
 from numbacnn.shapes import Window2D
 
 
-def can_be_fused(pool: Window2D) -> bool:
+def can_fuse(pool: Window2D) -> bool:
     """Whether ``max_pool_pixels`` can do it: no padding, no overlap, more than one cell, and a winner that fits a byte."""
     rows, columns = pool
     return is_simple(pool) and rows.kernel * columns.kernel <= 256
@@ -61,7 +61,7 @@ def pool_lanes(z, at, width, step, bias, n, c, channels, pool, relu, y, winners)
 
 
 @kernel(inline=True, fast_math=False)
-def scatter_gradient(dy, y, winners, n, channels, pool, relu, first, stop, target, at, row_step, column_step):
+def unpool_into(dy, y, winners, n, channels, pool, relu, first, stop, target, at, row_step, column_step):
     """target[at + i*row_step + j*column_step + f - first] = the gradient of cell (i, j, f) before ReLU and pooling, f in first...stop.
 
     dy, y, winners and target are flat; ``n`` is the image. Cells that no window looked at are not written.

@@ -29,12 +29,20 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS
 from numbacnn.backends.cpu.codegen.transforms import winograd
 from numbacnn.backends.cpu.codegen.winograd_matrices import SUMMING_POINT, TILES, Kind
-from numbacnn.backends.cpu.conv.pooling import pool_lanes, scatter_gradient, store_lanes
+from numbacnn.backends.cpu.conv.pooling import pool_lanes, store_lanes, unpool_into
 from numbacnn.backends.cpu.plain.conv2d import sum_pixels
-from numbacnn.backends.cpu.products.points import BLOCK, NOTHING, apart, correlate_points, multiply_points, padded, panels_apart
-from numbacnn.backends.cpu.products.prepared import made_of
+from numbacnn.backends.cpu.products.points import (
+    BLOCK,
+    NO_WINNERS,
+    correlate_points,
+    multiply_points,
+    padded,
+    panel_stride,
+    point_stride,
+)
+from numbacnn.backends.cpu.products.prepared import prepared
 from numbacnn.backends.cpu.vector_unit import LANES
-from numbacnn.backends.fused_pool import input_cells
+from numbacnn.backends.fused_pool import no_pooling
 
 INPUT, INPUT_BACK, FILTER, FILTER_BACK, OUTPUT, OUTPUT_BACK = (int(kind) for kind in Kind)
 
@@ -61,7 +69,7 @@ class Tiling(NamedTuple):
 
     def size(self, channels):
         """The distance of points, in float32 values."""
-        return apart((self.chunks[0].stop - self.chunks[0].start) * self.down * self.across * padded(channels))
+        return point_stride((self.chunks[0].stop - self.chunks[0].start) * self.down * self.across * padded(channels))
 
 
 def can_do(window):
@@ -87,19 +95,19 @@ def conv2d(x, filters, bias, window, pool, relu):
     m, points, down, across, chunks = cut
     y = arena.empty((len(x), pool.rows, pool.columns, maps))
     alone = pool.kh * pool.kw == 1
-    winners = NOTHING if alone else arena.empty(y.shape, np.uint8)
+    winners = NO_WINNERS if alone else arena.empty(y.shape, np.uint8)
 
     def transformed(filters):
-        matrices = arena.empty((points, panels_apart(padded(channels), padded(maps))))
+        matrices = arena.empty((points, panel_stride(padded(channels), padded(maps))))
         matrices_of_filters(m, r)(filters.reshape(r, r, -1), channels, maps, maps, 1, matrices)
         return matrices
 
-    matrices = made_of(filters, "winograd", transformed)
-    tiles, cells = arena.empty((len(chunks), points, cut.size(channels))), input_cells(window)
+    matrices = prepared(filters, "winograd", transformed)
+    tiles, cells = arena.empty((len(chunks), points, cut.size(channels))), no_pooling(window)
     out = arena.empty((points, cut.size(maps)))
     transform, transform_back = tiles_of_images(INPUT, m, r), images_of_tiles(OUTPUT, m, r)
     for d, chunk in zip(tiles, chunks, strict=True):
-        transform(x[chunk], x, NOTHING, cells, False, rows.pad_before, columns.pad_before, down, across, d)
+        transform(x[chunk], x, NO_WINNERS, cells, False, rows.pad_before, columns.pad_before, down, across, d)
         count = (chunk.stop - chunk.start) * down * across
         multiply_points(d, matrices, out, count, padded(channels), padded(maps))
         transform_back(out, bias, pool, relu, 0, 0, down, across, y[chunk], winners if alone else winners[chunk])
@@ -114,11 +122,11 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     m, points, down, across, chunks = cut
     alone = pool.kh * pool.kw == 1
     tiles = arena.empty((points, cut.size(maps)))
-    correlations = arena.empty((points, apart(padded(channels) * padded(maps))))
+    correlations = arena.empty((points, point_stride(padded(channels) * padded(maps))))
     dfilters, dbias = arena.empty(filters.shape), np.zeros(maps, np.float32)
     if needs_dx:
-        dx, no_bias, cells = arena.empty(x.shape), np.zeros(channels, np.float32), input_cells(window)
-        matrices = arena.empty((points, panels_apart(padded(maps), padded(channels))))
+        dx, no_bias, cells = arena.empty(x.shape), np.zeros(channels, np.float32), no_pooling(window)
+        matrices = arena.empty((points, panel_stride(padded(maps), padded(channels))))
         matrices_of_filters(m, r)(filters.reshape(r, r, -1), maps, channels, 1, maps, matrices)
         out = arena.empty((points, cut.size(channels)))
     transform, transform_back = tiles_of_images(OUTPUT_BACK, m, r), images_of_tiles(INPUT_BACK, m, r)
@@ -132,7 +140,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
         if needs_dx:
             multiply_points(tiles, matrices, out, count, padded(maps), padded(channels))
             corner = rows.pad_before, columns.pad_before
-            transform_back(out, no_bias, cells, False, *corner, down, across, dx[chunk], NOTHING)
+            transform_back(out, no_bias, cells, False, *corner, down, across, dx[chunk], NO_WINNERS)
     filters_of_correlations(m, r)(correlations, dfilters)
     return dx if needs_dx else None, dfilters, dbias
 
@@ -142,7 +150,7 @@ def tiles_of_images(kind, m, r):
     """A kernel: images to the points of their tiles, which overlap for ``INPUT``, and do not for ``OUTPUT_BACK``.
 
     The image begins at (top, left) of the first of ``down`` times ``across`` tiles. The kernel is given y, winners, a pooling and relu
-    to undo, as ``scatter_gradient`` does. For each row of tiles the columns are transformed, each once, then the rows of each tile.
+    to undo, as ``unpool_into`` does. For each row of tiles the columns are transformed, each once, then the rows of each tile.
     """
     side = m if kind == OUTPUT_BACK else m + r - 1
     points = m + r - 1
@@ -161,7 +169,7 @@ def tiles_of_images(kind, m, r):
             here = min(BLOCK, depth - c)
             image, band = np.zeros(height * line, np.float32), np.empty(points * line, np.float32)
             start, stop = top * line + left * BLOCK, min(c + BLOCK, channels)
-            scatter_gradient(x_flat, y_flat, winners_flat, n, channels, pool, relu, c, stop, image, start, line, BLOCK)
+            unpool_into(x_flat, y_flat, winners_flat, n, channels, pool, relu, c, stop, image, start, line, BLOCK)
             for i in range(down):
                 for column in range(width):
                     for at in range(column * BLOCK, column * BLOCK + here, LANES):

@@ -40,10 +40,10 @@ class PlainOps(Ops):
 
     name = "cpu"
 
-    def step(self) -> AbstractContextManager[None]:
+    def reuse_memory(self) -> AbstractContextManager[None]:
         return arena.reused()
 
-    def forget_steps(self) -> None:
+    def release_memory(self) -> None:
         arena.forget()
 
     def describe(self) -> str:

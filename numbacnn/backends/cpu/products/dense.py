@@ -15,7 +15,7 @@ from numbacnn.backends.cpu.codegen.tile import ROW_COLUMNS, TILE_COLUMNS, TILE_R
 from numbacnn.backends.cpu.codegen.vectors import prefetch
 from numbacnn.backends.cpu.plain.updates import adam_rule, momentum_rule, sgd_rule
 from numbacnn.backends.cpu.products.panels import pack_panels, packed_panels
-from numbacnn.backends.cpu.products.prepared import Frozen
+from numbacnn.backends.cpu.products.prepared import PreparedWeights
 
 DEPTH = 256
 """Terms of the sum taken at a time: a panel of so many rows stays in the first-level cache."""
@@ -40,7 +40,7 @@ def dense(x, weights, bias, relu):
     """y = x @ weights + bias, and max(0, y) where ``relu``."""
     terms, columns = weights.shape
     y = arena.empty((x.shape[0], columns))
-    if isinstance(weights, Frozen):
+    if isinstance(weights, PreparedWeights):
         return _multiply_panels(x, weights.made("panels", packed_panels), bias, relu, y)
     return _multiply(x, weights.reshape(terms * columns), columns, 1, bias, relu, y)
 

@@ -13,7 +13,7 @@ from numbacnn.backends.cpu.codegen.vectors import prefetch
 from numbacnn.backends.cpu.vector_unit import LANES
 
 ROWS_AHEAD = 16
-"""Rows of a matrix lie a page or more apart, and a CPU looks no further than a page by itself."""
+"""Rows of a matrix lie a page or more point_stride, and a CPU looks no further than a page by itself."""
 
 
 @kernel(inline=True)

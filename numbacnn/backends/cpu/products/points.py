@@ -23,7 +23,7 @@ TASK_ROWS = 32 * TILE_ROWS
 SUMMED_TOGETHER = 512
 """Rows of both factors of a correlation that are gone through again and again while they are in the second-level cache."""
 
-NOTHING = np.empty((1, 1, 1, 1), np.uint8)
+NO_WINNERS = np.empty((1, 1, 1, 1), np.uint8)
 """The winners of no pooling: never looked at."""
 
 
@@ -32,7 +32,7 @@ def padded(channels):
     return (channels + LANES - 1) // LANES * LANES
 
 
-def apart(values):
+def point_stride(values):
     """The distance of points, at least ``values``: an odd number of cache lines.
 
     At a distance with many factors of 2, the same place of all points would compete for the few lines of a cache that such
@@ -41,9 +41,9 @@ def apart(values):
     return (-(-values // LINE) | 1) * LINE
 
 
-def panels_apart(rows, columns):
+def panel_stride(rows, columns):
     """The distance of points that hold a matrix each, as panels."""
-    return apart(panel_count.py_func(columns) * TILE_COLUMNS * rows)
+    return point_stride(panel_count.py_func(columns) * TILE_COLUMNS * rows)
 
 
 @kernel(parallel=True)

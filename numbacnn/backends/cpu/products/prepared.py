@@ -7,7 +7,7 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.values import Array
 
 
-class Frozen:
+class PreparedWeights:
     """An array of weights, and what has been made of it so far.
 
     Args:
@@ -28,10 +28,10 @@ class Frozen:
         return self._made[what]
 
 
-def made_of(weights: Array | Frozen, what: Hashable, make: Callable[[Array], Any]) -> Any:
+def prepared(weights: Array | PreparedWeights, what: Hashable, make: Callable[[Array], Any]) -> Any:
     """What ``make`` makes of weights: anew, unless they are frozen.
 
     Args:
         what: a name for it, with all that it depends on besides the weights.
     """
-    return weights.made(what, make) if isinstance(weights, Frozen) else make(weights)
+    return weights.made(what, make) if isinstance(weights, PreparedWeights) else make(weights)

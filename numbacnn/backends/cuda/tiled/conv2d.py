@@ -51,7 +51,7 @@ from numbacnn.backends.cuda.tiled.product import (
     write_four,
 )
 from numbacnn.backends.cuda.tiled.vectors import ALIGNED, is_within, load, store
-from numbacnn.backends.fused_pool import pool_of
+from numbacnn.backends.fused_pool import pool_geometry
 
 
 class Images(NamedTuple):
@@ -66,7 +66,7 @@ def conv2d(x, filters, bias, window, relu, pool):
     """y = relu(pool(conv2d(x))), and the winners of the pooling, uint8, or None. See ``Ops.conv2d_block``."""
     rows, columns = window
     channels, maps = filters.shape[2:]
-    count, cells = x.shape[0], pool_of(window, pool)
+    count, cells = x.shape[0], pool_geometry(window, pool)
     bias = zeros(maps, x.dtype) if bias is None else bias
     y = arena.empty((count, cells.rows, cells.columns, maps), x.dtype)
     winners = None if pool is None else arena.empty(y.shape, np.uint8)

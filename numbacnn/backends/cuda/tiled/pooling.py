@@ -10,11 +10,11 @@ from numbacnn.backends.cuda._jit import cuda, kernel
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.backends.cuda.plain.geometry import cell_of
 from numbacnn.backends.cuda.tiled.product import POOL_CELLS
-from numbacnn.backends.fused_pool import is_simple, pool_of
+from numbacnn.backends.fused_pool import is_simple, pool_geometry
 from numbacnn.shapes import Window2D
 
 
-def can_be_fused(pool: Window2D) -> bool:
+def can_fuse(pool: Window2D) -> bool:
     """Whether ``conv2d_tiled.conv2d`` can do it: no padding, no overlap, and windows of which a thread holds whole ones."""
     rows, columns = pool
     return is_simple(pool) and POOL_CELLS % (rows.kernel * columns.kernel) == 0
@@ -31,7 +31,7 @@ def max_pool_relu_backward(y, dy, winners, window, pool, relu):
     height, width = window.out
     count, maps = y.shape[0], y.shape[3]
     dz = arena.empty((count, height, width, maps), y.dtype)
-    launch.over(_unpool, dz.size, y, dy, winners, pool_of(window, pool), relu, dz)
+    launch.over(_unpool, dz.size, y, dy, winners, pool_geometry(window, pool), relu, dz)
     return dz
 
 

@@ -23,12 +23,12 @@ def largest_that_fits(step: Callable[[int], None], too_many: int, ops: Ops) -> i
             fits = middle
         else:
             too_many = middle
-    ops.forget_steps()
+    ops.release_memory()
     return fits
 
 
 def _suffices(step: Callable[[int], None], images: int, ops: Ops) -> bool:
-    ops.forget_steps()
+    ops.release_memory()
     try:
         step(images)
     except DeviceMemoryError:

@@ -1,0 +1,110 @@
+"""A training run in small, for its side effect: every kernel that the real run will need is compiled, and cached."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from numbacnn.datasets import Dataset
+from numbacnn.graph import Graph, without_softmax
+from numbacnn.initializers import initial_parameters
+from numbacnn.layers import Context
+from numbacnn.layers.planned import PlannedConv2D
+from numbacnn.network import PIXEL_SCALE, to_device
+from numbacnn.ops import Ops
+from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.plan import PlannedLayer, make_plan
+from numbacnn.prediction import predict, prepare_kernels
+from numbacnn.shapes import cells
+from numbacnn.training.loop import train
+from numbacnn.training.settings import Settings
+from numbacnn.training.state import new_state
+from numbacnn.values import Array, Augmentation, AugmentKey
+
+IMAGES = 16
+"""Enough images for a device to compute them as it does larger batches, unless its kernels depend on the size."""
+
+
+def warm_up(graph: Graph, settings: Settings, ops: Ops) -> None:
+    """Train for a few steps on random images, then predict many images and a single one. A network without classes only predicts."""
+    batch_size = settings.batch_size if ops.kernels_depend_on_batch else IMAGES
+    count = max(batch_size, ops.inference_batch) if ops.kernels_depend_on_batch else IMAGES
+    images = np.random.default_rng(0).integers(0, 256, (count, *graph.input_shape), np.uint8)
+    if len(graph.output_shape) > 1:
+        predict(graph, ops, to_device(ops, initial_parameters(graph, 0)), images)
+        return
+    classes = graph.output_shape[0]
+    labels = (np.arange(count) % classes).astype(np.int64)
+    names = tuple(str(k) for k in range(classes))
+    # The learning rate is tiny: random images must not lead to a loss that is not finite.
+    careful = Settings.from_dict(settings.to_dict() | {"epochs": 1, "batch_size": batch_size, "learning_rate": 1e-9})
+    state = new_state(graph, careful, ops)
+    for _ in train(state, Dataset("warmup", images, labels, images, labels, names, "random numbers"), ops):
+        pass
+    predict(without_softmax(graph), ops, state.parameters, images[:1])
+
+
+class WarmupPart(NamedTuple):
+    """A share of a warm-up for a process of its own.
+
+    Args:
+        graph: the network.
+        layers: names of planned layers; none for the two ends, from pixels to numbers and from logits to a loss.
+    """
+
+    graph: Graph
+    layers: tuple[str, ...]
+
+
+def warmup_parts(graph: Graph, ops: Ops) -> list[WarmupPart]:
+    """Parts that share few kernels, the longest first: each convolution, and the other layers by their kind."""
+    kinds: dict[object, list[str]] = defaultdict(list)
+    plan = make_plan(without_softmax(graph), ops.can_fuse)
+    for each in plan:
+        kinds[each.name if isinstance(each.layer, PlannedConv2D) else type(each.layer)].append(each.name)
+    weights = {each.name: sum(cells(graph.parameters[name].shape) for _, name in each.parameters) for each in plan}
+    found = [WarmupPart(graph, tuple(names)) for names in kinds.values()]
+    return [*sorted(found, key=lambda part: -sum(weights[name] for name in part.layers)), WarmupPart(graph, ())]
+
+
+def warm_up_part(part: WarmupPart, settings: Settings, ops: Ops) -> None:
+    """Run a part on random numbers: as in training, and as in the prediction of a single image."""
+    graph = without_softmax(part.graph)
+    for each in make_plan(graph, ops.can_fuse):
+        if each.name in part.layers:
+            _warm_up_layer(graph, each, settings, ops)
+    if not part.layers:
+        _warm_up_ends(graph, settings, ops)
+
+
+def _warm_up_ends(graph: Graph, settings: Settings, ops: Ops) -> None:
+    indices, shape = np.arange(IMAGES), graph.input_shape
+    x = ops.gather_images(ops.asarray(np.zeros((IMAGES, *shape), np.uint8)), ops.asarray(indices), PIXEL_SCALE)
+    if settings.augment:
+        ops.augment(x, Augmentation(), AugmentKey(settings.seed, 0))
+    if len(graph.output_shape) == 1:
+        ops.softmax_cross_entropy(ops.asarray(np.zeros((IMAGES, *graph.output_shape), np.float32)), ops.asarray(0 * indices))
+
+
+def _warm_up_layer(graph: Graph, planned: PlannedLayer, settings: Settings, ops: Ops) -> None:
+    generator = np.random.default_rng(0)
+
+    def numbers(shape: tuple[int, ...]) -> Array:
+        return ops.asarray(generator.random(shape, np.float32))
+
+    specs = {key: graph.parameters[name] for key, name in planned.parameters}
+    own = {key: numbers(spec.shape) for key, spec in specs.items()}
+    shapes = [graph.shapes[name] for name in planned.inputs]
+    single = [numbers((1, *shape)) for shape in shapes]
+    planned.layer.forward(ops, prepare_kernels(ops, specs, own), single, Context(training=False))
+    result = planned.layer.forward(ops, own, [numbers((IMAGES, *shape)) for shape in shapes], Context(training=True))
+    for key, moving in result.updates.items():
+        ops.moving_average_update(own[key], *moving)
+    if not planned.has_gradient:
+        return
+    dy = numbers((IMAGES, *graph.shapes[planned.name]))
+    gradients = planned.layer.backward(ops, own, result.cache, dy, planned.needs_dx).gradients
+    optimizer = OPTIMIZERS[settings.optimizer]
+    for key, gradient in gradients.items():
+        slots = [ops.zeros_like(own[key]) for _ in optimizer.slots]
+        ops.update(own[key], slots, gradient, optimizer.rule(settings.learning_rate, 1))
