@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from numbacnn.checkpoint import TrainedNetwork, load_network
-from numbacnn.datasets.images import MAX_FILE_BYTES, Picture, read_picture
+from numbacnn.pictures.normalise import MAX_FILE_BYTES, Picture, read_picture
 from numbacnn.errors import ModelError, NumbaCNNError
 from numbacnn.ops import Ops
 

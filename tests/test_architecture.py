@@ -22,7 +22,7 @@ FLOORS = [
         "numbacnn.reading",
     },
     {"numbacnn.backends"},
-    {"numbacnn.datasets"},
+    {"numbacnn.datasets", "numbacnn.pictures"},
     {
         "numbacnn.network",
         "numbacnn.prediction",

@@ -17,7 +17,7 @@ from PIL import Image
 from numbacnn.checkpoint import TrainedNetwork, load_checkpoint, load_network, save_network
 from numbacnn.config import MAX_FILE_BYTES, read_model_file, write_model_file
 from numbacnn.datasets import idx
-from numbacnn.datasets.images import read_picture
+from numbacnn.pictures.normalise import read_picture
 from numbacnn.errors import NumbaCNNError
 from numbacnn.models import preset
 from numbacnn.reading import open_regular, read_bounded

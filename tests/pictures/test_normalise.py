@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from numbacnn.datasets import images, mnist
+from numbacnn.datasets import mnist
+from numbacnn.pictures import normalise as images
 from numbacnn.errors import DataError
 
 
@@ -394,7 +395,7 @@ def test_the_largest_picture_that_is_accepted_needs_less_than_300_megabytes(tmp_
     )
     path.write_bytes(hand_made_png(side, side, 8, 6, body))
     code = (
-        "import sys, pathlib; from numbacnn.datasets import images; from numbacnn.errors import DataError\n"
+        "import sys, pathlib; from numbacnn.pictures import normalise as images; from numbacnn.errors import DataError\n"
         "try: images.read_picture(pathlib.Path(sys.argv[1]))\n"
         "except DataError as error: print(str(error).count('blank'), open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
