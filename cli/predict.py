@@ -11,9 +11,9 @@ import click
 import numpy as np
 
 from numbacnn.checkpoint import TrainedNetwork, load_network
-from numbacnn.pictures.normalise import MAX_FILE_BYTES, Picture, read_picture
 from numbacnn.errors import ModelError, NumbaCNNError
 from numbacnn.ops import Ops
+from numbacnn.pictures import MAX_FILE_BYTES, Picture, read_picture
 
 from . import options
 from .compiling import announced_compilations

@@ -17,9 +17,9 @@ from PIL import Image
 from numbacnn.checkpoint import TrainedNetwork, load_checkpoint, load_network, save_network
 from numbacnn.config import MAX_FILE_BYTES, read_model_file, write_model_file
 from numbacnn.datasets import idx
-from numbacnn.pictures.normalise import read_picture
 from numbacnn.errors import NumbaCNNError
 from numbacnn.models import preset
+from numbacnn.pictures import read_picture
 from numbacnn.reading import open_regular, read_bounded
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and devices have names on POSIX systems only")

@@ -1,1 +1,74 @@
-"""People's pictures, brought into the form in which MNIST's digits are."""
+"""People's pictures, brought into the form of MNIST's digits: any common file in, 28x28 grey levels out.
+
+    decode      any common format and mode to grey levels, upright, transparency filled in
+    normalise   the ink bright on black, in a box, centred
+
+A picture that already has that form passes through unchanged, bit for bit.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.errors import DataError
+from numbacnn.pictures.decode import grey_levels
+from numbacnn.pictures.normalise import Invert, normalised
+from numbacnn.reading import read_bounded
+
+MAX_FILE_BYTES = 50_000_000
+_EXPECTED = f"a picture file of at most {MAX_FILE_BYTES // 10**6} MB"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture in the form of the training images.
+
+    Args:
+        name: the picture's name in messages.
+        pixels: uint8 (height, width), ink bright on black.
+        steps: the changes that were made, in words and in order; empty for a picture that passed unchanged.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    steps: tuple[str, ...]
+
+
+def read_picture(
+    source: Path | BinaryIO, *, name: str | None = None, invert: Invert = "auto", size: tuple[int, int] = (28, 28)
+) -> Picture:
+    """Read a picture file and normalise it as MNIST's images are.
+
+    Args:
+        source: a file's path, or an open binary stream.
+        name: the picture's name in the result and in messages; by default the path.
+        invert: "yes" for dark ink on light paper, "no" for light ink on dark paper, "auto" decides by the picture's border.
+        size: height and width of the result, in pixels.
+    Returns:
+        Picture: its pixels are uint8 ``size``.
+    Raises:
+        DataError: the file is no picture of a known format, damaged, too large, animated, or blank.
+    """
+    name = name if name is not None else str(source) if isinstance(source, Path) else "stdin"
+    steps: list[str] = []
+    grey = grey_levels(_content(source, name), name, steps)
+    return Picture(name, normalised(grey, name, steps, invert, size), tuple(steps))
+
+
+def _content(source: Path | BinaryIO, name: str) -> bytes:
+    """The bytes of the file, at most ``MAX_FILE_BYTES``."""
+    if isinstance(source, Path):
+        try:
+            data = read_bounded(source, MAX_FILE_BYTES)
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read: {error.strerror or error}. Give {_EXPECTED}.") from None
+    else:
+        data = source.read(MAX_FILE_BYTES + 1)
+    if not data:
+        raise DataError(f"{name}: expected a picture, got an empty file. Save it again.")
+    if len(data) > MAX_FILE_BYTES:
+        raise DataError(f"{name}: expected {_EXPECTED}, got a larger one. Save a smaller picture.")
+    return data

@@ -1,0 +1,186 @@
+"""Any common picture file to grey levels: one array, upright, with transparent parts filled in.
+
+A large picture is averaged down. It is converted in strips, so that no conversion needs memory for the whole picture.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+
+from numbacnn.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""Formats that are decoded. The others Pillow knows are rare, and each is a parser that strangers' files would reach."""
+
+MAX_PIXELS = 40_000_000
+"""Keeps the memory for one picture below 300 MB; a WebP may have a quarter of it, as libwebp holds the pixels several times over."""
+WORKING_SIDE = 1024
+"""Longest side of a decoded picture, in pixels; larger pictures are averaged down to it."""
+
+_STRIP_PIXELS = 1_000_000
+_PNG_DEPTH_OFFSET = 24  # bytes: signature, chunk length, chunk type, width, height
+_TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
+
+Floats = NDArray[np.floating]
+
+
+def grey_levels(data: bytes, name: str, steps: list[str]) -> Floats:
+    """Decode a picture file.
+
+    Args:
+        data: the bytes of the file.
+        name: the picture's name in messages.
+        steps: takes a sentence for each change.
+    Returns:
+        grey levels 0...255, float32 (h, w), upright, at most ``WORKING_SIDE`` pixels long.
+    Raises:
+        DataError: the file is no picture of ``FORMATS``, damaged, too large, or animated.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow warns of is either harmless or becomes an error here
+            return _grey(_open(data, name), steps)
+    except DataError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{name}: expected a picture ({', '.join(FORMATS)}), got something else. Save it as PNG.") from None
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, str(error)) from error
+    except Exception as error:  # a decoder in Pillow that trips over a damaged file raises almost anything, SyntaxError included
+        raise DataError(f"{name}: expected an intact picture, got a damaged one ({error}). Save it again as PNG.") from error
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """An image with an acceptable header; its pixels are not decoded yet."""
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    limit = MAX_PIXELS // 4 if image.format == "WEBP" else MAX_PIXELS
+    if image.width * image.height > limit:
+        raise _too_large(name, f"{image.width}x{image.height}", limit)
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: how phones add a second view to a JPEG
+        frames = getattr(image, "n_frames", "several")
+        raise DataError(f"{name}: expected one picture, got {frames} frames. Save one of them as PNG.")
+    if image.format == "PNG":
+        image.verify()  # checks the checksums, which decoding does not
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _rescale_transparent_level(image, data[_PNG_DEPTH_OFFSET])
+    if image.mode == "RGB":
+        image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
+    return image
+
+
+def _too_large(name: str, got: str, limit: int = MAX_PIXELS) -> DataError:
+    return DataError(f"{name}: expected at most {limit // 10**6} megapixels, got {got}. Save a smaller picture.")
+
+
+def _rescale_transparent_level(image: Image.Image, depth: int) -> None:
+    """Bring the level that a PNG calls transparent to the pixels' range: Pillow widens or narrows the pixels to 8 bits, not the level."""
+    level = image.info.get("transparency")
+    if image.mode in ("1", "L") and depth < 8 and isinstance(level, int):
+        image.info["transparency"] = min(level * 255 // (2**depth - 1), 255)
+    elif image.mode == "RGB" and depth == 16 and isinstance(level, tuple):
+        image.info["transparency"] = tuple(channel >> 8 for channel in level)
+
+
+def _grey(image: Image.Image, steps: list[str]) -> Floats:
+    """Decode, average down, fill transparent parts, turn upright."""
+    is_turned = _orientation(image) in _TURNED
+    image.load()  # here Pillow turns a TIFF upright, and takes the orientation away
+    factor = -(-max(image.size) // WORKING_SIDE)
+    white = _white(image) if image.mode in ("I", "F") else 255
+    strips = [tuple(_averaged(channel, factor) for channel in _channels(strip, white)) for strip in _strips(image, factor)]
+    level, opacity = (np.concatenate(channel) for channel in zip(*strips, strict=True))
+    if factor > 1:
+        steps.append(f"averaged down to {level.shape[1]}x{level.shape[0]}")
+    grey = _flatten(level, opacity, steps)
+    if is_turned:
+        steps.append("turned upright (EXIF)")
+        grey = _upright(grey, _orientation(image))
+    return np.ascontiguousarray(grey)
+
+
+def _orientation(image: Image.Image) -> object:
+    return image.getexif().get(ExifTags.Base.Orientation)
+
+
+def _upright(grey: Floats, orientation: object) -> Floats:
+    """Turn the averaged picture: to turn the original would take its memory once more."""
+    image = Image.fromarray(grey)
+    image.getexif()[ExifTags.Base.Orientation] = orientation
+    return np.asarray(ImageOps.exif_transpose(image))
+
+
+def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
+    """Horizontal strips of about a megapixel, whole blocks of ``factor`` rows each."""
+    rows = factor * max(1, _STRIP_PIXELS // (image.width * factor))
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _white(image: Image.Image) -> int:
+    """White of a picture of 32-bit numbers: the smallest customary one that no pixel exceeds."""
+    low, high = image.getextrema()
+    if not (isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= 0 and high <= 65535):
+        raise ValueError(f"pixels from {low} to {high}, expected 0 to 65535")
+    return next(white for white in (1, 255, 65535) if high <= white)
+
+
+def _channels(image: Image.Image, white: int) -> tuple[Floats, Floats]:
+    """Brightness and opacity, both 0...255, of a picture of any mode; float32 (h, w)."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        return _to_8_bits(values, 65535 if image.mode.startswith("I;16") else white), _opacity(values, image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        level = np.asarray(rgba.convert("RGB").convert("L"), dtype=np.float32)
+        return level, np.asarray(rgba.getchannel("A"), dtype=np.float32)
+    level = np.asarray(image.convert("L"), dtype=np.float32)
+    return level, np.full_like(level, 255)
+
+
+def _to_8_bits(values: NDArray, white: int) -> Floats:
+    """Levels 0...``white`` to 0...255; by hand, as Pillow's convert("L") clips everything above 255."""
+    if not np.isfinite(values).all():
+        raise ValueError("pixels that are no numbers")
+    if white == 65535:
+        return np.floor(values.astype(np.float32) / 256)
+    return values.astype(np.float32) * (255 // white)
+
+
+def _opacity(values: NDArray, image: Image.Image) -> Floats:
+    """Opacity of a picture with one channel: 0 where a pixel has the level that the file calls transparent."""
+    level = image.info.get("transparency")
+    transparent = values == level if isinstance(level, int) else np.zeros(values.shape, bool)
+    return np.where(transparent, np.float32(0), np.float32(255))
+
+
+def _averaged(channel: Floats, factor: int) -> Floats:
+    """Means of blocks of factor x factor pixels; blocks cut by the edge are filled up with their last pixels."""
+    if factor == 1:
+        return channel
+    height, width = channel.shape
+    padded = np.pad(channel, ((0, -height % factor), (0, -width % factor)), mode="edge")
+    return padded.reshape(padded.shape[0] // factor, factor, -1, factor).mean(axis=(1, 3))
+
+
+def _flatten(level: Floats, opacity: Floats, steps: list[str]) -> Floats:
+    """Lay a picture with transparent parts on paper that its ink stands out from."""
+    if opacity.min() == 255:
+        return level
+    visible = level[opacity >= 128] if (opacity >= 128).any() else level[opacity > 0]
+    if visible.size == 0:
+        return np.zeros_like(level)
+    paper = _paper_level(visible, visible.size / level.size)
+    steps.append(f"laid on {'white' if paper > 127 else 'black'}")
+    return (level * opacity + paper * (255 - opacity)) / 255
+
+
+def _paper_level(visible: Floats, share: float) -> float:
+    """Brightness for the transparent parts, given the visible pixels and their share of the picture."""
+    low, high = np.percentile(visible, (2, 98))
+    if share > 0.5 and high - low > 64:
+        return float(np.median(visible))  # a page that shows its own paper; only its rim or holes are transparent
+    return 255.0 if visible.mean() < 128 else 0.0  # nothing but ink

@@ -1,0 +1,197 @@
+"""People's files: whatever the encoding, the same digit comes out."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from drawings import NORMAL, alike, chunk, drawn_seven, hand_made_png, png, read, with_alpha
+from PIL import ExifTags, Image
+
+from numbacnn.datasets import mnist
+from numbacnn.pictures import read_picture
+
+
+def palette(x):
+    """Grey levels through a palette in which index and brightness have nothing to do with each other."""
+    order = np.random.default_rng(0).permutation(256).astype(np.uint8)
+    image = Image.fromarray(np.argsort(order).astype(np.uint8)[x], "P")
+    image.putpalette(np.repeat(order, 3).tobytes())
+    return image
+
+
+ENCODINGS = {
+    "L": Image.fromarray,
+    "P": lambda x: Image.fromarray(x).convert("P"),
+    "P, shuffled palette": palette,
+    "LA": lambda x: Image.fromarray(x).convert("LA"),
+    "RGB": lambda x: Image.fromarray(x).convert("RGB"),
+    "RGBA": lambda x: Image.fromarray(x).convert("RGBA"),
+    "16 bits, times 257": lambda x: Image.fromarray(x.astype(np.uint16) * 257),
+    "16 bits, times 256": lambda x: Image.fromarray(x.astype(np.uint16) << 8),
+}
+
+
+ON_TRANSPARENT = {
+    "black ink on transparent": lambda x: with_alpha(0, x),
+    "white ink on transparent": lambda x: with_alpha(255, x),
+}
+
+
+EVERY_ENCODING = {
+    **ENCODINGS,
+    **ON_TRANSPARENT,
+    **{f"{name}, inverted": (lambda x, encode=encode: encode(255 - x)) for name, encode in ENCODINGS.items()},
+}
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
+@pytest.mark.parametrize("encode", EVERY_ENCODING.values(), ids=EVERY_ENCODING.keys())
+def test_a_normal_picture_passes_unchanged_in_every_encoding(encode):
+    picture = read(encode(NORMAL))
+    np.testing.assert_array_equal(picture.pixels, NORMAL)
+    assert picture.pixels.dtype == np.uint8
+
+
+def test_the_steps_of_a_normal_picture_are_none_or_the_inversion():
+    assert read(NORMAL).steps == ()
+    assert read(255 - NORMAL).steps == ("inverted (dark ink on light)",)
+    assert read(with_alpha(0, NORMAL)).steps == ("laid on white", "inverted (dark ink on light)")
+    assert read(with_alpha(255, NORMAL)).steps == ("laid on black",)
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
+def test_mnist_passes_unchanged_in_every_encoding(mnist_folder):
+    digits = mnist.load(mnist_folder, 1, 40, allow_download=False)[2][..., 0]
+    for encode in EVERY_ENCODING.values():
+        for digit in digits:
+            np.testing.assert_array_equal(read(encode(digit)).pixels, digit)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM"])
+def test_the_other_formats_are_read(format):
+    picture = read_picture(png(Image.fromarray(drawn_seven()).convert("L"), format=format))
+    assert alike(picture.pixels, NORMAL) > 0.97
+
+
+def test_a_drawing_of_one_bit_is_read():
+    assert alike(read(Image.fromarray(drawn_seven()).convert("1", dither=Image.Dither.NONE)).pixels, NORMAL) > 0.93
+
+
+def test_pictures_of_real_numbers_are_read():
+    for scale in (1 / 255, 1):
+        image = Image.fromarray((NORMAL * scale).astype(np.float32))
+        np.testing.assert_array_equal(read_picture(png(image, format="TIFF")).pixels, NORMAL)
+
+
+@pytest.mark.parametrize(("dtype", "paper", "ink"), [(np.int32, 200, 60_000), (np.float32, 200, 60_000), (np.float32, 0.9, 235)])
+def test_the_range_of_32_bit_pixels_is_that_of_the_whole_picture(dtype, paper, ink):
+    """It was taken strip by strip: paper came out bright wherever no ink lay beside it."""
+    is_ink = np.zeros((1500, 1500), bool)
+    is_ink[700:1300, 400:1000] = drawn_seven(600, 60) > 127  # the strips have 666 rows
+    picture = read_picture(png(Image.fromarray(np.where(is_ink, ink, paper).astype(dtype)), format="TIFF"))
+    expected = read(np.where(is_ink, 235, 0).astype(np.uint8))
+    assert picture.steps == expected.steps
+    assert alike(picture.pixels, expected.pixels) > 0.999
+
+
+def test_very_large_pictures_are_averaged_down_first():
+    big = Image.fromarray(drawn_seven()).resize((3000, 3000), Image.Resampling.BICUBIC)
+    picture = read(big)
+    assert picture.steps[0] == "averaged down to 1000x1000"
+    assert alike(picture.pixels, NORMAL) > 0.97
+
+
+_UNDONE = {  # how a picture lies in the file so that the orientation turns it upright
+    1: [],
+    2: [Image.Transpose.FLIP_LEFT_RIGHT],
+    3: [Image.Transpose.ROTATE_180],
+    4: [Image.Transpose.FLIP_TOP_BOTTOM],
+    5: [Image.Transpose.TRANSPOSE],
+    6: [Image.Transpose.ROTATE_90],
+    7: [Image.Transpose.TRANSVERSE],
+    8: [Image.Transpose.ROTATE_270],
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_picture_is_turned_upright_once_whatever_its_format(format, orientation):
+    """TIFFs were turned twice: Pillow turns them already."""
+    page = Image.fromarray(drawn_seven(paper=255, ink=0)).crop((20, 0, 180, 200))
+    for method in _UNDONE[orientation]:
+        page = page.transpose(method)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    picture = read_picture(png(page, exif=exif, format=format))
+    assert alike(picture.pixels, NORMAL) > 0.97
+    assert ("turned upright (EXIF)" in picture.steps) == (orientation != 1)
+
+
+def test_an_orientation_that_does_not_exist_is_ignored():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 9
+    np.testing.assert_array_equal(read_picture(png(Image.fromarray(NORMAL), exif=exif)).pixels, NORMAL)
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_ink_on_transparent_is_read_whatever_its_colour(colour):
+    assert alike(read(with_alpha(colour, drawn_seven())).pixels, NORMAL) > 0.99
+
+
+def test_a_page_with_a_transparent_rim_keeps_its_own_paper():
+    page = drawn_seven(paper=255, ink=0)
+    alpha = np.full_like(page, 255)
+    alpha[:10] = alpha[-10:] = alpha[:, :10] = alpha[:, -10:] = 0
+    rgba = np.dstack((page, page, page, alpha))
+    assert alike(read(rgba).pixels, NORMAL) > 0.99
+
+
+def test_a_colour_that_a_palette_calls_transparent_is_paper():
+    image = Image.fromarray((drawn_seven() > 127).astype(np.uint8), "L").convert("P")
+    image.putpalette([0, 0, 0, 0, 0, 0] + [0] * 762)  # black on black: only the transparency tells them apart
+    assert alike(read_picture(png(image, transparency=0)).pixels, NORMAL) > 0.93
+
+
+def with_transparent_level(levels, depth, transparent):
+    """A grey PNG of that depth, one level of which is transparent."""
+    height, width = levels.shape
+    if depth == 16:
+        rows = levels.astype(">u2").view(np.uint8).reshape(height, -1)
+    else:
+        bits = (levels[..., None] >> np.arange(depth - 1, -1, -1)) & 1
+        rows = np.packbits(bits.reshape(height, -1).astype(np.uint8), axis=1)
+    body = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes())
+    return io.BytesIO(hand_made_png(width, height, depth, body=body, before=chunk(b"tRNS", transparent.to_bytes(2, "big"))))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_the_level_that_a_grey_png_calls_transparent_is_paper(depth):
+    """With 2, 4 or 16 bits the level was not found among the pixels."""
+    seven = drawn_seven() > 127
+    white = 2**depth - 1
+    picture = read_picture(with_transparent_level(np.where(seven, 0, white), depth, white))
+    assert picture.steps[0] == "laid on white"
+    assert alike(picture.pixels, NORMAL) > 0.93
+
+
+@pytest.mark.parametrize("depth", [4, 16])
+def test_a_level_beside_the_transparent_one_is_ink(depth):
+    """Ink and paper differ by one level: only the transparency tells them apart."""
+    levels = np.where(drawn_seven() > 127, 2, 3)
+    picture = read_picture(with_transparent_level(levels, depth, 3))
+    assert picture.steps[0] == "laid on white"
+    assert alike(picture.pixels, NORMAL) > 0.93
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_colour_that_a_png_calls_transparent_is_paper(depth):
+    """Of 16 bits the lower 8 were compared with the pixels' upper 8."""
+    paper = 0xC3 if depth == 8 else 0xC312
+    levels = np.where(drawn_seven() > 127, 0, paper)[..., None].repeat(3, axis=2)
+    rows = levels.astype(">u2" if depth == 16 else ">u1").view(np.uint8).reshape(len(levels), -1)
+    body = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes())
+    transparent = chunk(b"tRNS", paper.to_bytes(2, "big") * 3)
+    picture = read_picture(io.BytesIO(hand_made_png(200, 200, depth, 2, body=body, before=transparent)))
+    assert picture.steps[0] == "laid on white"
+    assert alike(picture.pixels, NORMAL) > 0.93
