@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import struct
 import threading
@@ -16,7 +17,7 @@ Behaviour = Callable[["Handler", bytes], None]
 
 
 class Server:
-    """Files by name, a behaviour by mirror, and a count of the requests that came."""
+    """Files by name, a behaviour by mirror, and a count of the requests."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
@@ -26,7 +27,7 @@ class Server:
         self._http.server = self
 
     def mirror(self, name: str, behaviour: Behaviour) -> str:
-        """The base URL of a mirror that behaves so."""
+        """The base URL of a mirror with that behaviour."""
         self.behaviours[name] = behaviour
         return f"http://127.0.0.1:{self._http.server_port}/{name}/"
 
@@ -129,10 +130,52 @@ def silent(handler: Handler, body: bytes) -> None:
 
 def dripping(handler: Handler, body: bytes) -> None:
     handler.reply(200, b"", length=len(body))
-    for byte in body[:60]:
+    _drip(handler, body[:60])
+
+
+def dripping_headers(handler: Handler, body: bytes) -> None:
+    """Send a byte of a header now and then: the socket is never silent, and the body never begins."""
+    handler.send_response(200)
+    handler.flush_headers()
+    _drip(handler, b"X-Filler: " + b"x" * 200)
+
+
+def dripping_chunk_length(handler: Handler, body: bytes) -> None:
+    """Send zeros of the first chunk's length now and then."""
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    _drip(handler, b"0" * 200)
+
+
+def _drip(handler: Handler, data: bytes) -> None:
+    for byte in data:
         handler.wfile.write(bytes([byte]))
         handler.wfile.flush()
         time.sleep(0.05)
+
+
+def two_kib_a_second(handler: Handler, body: bytes) -> None:
+    handler.reply(200, b"", length=len(body))
+    for offset in range(0, len(body), 102):
+        handler.wfile.write(body[offset : offset + 102])
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
+def only_for(user: str, password: str) -> Behaviour:
+    expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return lambda handler, body: handler.reply(200 if handler.headers["Authorization"] == expected else 401, body)
+
+
+def redirect_with_endless_body(target: str) -> Behaviour:
+    """Redirect every file to another mirror, and go on sending."""
+
+    def answer(handler: Handler, body: bytes) -> None:
+        handler.reply(302, b"", length=1 << 60, Location=target + handler.path.rpartition("/")[2])
+        _drip(handler, bytes(60))
+
+    return answer
 
 
 def redirect(target: str) -> Behaviour:

@@ -28,7 +28,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "model file": ("net.toml", read_model_file),
     "trained network": ("model.safetensors", load_network),
     "checkpoint": ("checkpoint.safetensors", load_checkpoint),
-    "idx": ("train-images-idx3-ubyte", lambda path: idx.read_idx(path, magic=idx.IMAGES_MAGIC)),
+    "idx": ("train-images-idx3-ubyte", idx.read_file),
     "picture": ("3.png", read_picture),
 }
 

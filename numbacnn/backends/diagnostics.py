@@ -17,7 +17,7 @@ PACKAGES = (
     "click",
     "rich",
     "pillow",
-    "pooch",
+    "requests",
     "platformdirs",
     "safetensors",
     "numba-cuda",

@@ -38,30 +38,6 @@ _OUTPUT_STEP = 1 << 18
 _MAX_FILE_BYTES = 16 + MAX_ITEMS * 28 * 28 + 65536
 
 
-def read_idx(
-    path: Path,
-    *,
-    magic: int,
-    image_shape: tuple[int, int] = (28, 28),
-    classes: int = 10,
-    limit: int | None = None,
-) -> np.ndarray:
-    """Read one IDX file, gzipped or not (its content decides, not its name).
-
-    Args:
-        path: the file.
-        magic: ``IMAGES_MAGIC`` or ``LABELS_MAGIC``, what the file has to be.
-        image_shape: height and width every image must have, in pixels.
-        classes: labels must be below this.
-        limit: return only the first ``limit`` items; what follows them is then not looked at.
-    Returns:
-        images uint8 (n, height, width), or labels uint8 (n,).
-    Raises:
-        DataError: the file cannot be read, or is anything else than such an IDX file.
-    """
-    return parse_idx(read_file(path), str(path), magic=magic, image_shape=image_shape, classes=classes, limit=limit)
-
-
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file that is no longer than an IDX file may be; DataError for everything else."""
     try:
@@ -112,7 +88,20 @@ def parse_idx(
     classes: int = 10,
     limit: int | None = None,
 ) -> np.ndarray:
-    """As ``read_idx``, on the bytes of a file; ``name`` is used in messages."""
+    """Read one IDX file, gzipped or not (its content decides, not its name).
+
+    Args:
+        data: the bytes of the file.
+        name: the file's name in messages.
+        magic: ``IMAGES_MAGIC`` or ``LABELS_MAGIC``, which the file must have.
+        image_shape: height and width every image must have, in pixels.
+        classes: labels must be below this.
+        limit: return only the first ``limit`` items; those after them are then not looked at.
+    Returns:
+        images uint8 (n, height, width), or labels uint8 (n,).
+    Raises:
+        DataError: the file is anything else than such an IDX file.
+    """
     source = _Source(data, name)
     item_shape = image_shape if magic == IMAGES_MAGIC else ()
     count = _parse_header(source.read(_HEADER_BYTES[magic]).tobytes(), name, magic, item_shape)
@@ -151,8 +140,8 @@ def _check_labels(labels: np.ndarray, name: str, classes: int) -> None:
         raise _bad(name, f"labels from 0 to {classes - 1}", f"{labels[wrong[0]]} at position {wrong[0]}")
 
 
-def _bad(name: str, expected: str, came: str) -> DataError:
-    return DataError(f"{name}: expected {expected}, came {came}. {ADVICE}.")
+def _bad(name: str, expected: str, got: str) -> DataError:
+    return DataError(f"{name}: expected {expected}, got {got}. {ADVICE}.")
 
 
 class _Source:

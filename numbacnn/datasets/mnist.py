@@ -1,58 +1,43 @@
 """MNIST: found on disk, or downloaded once, and never used unless its checksum is right.
 
-Where it is looked for, below a data folder: in ``LAYOUTS``, under ``MnistFile.names``, gzipped or not, whatever the case of the
-letters. A file may also lie in a folder of its own that bears one of its names, as Kaggle and unpackers make them. Missing files
-are downloaded into the data folder itself, from the first mirror that has them.
+It is looked for below a data folder, in ``LAYOUTS`` and under ``MnistFile.names``, gzipped or not. Missing files are downloaded
+into the data folder itself.
 
-The content decides, unpacked: whoever packed it, with whatever tool and level, it is MNIST. A file that is not is never replaced,
-unless it is a damaged one of our own.
+The content decides, unpacked: whoever packed it, with whatever tool and level, it is MNIST. A file of other content is never
+replaced, unless it is a damaged download.
 
 Source: Yann LeCun, Corinna Cortes, Christopher Burges, "The MNIST database of handwritten digits", 1998. Sizes and checksums are
 those of tensorflow/datasets (url_checksums/mnist.txt), recomputed from the files.
 """
 
-from __future__ import annotations
-
 import hashlib
-import logging
 import os
-import re
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numbacnn.datasets import idx
+from numbacnn.datasets.download import Collection, Notice, Progress, RemoteFile, fetch_missing
+from numbacnn.datasets.locate import folder_of, locate
 from numbacnn.errors import DataError
 
-if TYPE_CHECKING:
-    from urllib3 import HTTPResponse
-
-Progress = Callable[[str, int, int], None]
-"""Called with a file's name, the bytes that have come, and the bytes there are."""
-Notice = Callable[[str], None]
-"""Called with one line for the user."""
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class MnistFile:
+class MnistFile(RemoteFile):
     """One of the four files, as downloaded (gzipped) and as unpacked (raw)."""
 
-    name: str
-    bytes: int
-    sha256: str
     raw_bytes: int
     raw_sha256: str
     magic: int
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the file is called in the places where people get it: with a hyphen or, in the original archives, a dot."""
+        """The file's names in the wild, gzipped or not: with a hyphen or, in the original archives, a dot."""
         hyphen = self.name.removesuffix(".gz")
         dot = hyphen.replace("-idx", ".idx")
         return self.name, hyphen, f"{dot}.gz", dot
@@ -103,17 +88,14 @@ MIRRORS: tuple[str, ...] = (
 MIRRORS_VARIABLE = "NUMBACNN_MNIST_MIRRORS"
 """Environment variable with other base URLs, separated by spaces or commas: a classroom's own server, for instance."""
 
+WITHOUT_NETWORK = "--dataset digits (drawn by the program), or --data-dir with a folder that has the four files."
+
 LAYOUTS = (".", "mnist", "MNIST/raw", "raw")
 """Below the data folder, in this order: itself, a folder for MNIST alone, and torchvision's place, seen from above and from MNIST/."""
 
-_LOCK_NAME = "mnist.lock"
-_STAGING_NAME = ".mnist-download"  # on the file system of its target, so that moving a finished file out of it is atomic
-_CHUNK_BYTES = 1 << 16
-_SLOWEST_BYTES_PER_SECOND = 1024
-
 
 def find(data_dir: Path) -> dict[str, Path] | None:
-    """The four MNIST files below ``data_dir`` by the keys of ``FILES``, or None unless all are there; they are not read."""
+    """The four MNIST files below ``data_dir`` by the keys of ``FILES``, not read; None where one is missing."""
     found = _locate(Path(data_dir))
     return found if len(found) == len(FILES) else None
 
@@ -126,18 +108,18 @@ def load(
     allow_download: bool = True,
     progress: Progress | None = None,
     notice: Notice | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
-    """MNIST as arrays; what is missing below ``data_dir`` is downloaded first.
+) -> tuple[Bytes, Bytes, Bytes, Bytes, str]:
+    """MNIST as arrays; files missing below ``data_dir`` are downloaded first.
 
     Args:
-        data_dir: where to look (see ``LAYOUTS``) and where to download to.
-        train_limit, test_limit: use only the first so many images.
+        data_dir: the folder to search (see ``LAYOUTS``) and to download to.
+        train_limit, test_limit: the number of images, from the first on; None for all.
         allow_download: False makes missing files an error.
         progress, notice: told about a download, see ``download``.
     Returns:
-        train_images uint8 (n, 28, 28, 1), train_labels uint8 (n,), test_images, test_labels, and in words where they came from.
+        train_images uint8 (n, 28, 28, 1), train_labels uint8 (n,), test_images, test_labels, and their source in words.
     Raises:
-        DataError: files are missing and cannot be had, or are not MNIST's.
+        DataError: files are missing and cannot be downloaded, or are not MNIST's.
     """
     data_dir = Path(data_dir)
     limits = {"train": _checked_limit("train_limit", train_limit), "test": _checked_limit("test_limit", test_limit)}
@@ -148,18 +130,17 @@ def load(
         try:
             arrays[key] = _read_verified(path, FILES[key], limit)
         except _Damaged:
-            if not (allow_download and _is_ours(path, data_dir, FILES[key])):
+            if not (allow_download and _is_download(path, data_dir, FILES[key])):
                 raise
-            # Only what a download put there is replaced by a download.
             download(data_dir, progress=progress, notice=notice)
             arrays[key] = _read_verified(path, FILES[key], limit)
-    places = {str(_place(path, FILES[key])) for key, path in paths.items()}
+    folders = {str(folder_of(path, FILES[key].names)) for key, path in paths.items()}
     return (
         arrays["train_images"][..., np.newaxis],
         arrays["train_labels"],
         arrays["test_images"][..., np.newaxis],
         arrays["test_labels"],
-        f"{', '.join(sorted(places))} (sha256 checked)",
+        f"{', '.join(sorted(folders))} (sha256 checked)",
     )
 
 
@@ -171,37 +152,39 @@ def download(
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> Path:
-    """Make the four MNIST files be below ``data_dir``: download those that are missing or damaged, keep those that are right.
+    """Complete the four MNIST files below ``data_dir``: download the missing and damaged ones, keep the right ones.
 
     A file appears under its name only when it is complete and its sha256 is right. Several processes may call this at once: one
-    downloads, the others wait and then find everything there.
+    downloads, the others wait and find everything there.
 
     Args:
         data_dir: the folder; created when it does not exist.
         mirrors: base URLs, tried in order for every file; None: those in ``NUMBACNN_MNIST_MIRRORS``, else ``MIRRORS``.
-        timeout: seconds a mirror may be silent; one slower than 1 KiB/s for that long is given up, too.
-        progress: called with (file name, bytes so far, bytes in all) as bytes arrive.
-        notice: called with one line on what happens, for instance that a damaged file is replaced.
+        timeout: seconds a mirror may be silent. The next mirror is tried, too, where a file has not begun after three times as
+            long, or comes at less than 1 KiB/s for as long, or at less than 4 KiB/s for ten times as long.
+        progress: called with (file name, bytes received, bytes of the file) as bytes arrive.
+        notice: called with one line for each event, for instance that a damaged file is replaced.
     Returns:
         data_dir
     Raises:
         DataError: the folder cannot be written, a file of the same name is another data set, or no mirror has a file.
     """
     data_dir = Path(data_dir)
-    tell = notice or _ignore
-    bases = _mirror_list(mirrors)
-    if not _wanted(data_dir, _ignore):  # asked before the lock, which a read-only folder would refuse
-        return data_dir
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(data_dir / _LOCK_NAME, tell):
-            _download_missing(data_dir, bases, timeout, progress, tell)
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{data_dir}: expected a folder in which MNIST can be stored, came: {reason}. Choose another one with --data-dir."
-        ) from error
+    fetch_missing(
+        collection(),
+        data_dir,
+        lambda tell: [file for key, file in FILES.items() if _needs_download(key, data_dir, tell)],
+        mirrors=mirrors,
+        timeout=timeout,
+        progress=progress,
+        notice=notice,
+    )
     return data_dir
+
+
+def collection() -> Collection:
+    """MNIST as data to download."""
+    return Collection("MNIST", tuple(FILES.values()), MIRRORS, MIRRORS_VARIABLE, WITHOUT_NETWORK)
 
 
 class _Damaged(DataError):
@@ -209,63 +192,21 @@ class _Damaged(DataError):
 
 
 def _locate(data_dir: Path) -> dict[str, Path]:
-    """Every MNIST file that is somewhere below ``data_dir``; the first place wins, and in it the first of its names.
-
-    Where there is but a folder of that name, without the file in it, that folder: so that whoever reads it can say so.
-    """
-    paths = {key: _locate_file(data_dir, file.names) for key, file in FILES.items()}
+    """The MNIST files below ``data_dir``, as far as they are there."""
+    paths = {key: locate(data_dir, LAYOUTS, file.names) for key, file in FILES.items()}
     return {key: path for key, path in paths.items() if path is not None}
 
 
-def _locate_file(data_dir: Path, names: Sequence[str]) -> Path | None:
-    without_file = None
-    for folder in _folders(data_dir):
-        for path in _named(folder, names):
-            if not os.path.isdir(path):
-                return path
-            inside = next((inner for inner in _named(path, names) if not os.path.isdir(inner)), None)
-            if inside is not None:
-                return inside
-            without_file = without_file or path
-    return without_file
-
-
-def _place(path: Path, file: MnistFile) -> Path:
-    """The folder a file was found in, as ``_folders`` has it."""
-    has_own_folder = path.parent.name.lower() in (name.lower() for name in file.names)
-    return path.parent.parent if has_own_folder else path.parent
-
-
-def _folders(data_dir: Path) -> Iterator[Path]:
-    """The folders of ``LAYOUTS`` that are there, one by one: usually the first is all that has to be looked at."""
-    for layout in LAYOUTS:
-        folders = [data_dir]
-        for part in Path(layout).parts:
-            folders = [inner for folder in folders for inner in _named(folder, (part,))]
-        yield from folders
-
-
-def _named(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """What bears one of the names in a folder, in that order, and then what differs from one in the case of its letters."""
-    yield from (folder / name for name in names if os.path.lexists(folder / name))
-    try:
-        others = sorted(set(os.listdir(folder)) - set(names))
-    except OSError:  # no folder, or one that may not be listed
-        return
-    lowered = {name.lower() for name in names}
-    yield from (folder / other for other in others if other.lower() in lowered)
-
-
 def _complete(data_dir: Path, allow_download: bool, progress: Progress | None, notice: Notice | None) -> dict[str, Path]:
-    """All four paths, after a download if need be."""
+    """All four paths, after a download where files are missing."""
     found = _locate(data_dir)
     missing = [FILES[key].name for key in FILES if key not in found]
     if not missing:
         return found
     if not allow_download:
-        places = ", ".join(str(data_dir / layout) for layout in LAYOUTS)
+        searched = ", ".join(str(data_dir / layout) for layout in LAYOUTS)
         raise DataError(
-            f"MNIST: expected {', '.join(missing)} (gzipped or not), found in none of {places}. "
+            f"MNIST: expected {', '.join(missing)} (gzipped or not), got none of them in {searched}. "
             "Run 'numbacnn download mnist', choose another --data-dir, or use --dataset digits."
         )
     if found and notice:
@@ -276,18 +217,23 @@ def _complete(data_dir: Path, allow_download: bool, progress: Progress | None, n
 
 def _checked_limit(name: str, limit: int | None) -> int | None:
     if limit is not None and limit < 0:
-        raise DataError(f"{name}: expected 0 images or more, came {limit}.")
+        raise DataError(f"{name}: expected 0 images or more, got {limit}.")
     return limit
 
 
-def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> np.ndarray:
-    """The content of one file, once its sha256 has been found right."""
+def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> Bytes:
+    """The content of one file whose sha256 is right.
+
+    Raises:
+        _Damaged: it is not intact, so a download may replace it.
+        DataError: it is other data, or cannot be read.
+    """
     name = str(path)
     if os.path.isdir(path):
-        raise DataError(f"{name}: expected a file, or a folder with {' or '.join(file.names)} in it, came another. {idx.ADVICE}.")
+        raise DataError(f"{name}: expected a file, or a folder with {' or '.join(file.names)} in it, got another. {idx.ADVICE}.")
     data = idx.read_file(path)
     if hashlib.sha256(data).hexdigest() in (file.sha256, file.raw_sha256):
-        # The fast way: of a file packed as usual, no more is unpacked than is asked for.
+        # The fast way: a file packed as usual is unpacked only up to the limit.
         return idx.parse_idx(data, name, magic=file.magic, limit=limit)
     try:
         content = idx.unpack(data, name, file.raw_bytes)
@@ -296,10 +242,10 @@ def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> np.
     digest = hashlib.sha256(content).hexdigest()
     if digest == file.raw_sha256:
         return idx.parse_idx(content, name, magic=file.magic, limit=limit)
-    # What unpacks without an error, or is as long as it announces, is not one of our downloads that was damaged later.
+    # A download damaged later neither unpacks without an error nor is as long as it announces.
     is_intact = idx.is_gzip(data) or idx.is_idx(data)
     if is_intact and len(content) > file.raw_bytes:
-        raise DataError(f"{name}: expected MNIST's {file.raw_bytes} bytes (unpacked), came more: other data. {idx.ADVICE}.")
+        raise DataError(f"{name}: expected MNIST's {file.raw_bytes} bytes (unpacked), got more: other data. {idx.ADVICE}.")
     try:
         idx.parse_idx(content, name, magic=file.magic)
     except DataError as error:
@@ -307,66 +253,13 @@ def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> np.
             raise
         raise _Damaged(str(error)) from error
     raise DataError(
-        f"{name}: an intact file of other data than MNIST's: expected sha256 {file.raw_sha256} (unpacked), came {digest}. "
-        f"{idx.ADVICE}."
+        f"{name}: expected MNIST's sha256 {file.raw_sha256} (unpacked), got {digest}: an intact file of other data. {idx.ADVICE}."
     )
 
 
-def _is_ours(path: Path, data_dir: Path, file: MnistFile) -> bool:
+def _is_download(path: Path, data_dir: Path, file: MnistFile) -> bool:
+    """Whether a download would have put the file there."""
     return path == data_dir / file.name
-
-
-def _mirror_list(mirrors: Sequence[str] | None) -> list[str]:
-    """Base URLs that end in a slash."""
-    chosen = list(mirrors or re.split(r"[\s,]+", os.environ.get(MIRRORS_VARIABLE, "").strip(" ,\t\n")))
-    chosen = [url for url in chosen if url] or list(MIRRORS)
-    for url in chosen:
-        # Plain http is allowed: it is the checksum that decides, not the connection.
-        if not url.lower().startswith(("https://", "http://")):
-            raise DataError(f"{MIRRORS_VARIABLE}: expected addresses that start with https:// or http://, came {url!r}.")
-    return [url.rstrip("/") + "/" for url in chosen]
-
-
-def _ignore(_: str) -> None:
-    """A notice nobody asked for."""
-
-
-@contextmanager
-def _locked(path: Path, tell: Notice) -> Iterator[None]:
-    """Hold a lock file; say so when another process has it."""
-    from filelock import FileLock, Timeout  # imported late for the start-up time: 50 ms that only a download needs
-
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0.2)
-    except Timeout:
-        tell("another process is downloading MNIST: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _download_missing(data_dir: Path, bases: list[str], timeout: float, progress: Progress | None, tell: Notice) -> None:
-    """Under the lock: look again, then fetch what is not there."""
-    wanted = _wanted(data_dir, tell)
-    if not wanted:
-        return
-    megabytes = sum(file.bytes for file in wanted) / 1e6
-    tell(f"downloading MNIST to {data_dir}: {len(wanted)} files, {megabytes:.1f} MB")
-    staging = data_dir / _STAGING_NAME
-    shutil.rmtree(staging, ignore_errors=True)  # we hold the lock: what lies there is from a process that was killed
-    try:
-        for file in wanted:
-            base = _fetch(file, staging, data_dir, bases, timeout, progress)
-            bases = [base, *(other for other in bases if other != base)]  # a mirror that worked is asked first from now on
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _wanted(data_dir: Path, tell: Notice) -> list[MnistFile]:
-    return [file for key, file in FILES.items() if _needs_download(key, data_dir, tell)]
 
 
 def _needs_download(key: str, data_dir: Path, tell: Notice) -> bool:
@@ -376,120 +269,8 @@ def _needs_download(key: str, data_dir: Path, tell: Notice) -> bool:
     try:
         _read_verified(path, FILES[key], limit=1)
     except _Damaged:
-        if not _is_ours(path, data_dir, FILES[key]):
+        if not _is_download(path, data_dir, FILES[key]):
             raise
         tell(f"downloading again, {path} is damaged")
         return True
     return False
-
-
-def _fetch(file: MnistFile, staging: Path, data_dir: Path, bases: list[str], timeout: float, progress: Progress | None) -> str:
-    """Put one file in its place, from the first mirror that delivers it whole; returns that mirror."""
-    failures = []
-    for base in bases:
-        url = base + file.name
-        try:
-            finished = _retrieve(url, file, staging, timeout, progress)
-        except _MirrorError as error:
-            failures.append(f"  {url}\n    {error}")
-        else:
-            os.chmod(finished, 0o644)  # temporary files are private, a data folder may serve a whole class
-            os.replace(finished, data_dir / file.name)
-            return base
-    raise DataError(_nothing_worked(file, data_dir, bases, failures))
-
-
-class _MirrorError(Exception):
-    """What one mirror did wrong: the next one is tried."""
-
-
-def _retrieve(url: str, file: MnistFile, staging: Path, timeout: float, progress: Progress | None) -> str:
-    """The path of the downloaded file in ``staging``, its sha256 verified by pooch."""
-    # Imported late for the start-up time: 60 ms and more that only a download needs.
-    import pooch
-    import requests
-    import urllib3
-
-    receive = _Receiver(file, timeout, progress)
-    try:
-        with _silent(pooch.get_logger()):
-            return pooch.retrieve(url, known_hash=f"sha256:{file.sha256}", fname=file.name, path=staging, downloader=receive)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise _MirrorError(_reason(error)) from error
-
-
-@contextmanager
-def _silent(logger: logging.Logger) -> Iterator[None]:
-    """pooch logs to stderr, which belongs to the caller."""
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause, in one line: requests and urllib3 wrap what happened several times over."""
-    while isinstance(inner := getattr(error, "reason", None) or (error.args[0] if error.args else None), BaseException):
-        error = inner
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", text).split(" for url: ")[0]
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-class _Receiver:
-    """A pooch downloader that gives up on a body that is too long, too short or too slow."""
-
-    def __init__(self, file: MnistFile, timeout: float, progress: Progress | None) -> None:
-        self._file = file
-        self._timeout = timeout
-        self._progress = progress
-
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        import requests
-
-        # The file itself is gzip: a server must not wrap or unwrap it on the way.
-        headers = {"Accept-Encoding": "identity"}
-        with requests.get(url, stream=True, timeout=self._timeout, headers=headers) as response:
-            response.raise_for_status()
-            if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise _MirrorError("sent a web page instead of the file: is there a login page in the way?")
-            with open(output_file, "wb") as output:
-                digest = self._copy(response.raw, output)
-        if digest != self._file.sha256:
-            raise _MirrorError(f"sha256 is {digest}, expected {self._file.sha256}")
-
-    def _copy(self, body: HTTPResponse, output: BinaryIO) -> str:
-        """Write the body to the file; returns its sha256."""
-        digest = hashlib.sha256()
-        started = time.monotonic()
-        received = 0
-        # read1 returns what has come; reading a fixed amount could wait for hours on a server that drips.
-        while part := body.read1(_CHUNK_BYTES, decode_content=False):
-            received += len(part)
-            self._check(received, time.monotonic() - started)
-            digest.update(part)
-            output.write(part)
-            if self._progress:
-                self._progress(self._file.name, received, self._file.bytes)
-        if received < self._file.bytes:
-            raise _MirrorError(f"sent {received} of {self._file.bytes} bytes")
-        return digest.hexdigest()
-
-    def _check(self, received: int, seconds: float) -> None:
-        if received > self._file.bytes:
-            raise _MirrorError(f"sends more than the {self._file.bytes} bytes of the file")
-        if seconds > self._timeout and received < seconds * _SLOWEST_BYTES_PER_SECOND:
-            raise _MirrorError(f"too slow: {received} bytes in {seconds:.0f} s")
-
-
-def _nothing_worked(file: MnistFile, data_dir: Path, bases: list[str], failures: list[str]) -> str:
-    folder = data_dir.resolve()
-    commands = "\n".join(f"  curl -L --create-dirs -o '{folder / each.name}' {bases[0]}{each.name}" for each in FILES.values())
-    return (
-        f"MNIST: {file.name} could not be downloaded to {folder}; every mirror failed:\n"
-        + "\n".join(failures)
-        + "\nWithout a network: --dataset digits (drawn by the program), or --data-dir with a folder that has the four files.\n"
-        + f"By hand:\n{commands}"
-    )

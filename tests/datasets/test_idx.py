@@ -57,7 +57,7 @@ def test_a_member_that_begins_at_any_place_of_a_step_is_found(monkeypatch):
 def test_content_decides_whether_a_file_is_gzipped(tmp_path):
     path = tmp_path / "not-really.gz"
     path.write_bytes(IMAGES_FILE)
-    np.testing.assert_array_equal(idx.read_idx(path, magic=idx.IMAGES_MAGIC), PIXELS)
+    np.testing.assert_array_equal(images(idx.read_file(path)), PIXELS)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -87,15 +87,15 @@ def header(*numbers):
 BAD_IMAGES = {
     "nothing": (b"", "0 bytes in all"),
     "half a header": (IMAGES_FILE[:9], "9 bytes in all"),
-    "labels": (LABELS_FILE + bytes(8), r"magic number 2051 \(images\), came 2049 \(labels\)"),
-    "another magic": (header(2052, 5, 28, 28) + PIXELS.tobytes(), "came 2052"),
+    "labels": (LABELS_FILE + bytes(8), r"magic number 2051 \(images\), got 2049 \(labels\)"),
+    "another magic": (header(2052, 5, 28, 28) + PIXELS.tobytes(), "got 2052"),
     "little endian": (struct.pack("<4I", 2051, 5, 28, 28) + PIXELS.tobytes(), "magic number 2051"),
-    "other image size": (header(2051, 5, 28, 27) + PIXELS.tobytes(), "28x28 pixels, came 28x27"),
+    "other image size": (header(2051, 5, 28, 27) + PIXELS.tobytes(), "28x28 pixels, got 28x27"),
     "no images": (header(2051, 0, 28, 28), "announces 0"),
     "4 billion images": (header(2051, 0xFFFFFFFF, 28, 28), "announces 4294967295"),
     "one image short": (IMAGES_FILE[:-784], "only 3136"),
     "one byte short": (IMAGES_FILE[:-1], "only 3919"),
-    "one byte more": (IMAGES_FILE + b"\0", "came more"),
+    "one byte more": (IMAGES_FILE + b"\0", "got more"),
     "text": (b"<html><body>Please log in to the network</body></html>", "magic number"),
 }
 
@@ -110,12 +110,12 @@ def test_wrong_image_files_are_refused(data, message, pack):
 
 
 def test_a_label_that_is_no_digit_is_refused_with_its_position():
-    with pytest.raises(DataError, match="labels from 0 to 9, came 10 at position 3"):
+    with pytest.raises(DataError, match="labels from 0 to 9, got 10 at position 3"):
         labels(header(2049, 4) + bytes([1, 2, 3, 10]))
 
 
 def test_labels_of_three_dimensions_are_refused():
-    with pytest.raises(DataError, match="came 2051"):
+    with pytest.raises(DataError, match="got 2051"):
         labels(IMAGES_FILE)
 
 
@@ -128,7 +128,7 @@ BAD_GZIP = {
     "wrong length": (PACKED[:-4] + b"\xff\0\0\0", "damaged one"),
     "junk behind": (PACKED + b"junk", "4 more bytes"),
     "junk behind zeros": (PACKED + bytes(10) + b"junk", "14 more bytes"),
-    "a second member with more": (PACKED + gzip.compress(b"\0"), "came more"),
+    "a second member with more": (PACKED + gzip.compress(b"\0"), "got more"),
     "a second member cut short": (PACKED + gzip.compress(b"")[:-4], "complete gzip file"),
     "header only": (b"\x1f\x8b", "0 bytes in all"),
     "garbage inside": (PACKED[:100] + b"\xff" * 100 + PACKED[200:], "damaged one"),
@@ -156,7 +156,7 @@ def test_a_zero_bomb_is_unpacked_no_further_than_its_header_promises(tmp_path):
         "import sys, pathlib; from numbacnn.datasets import idx; from numbacnn.errors import DataError\n"
         "used = lambda: int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
         "before = used()\n"
-        "try: idx.read_idx(pathlib.Path(sys.argv[1]), magic=2051)\n"
+        "try: idx.parse_idx(idx.read_file(pathlib.Path(sys.argv[1])), 'bomb', magic=2051)\n"
         "except DataError as error: print('refused', used() - before)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
@@ -169,7 +169,7 @@ def test_things_that_are_not_files_are_refused(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path, tmp_path / "missing", tmp_path / "fifo"):
         with pytest.raises(DataError, match=str(path)):
-            idx.read_idx(path, magic=idx.IMAGES_MAGIC)
+            images(idx.read_file(path))
 
 
 def test_a_huge_sparse_file_is_refused(tmp_path):
@@ -177,7 +177,7 @@ def test_a_huge_sparse_file_is_refused(tmp_path):
     with path.open("wb") as file:
         file.truncate(2 << 30)
     with pytest.raises(DataError, match="expected at most 78465552 bytes, got 2147483648"):
-        idx.read_idx(path, magic=idx.IMAGES_MAGIC)
+        images(idx.read_file(path))
 
 
 @settings(max_examples=300, deadline=None)
