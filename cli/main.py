@@ -18,6 +18,7 @@ from typing import Any  # noqa: E402
 import click  # noqa: E402
 
 from numbacnn.errors import NumbaCNNError  # noqa: E402
+from numbacnn.spelling import close_matches, did_you_mean  # noqa: E402
 from numbacnn.version import __version__  # noqa: E402
 
 from .streams import open_streams  # noqa: E402
@@ -50,12 +51,10 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib  # only a mistyped command needs it
-
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if not close:
+            hint = did_you_mean(args[0], COMMANDS)
+            if not hint:
                 raise
-            raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", error.ctx) from None
+            raise click.UsageError(error.message + hint, error.ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -75,13 +74,11 @@ class LazyGroup(click.Group):
 
 def _options_meant(given: str, ctx: click.Context) -> list[str]:
     """The options of a command that ``given`` is the beginning or the initials of, else those it may be misspelt from."""
-    import difflib  # only a mistyped option needs it
-
     options = {name.lstrip("-"): name for option in ctx.command.get_params(ctx) for name in option.opts if name.startswith("--")}
     word = given.lstrip("-")
     initials = {name: "".join(part[0] for part in name.split("-")) for name in options}
     short = [name for name in options if name.startswith(word) or initials[name] == word]
-    return [options[name] for name in short or difflib.get_close_matches(word, options)]
+    return [options[name] for name in short or close_matches(word, options)]
 
 
 @click.group(

@@ -61,18 +61,16 @@ def evaluate(prediction: Prediction, labels: NDArray) -> Evaluation:
         ShapeError: there is no image, not one label for each, or no one row of logits for each.
         DataError: logits are no floats, or a label is no class.
     """
-    given = check_array("logits", prediction.logits)
-    if given.ndim != 2 or given.shape[1] == 0:
-        raise ShapeError(f"logits: expected (images, classes), got shape {given.shape}")
-    if len(given) == 0:
+    logits = check_array("logits", prediction.logits)
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ShapeError(f"logits: expected (images, classes), got shape {logits.shape}")
+    if len(logits) == 0:
         raise ShapeError("logits: expected those of at least one image, got none. There is nothing to evaluate without images")
-    if given.dtype.kind != "f":
-        raise DataError(f"logits: expected floats, got {given.dtype}")
-    truth = check_labels("labels", labels, *given.shape).astype(np.int64)
-    logits = given.astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):  # a network gone wrong has a loss of nan, and that is what is reported
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(truth)), truth]
+    if logits.dtype.kind != "f":
+        raise DataError(f"logits: expected floats, got {logits.dtype}")
+    truth = check_labels("labels", labels, *logits.shape).astype(np.int64)
+    with np.errstate(invalid="ignore", over="ignore"):  # the loss of a network gone wrong is reported as nan
+        losses = Prediction(logits).losses(truth)
     predicted = logits.argmax(axis=1)
     classes = logits.shape[1]
     confusion = np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)

@@ -17,16 +17,25 @@ from numbacnn.values import Array
 
 
 class Prediction(NamedTuple):
-    """What a network says of images: logits (n, classes) on the host."""
+    """A network's answer to n images: logits, floats (n, classes), on the host."""
 
     logits: NDArray
 
     @property
-    def probabilities(self) -> NDArray:
-        """Softmax of the logits, float64 (n, classes)."""
-        z = self.logits.astype(np.float64)
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits, (n, classes)."""
+        exponentials = np.exp(self._shifted())
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    def losses(self, labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Cross-entropy of each image, -log(probability of its label), (n,); ``labels`` must be classes."""
+        shifted = self._shifted()
+        return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+
+    def _shifted(self) -> NDArray[np.float64]:
+        """The logits less the largest of each image: softmax stays the same, and no exponential overflows."""
+        logits = self.logits.astype(np.float64)
+        return logits - logits.max(axis=1, keepdims=True)
 
 
 def prepare_kernels(ops: Ops, specs: Mapping[str, ParameterSpec], parameters: Mapping[str, Array]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    {"numbacnn.errors", "numbacnn.shapes", "numbacnn.version"},
+    {"numbacnn.errors", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
     {"numbacnn.values", "numbacnn.ops"},
     {"numbacnn.layers"},
     {
