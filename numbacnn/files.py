@@ -14,10 +14,10 @@ def write_atomically(path: Path, content: bytes | Callable[[str], None]) -> None
 
     Args:
         path: the target.
-        content: what to write, or a function that writes it to the file of a name, raising OSError if it cannot.
+        content: bytes, or a function that writes to the file of the given name and raises OSError where it cannot.
 
     Raises:
-        CheckpointError: it cannot be written; what was there before still is.
+        CheckpointError: it cannot be written; an earlier file is untouched.
     """
     temporary: str | None = None
     try:
@@ -44,7 +44,7 @@ def write_atomically(path: Path, content: bytes | Callable[[str], None]) -> None
 
 
 def make_folder(folder: Path, advice: str = "Give another folder") -> None:
-    """Make a folder, and be sure that files can be made in it; ``advice`` ends the message where that fails.
+    """Make a folder in which files can be made; ``advice`` ends the message of the error.
 
     Raises:
         CheckpointError: it cannot be made or written to.
@@ -58,7 +58,7 @@ def make_folder(folder: Path, advice: str = "Give another folder") -> None:
 
 
 def _umask() -> int:
-    """The process's file mode mask; the system tells it only while setting it."""
+    """The process's file mode mask, which the system returns only where it is set."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -16,11 +16,11 @@ TRUNCATED_SD = 0.87962566103423978
 def initial_parameters(graph: Graph, seed: int, dtype: DTypeLike = np.float32) -> dict[str, NDArray]:
     """Every parameter of a graph as ``<layer>/<parameter>``, in graph order.
 
-    Each has a random stream of its own, from the seed and its place: changing one layer leaves the others' start as it was.
+    Each has a random stream of its own, from the seed and its index: changing one layer leaves the others' initial values unchanged.
     """
     return {
-        name: initial_values(spec.initializer, spec.shape, spec.fan_in, spec.fan_out, _stream(seed, place), dtype)
-        for place, (name, spec) in enumerate(graph.parameters.items())
+        name: initial_values(spec.initializer, spec.shape, spec.fan_in, spec.fan_out, _stream(seed, index), dtype)
+        for index, (name, spec) in enumerate(graph.parameters.items())
     }
 
 
@@ -31,8 +31,8 @@ def initial_values(
 
     Args:
         name: a key of ``INITIALIZERS``.
-        shape: of the parameter.
-        fan_in, fan_out: how many inputs each output sees, and the reverse.
+        shape: the parameter's.
+        fan_in, fan_out: the number of inputs of each output, and of outputs of each input.
 
     Source: Glorot & Bengio 2010; He et al. 2015 (arXiv:1502.01852); truncated and rescaled as in Keras's VarianceScaling.
     """
@@ -58,5 +58,5 @@ def _truncated_normal(shape: Shape, generator: np.random.Generator) -> NDArray:
     return values
 
 
-def _stream(seed: int, place: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(place,)))
+def _stream(seed: int, index: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(index,)))

@@ -1,4 +1,4 @@
-"""How good a network is: loss, accuracy, and which class it takes for which."""
+"""The quality of a network: loss, accuracy, and which class it takes for which."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from numbacnn.prediction import Prediction
 
 @dataclass(frozen=True)
 class ClassReport:
-    """One class: shares in [0, 1]; nan where there is nothing to divide by."""
+    """One class: shares in [0, 1]; nan where the divisor is 0."""
 
     name: str
     images: int
@@ -23,9 +23,12 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of looking at labelled images.
+    """A network's result on labelled images.
 
-    ``confusion[true, predicted]`` counts images.
+    Args:
+        loss: mean cross-entropy.
+        accuracy: a fraction in [0, 1].
+        confusion: ``confusion[true, predicted]`` counts images.
     """
 
     loss: float
@@ -54,18 +57,18 @@ def evaluate(prediction: Prediction, labels: NDArray) -> Evaluation:
     """Compare logits with labels; the mean loss and all counts are exact in float64, whatever the batches were.
 
     Args:
-        prediction: of n images.
+        prediction: the network's answer to n images.
         labels: whole numbers of any type (n,), each in 0...classes-1.
 
     Raises:
-        ShapeError: there is no image, not one label for each, or no one row of logits for each.
+        ShapeError: there is no image, or not one label and one row of logits for each.
         DataError: logits are no floats, or a label is no class.
     """
     logits = check_array("logits", prediction.logits)
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ShapeError(f"logits: expected (images, classes), got shape {logits.shape}")
     if len(logits) == 0:
-        raise ShapeError("logits: expected those of at least one image, got none. There is nothing to evaluate without images")
+        raise ShapeError("logits: expected those of at least one image, got none. Give at least one image")
     if logits.dtype.kind != "f":
         raise DataError(f"logits: expected floats, got {logits.dtype}")
     truth = check_labels("labels", labels, *logits.shape).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Asking a trained network: images in, logits out."""
+"""Predictions of a trained network: images in, logits out."""
 
 from collections.abc import Mapping
 from traceback import clear_frames
@@ -46,12 +46,12 @@ def prepare_kernels(ops: Ops, specs: Mapping[str, ParameterSpec], parameters: Ma
 
 
 class Predictor:
-    """A network made ready to be asked again and again: what a device makes of its weights, it makes once.
+    """A network ready for many predictions: a device prepares its weights once.
 
     Args:
         graph: up to its logits; see ``without_softmax``.
         ops: the device.
-        parameters: the device's arrays by ``<layer>/<parameter>``, float32. They must not change as long as the predictor is used.
+        parameters: the device's arrays by ``<layer>/<parameter>``, float32. They must not change while the predictor is in use.
 
     Raises:
         ModelError, ShapeError, DataError: a parameter of the graph is missing, or of another shape or type.
@@ -65,34 +65,34 @@ class Predictor:
         self.parameters = prepare_kernels(ops, graph.parameters, take_parameters(graph, ops, parameters, np.dtype(np.float32)))
 
     def __call__(self, images: NDArray) -> Prediction:
-        """The logits of images (n, h, w, c), uint8, whatever their number.
+        """The logits of images (n, h, w, c), uint8, of any number.
 
-        As many at a time as the device likes, or fewer where its memory is short: the logits are the same, up to rounding.
+        The batch is the device's, or smaller where its memory is short: the logits are the same, up to rounding.
 
         Raises:
             DataError, ShapeError: they are not uint8, or not of the shape that the graph takes.
         """
         ops, images = self.ops, check_images("images", images, self.graph.input_shape)
-        device_images, places = ops.asarray(images), ops.asarray(np.arange(len(images)))
+        device_images, indices = ops.asarray(images), ops.asarray(np.arange(len(images)))
         parts, done, size = [], 0, ops.inference_batch
         while done < len(images):
             try:
-                parts.append(self._logits(device_images, places[done : done + size]))
+                parts.append(self._logits(device_images, indices[done : done + size]))
                 done += len(parts[-1])
             except DeviceMemoryError as error:
                 if size == 1:
                     raise
-                clear_frames(error.__traceback__)  # they hold arrays of the batch that did not fit
+                clear_frames(error.__traceback__)  # its frames hold arrays of the batch that did not fit
                 size //= 2
                 ops.release_memory()
         return Prediction(np.concatenate(parts) if parts else np.zeros((0, *self.graph.output_shape), np.float32))
 
-    def _logits(self, images: Array, places: Array) -> NDArray:
+    def _logits(self, images: Array, indices: Array) -> NDArray:
         with self.ops.reuse_memory():
-            x = self.ops.gather_images(images, places, PIXEL_SCALE)
+            x = self.ops.gather_images(images, indices, PIXEL_SCALE)
             return self.ops.to_host(forward(self.graph, self.ops, self.parameters, x).y).copy()
 
 
 def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray) -> Prediction:
-    """The logits of images, by a ``Predictor`` made for the occasion; it raises the same errors."""
+    """The logits of images, by a ``Predictor`` for one call; it raises the same errors."""
     return Predictor(graph, ops, parameters)(images)

@@ -1,4 +1,4 @@
-"""Reading files whose names come from people: never waiting for a device or a pipe, and never more than a bound."""
+"""Reading files that people name: without waiting for a device or a pipe, and no more bytes than a bound."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is a folder, pipe, socket or device; ``strerror`` says so in words.
     """
-    # Asked before, since opening a device may set it going; and again afterwards, since what was opened is what is read.
+    # Checked before, since opening a device may set it going, and again on the open file, since the path may have changed.
     _check_regular(path, os.stat(path).st_mode)
     file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115  the caller's to close
     try:
@@ -32,10 +32,10 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        # Read within the bound all the same: a file may grow, and files of the system itself say that they have no bytes.
+        # Bounded all the same: a file may grow, and files of the system itself have a size of 0.
         data = file.read(max_bytes + 1) if size <= max_bytes else b""
     if data is None:
-        raise OSError(errno.EAGAIN, "expected a file, got one that has to be waited for", str(path))
+        raise OSError(errno.EAGAIN, "expected a file, got one without data so far", str(path))
     if max(size, len(data)) > max_bytes:
         raise OSError(errno.EFBIG, f"expected at most {max_bytes} bytes, got {max(size, len(data))}", str(path))
     return data

@@ -28,7 +28,7 @@ def one_cycle(learning_rate: float, epochs: float, warm_up: float = 0.3, start: 
         learning_rate: the peak.
         epochs: length of the cycle.
         warm_up: share of the cycle that goes up.
-        start, end: first and last rate as fractions of the peak.
+        start, end: the first and the last rate, as fractions of the peak.
 
     Source: Smith & Topin 2018 (arXiv:1708.07120), with cosine ramps.
     """

@@ -10,25 +10,26 @@ from numpy.typing import NDArray
 
 from numbacnn.datasets.checks import check_class_names, check_images, check_labels
 from numbacnn.errors import DataError
+from numbacnn.spelling import did_you_mean
 
 DATASETS = ("mnist", "digits")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images in two parts, checked: what does not fit is refused here, not found out in a kernel.
+    """Labelled images in two parts, checked: wrong data are refused here, before a kernel sees them.
 
     Args:
         name: as in ``--dataset``.
         train_images, test_images: pixels, uint8 (n, height, width, channels), ink bright on black; any memory layout. Either part
             may be empty, of shape (0, height, width, channels).
         train_labels, test_labels: whole numbers of any type (n,), indices into ``class_names``.
-        class_names: what the labels mean, distinct texts.
-        source: where the images came from, in words.
+        class_names: the meaning of each label, distinct texts.
+        source: the origin of the images, in words.
 
     Raises:
-        DataError: something is no NumPy array, masked or of another type, a label is no class, or class names are not distinct.
-        ShapeError: images are not of one shape, or there is not one label for each.
+        DataError: an array is no NumPy array, masked or of another type, a label is no class, or class names are not distinct.
+        ShapeError: images are not of one shape, or their number is not that of the labels.
     """
 
     name: str
@@ -70,10 +71,10 @@ def load_dataset(
 
     Args:
         name: one of ``DATASETS``.
-        data_dir: where MNIST's files are, or are downloaded to; ``digits`` needs none.
-        train_limit, test_limit: how many images of each part, None for all, 0 for none.
-        progress: called with a file's name, bytes so far and bytes in all while it is downloaded.
-        notice: called with a sentence when something worth knowing happens.
+        data_dir: the folder of MNIST's files, which are downloaded to it where they are missing; ``digits`` needs none.
+        train_limit, test_limit: the number of images of each part, None for all, 0 for none.
+        progress: called with a file's name, the bytes received and the bytes of the file while it is downloaded.
+        notice: called with one line for each event of a download.
 
     Raises:
         DataError: there is no such data set, or its files are missing, corrupt or cannot be fetched.
@@ -87,4 +88,4 @@ def load_dataset(
 
         *_, source = loaded = mnist.load(data_dir, train_limit, test_limit, progress=progress, notice=notice)
         return Dataset(name, *loaded[:4], DIGIT_NAMES, source)
-    raise DataError(f"no data set {name!r}. There are: {', '.join(DATASETS)}")
+    raise DataError(f"data set: expected {' or '.join(DATASETS)}, got {name!r}.{did_you_mean(name, DATASETS)}")

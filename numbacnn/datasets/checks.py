@@ -1,6 +1,6 @@
-"""The door for data: what images, labels and class names must be before anything is computed with them.
+"""The door for data: images, labels and class names are checked before anything is computed with them.
 
-Kernels trust shapes and indices. So whatever a caller may give, here or to a trained network, passes one of these first.
+Kernels trust shapes and indices, so a caller's data pass these checks first.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ def check_images(who: str, images: object, shape: tuple[int, ...] | None = None)
     """The images as a plain array; nothing is copied.
 
     Args:
-        who: what they are called in messages.
+        who: the name of the images in messages.
         images: pixels 0...255, uint8 (n, height, width, channels), in any memory layout.
-        shape: (height, width, channels) that each must have; None for any.
+        shape: (height, width, channels) of each image; None for any.
 
     Raises:
         DataError: they are no array, masked, or of another type. ShapeError: of another shape.
@@ -42,10 +42,10 @@ def check_labels(who: str, labels: object, count: int, classes: int) -> NDArray[
     """The labels as a plain array; nothing is copied.
 
     Args:
-        who: what they are called in messages.
+        who: the name of the labels in messages.
         labels: class numbers from 0 on, of any integer type (n,).
-        count: how many images there are.
-        classes: how many classes.
+        count: the number of images.
+        classes: the number of classes.
 
     Raises:
         DataError: they are no array, masked, no integers, or one is no class. ShapeError: there is not one for each image.
@@ -60,9 +60,9 @@ def check_labels(who: str, labels: object, count: int, classes: int) -> NDArray[
     if len(array) != count:
         raise ShapeError(f"{who}: expected one label for each of {count:,} images, got {len(array):,}. Give as many of both")
     if count and not (int(array.min()) >= 0 and int(array.max()) < classes):
-        place = int(np.flatnonzero((array < 0) | (array >= classes))[0])
+        index = int(np.flatnonzero((array < 0) | (array >= classes))[0])
         raise DataError(
-            f"{who}: expected class numbers 0...{classes - 1}, got {array[place]} at position {place}. "
+            f"{who}: expected class numbers 0...{classes - 1}, got {array[index]} at position {index}. "
             f"Count classes from 0; there are {classes}"
         )
     return array
@@ -77,14 +77,14 @@ def check_class_names(names: object) -> tuple[str, ...]:
     if not isinstance(names, (Sequence, np.ndarray)) or isinstance(names, (str, bytes)):
         raise DataError(f"class_names: expected a text for each class, got {short(names)}. Give a tuple, as in ('cat', 'dog')")
     if len(names) == 0:
-        raise DataError("class_names: expected at least one class, got none. Name what each label means")
+        raise DataError("class_names: expected at least one class, got none. Name the meaning of each label")
     seen: dict[str, int] = {}
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"class_names: expected a text that is not empty, got {short(name)} at position {place}")
+            raise DataError(f"class_names: expected a text that is not empty, got {short(name)} at position {index}")
         if name in seen:
-            raise DataError(f"class_names: expected distinct names, got {short(name)} at positions {seen[name]} and {place}")
-        seen[str(name)] = place
+            raise DataError(f"class_names: expected distinct names, got {short(name)} at positions {seen[name]} and {index}")
+        seen[str(name)] = index
     return tuple(seen)
 
 
@@ -96,7 +96,7 @@ def check_array(who: str, value: object) -> NDArray[Any]:
     """
     if isinstance(value, np.ma.MaskedArray):
         raise DataError(
-            f"{who}: expected an array without a mask, got a masked one. Fill it with .filled(0), or drop what is masked"
+            f"{who}: expected an array without a mask, got a masked one. Fill it with .filled(0), or drop the masked items"
         )
     if not isinstance(value, np.ndarray):
         raise DataError(f"{who}: expected a NumPy array, got {type(value).__name__}. Convert it with np.asarray(...)")
@@ -145,4 +145,4 @@ def _one_hot_advice(array: NDArray[Any], classes: int) -> str:
 def _label_advice(array: NDArray[Any]) -> str:
     if array.dtype.kind in "bf":
         return "Convert them with labels.astype(int)"
-    return "Give the place of each class in class_names: np.array([class_names.index(label) for label in labels])"
+    return "Give the index of each class in class_names: np.array([class_names.index(label) for label in labels])"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from numbacnn.backends.cpu import strokes
 from numbacnn.datasets.draws import Draws, Floats, sine
-from numbacnn.datasets.skeletons import ABSENT, DIGITS, Variant, place
+from numbacnn.datasets.skeletons import ABSENT, DIGITS, Variant, draw_points
 from numbacnn.errors import DataError
 
 TRAIN_IMAGES, TEST_IMAGES = 60_000, 10_000
@@ -26,13 +26,13 @@ BLOCK = 20_000  # images drawn at a time, to bound the memory
 MOST_POINTS = max(len(variant.figure) for variants in DIGITS for variant in variants)
 VARIANT, FIGURE, HAND = range(3)  # streams of random numbers
 
-# how hands differ: standard deviations ...
+# differences between hands: standard deviations ...
 SHAKE = 0.016  # of a control point, boxes
 PRESSURE = 0.12  # of the stroke width's factor at a control point
 SLANT = 13.0  # degrees, about 10 to the right
 ROTATION = 7.0  # degrees
 WIDTH = 0.22  # of the logarithm of the width's factor
-KEYSTONE = 0.12  # of how much wider, as a fraction, the bottom is than the top
+KEYSTONE = 0.12  # of the bottom's excess width over the top's, as a fraction
 # ... and ranges
 WAVES = 3
 WAVE_LENGTH = (0.5, 2.0)  # boxes
@@ -41,12 +41,12 @@ ROUNDNESS = (0.45, 0.6)  # of the tangents; 0.5 is Catmull-Rom
 EDGE = (0.6, 1.35)  # pixels from ink to paper
 PEN = (0.9, 4.2)  # pixels
 
-# how a digit differs from the others     0     1     2     3     4     5     6     7     8     9
+# differences between digits              0     1     2     3     4     5     6     7     8     9
 DIGIT_WIDTH = np.array([1.00, 1.00, 0.92, 0.84, 0.84, 0.97, 0.78, 0.88, 0.87, 0.74])  # factor of the width
 DIGIT_LEAN = np.array([4.0, 4.0, 0.0, -7.0, 2.0, -4.0, -6.0, -6.0, 1.0, -2.0])  # degrees added to the slant
 DIGIT_PEN = np.array([1.15, 1.05, 0.97, 0.97, 0.92, 0.97, 1.00, 1.00, 0.92, 0.92])  # factor of the stroke width's range
 HEAVY_SHARE = np.array([0.10, 0.12, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06])  # written with a heavier pen ...
-HEAVY_PEN = np.array([2.5, 4.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5])  # ... by up to so many pixels
+HEAVY_PEN = np.array([2.5, 4.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5])  # ... by up to this, pixels
 NARROW_PEN = np.array([1.0, 9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])  # pixels: the limit for a digit without width
 
 
@@ -54,8 +54,8 @@ def draw(n: int, *, seed: int = 0, first: int = 0) -> tuple[Images, Labels]:
     """Draw images ``first`` to ``first + n`` of the endless data set ``seed``.
 
     Args:
-        n: how many.
-        seed: which data set.
+        n: the number of images.
+        seed: the number of the data set.
         first: the number of the first image.
     Returns:
         images, uint8 (n, 28, 28), ink 255 on paper 0, and labels, uint8 (n,): image i shows i modulo 10.
@@ -63,7 +63,7 @@ def draw(n: int, *, seed: int = 0, first: int = 0) -> tuple[Images, Labels]:
         DataError: a negative argument.
     """
     if min(n, seed, first) < 0:
-        raise DataError(f"digits: n, seed and first must be 0 or more, got {n}, {seed} and {first}. Use positive numbers.")
+        raise DataError(f"digits: expected n, seed and first of 0 or more, got {n}, {seed} and {first}. Use positive numbers.")
     numbers = np.arange(first, first + n)
     labels = (numbers % 10).astype(np.uint8)
     images = np.empty((n, strokes.FRAME, strokes.FRAME), np.uint8)
@@ -76,7 +76,7 @@ def draw(n: int, *, seed: int = 0, first: int = 0) -> tuple[Images, Labels]:
 
 
 def load(train_limit: int | None = None, test_limit: int | None = None) -> tuple[Images, Labels, Images, Labels]:
-    """The data set: 60,000 training and 10,000 test images, or the first so many of them.
+    """The data set: 60,000 training and 10,000 test images, or the first of them.
 
     Returns:
         training images, uint8 (n, 28, 28, 1), training labels, uint8 (n,), test images and test labels.
@@ -98,13 +98,13 @@ def _figures(seed: int, numbers: NDArray[np.int64], labels: Labels) -> tuple[Flo
     for variant, chosen in _choices(labels, Draws(seed, numbers, VARIANT).uniform()):
         draws = Draws(seed, numbers[chosen], FIGURE)
         count = len(variant.figure)
-        points[chosen, :count, :2], kinds[chosen, :count] = place(variant.figure, draws)
+        points[chosen, :count, :2], kinds[chosen, :count] = draw_points(variant.figure, draws)
         points[chosen, :count] += _unsteadiness(count, draws)
     return points, kinds
 
 
 def _choices(labels: Labels, dice: Floats) -> Iterator[tuple[Variant, NDArray[np.intp]]]:
-    """Every variant with the images that are written so: those whose dice falls into its part of [0, 1)."""
+    """Every variant with the indices of its images, whose dice falls into the variant's part of [0, 1)."""
     for digit, variants in enumerate(DIGITS):
         inner_borders = np.cumsum([variant.share for variant in variants])[:-1]
         parts = np.searchsorted(inner_borders, dice, side="right")
@@ -113,12 +113,12 @@ def _choices(labels: Labels, dice: Floats) -> Iterator[tuple[Variant, NDArray[np
 
 
 def _unsteadiness(count: int, draws: Draws) -> Floats:
-    """What is added to each control point and its pressure, float64 (n, count, 3): no hand draws the same figure twice."""
+    """Shifts of each control point and its pressure, float64 (n, count, 3): no hand draws the same figure twice."""
     return draws.normals(3 * count).reshape(draws.size, count, 3) * (SHAKE, SHAKE, PRESSURE)
 
 
 def _hand(draws: Draws, labels: Labels) -> Floats:
-    """How each digit is held and written, float64 (n, 9): see the columns in ``strokes``."""
+    """The slant, width, pen and edge of each digit, float64 (n, 9): see the columns in ``strokes``."""
     slant = np.clip(draws.normal(10.0, SLANT) + DIGIT_LEAN[labels], -30.0, 45.0)
     rotation = draws.normal(0.0, ROTATION)
     hand = np.empty((labels.size, strokes.HAND_COLUMNS))

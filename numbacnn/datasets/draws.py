@@ -36,9 +36,9 @@ class Draws:
         """Start the sequence of each image.
 
         Args:
-            seed: which data set, 0 or more.
+            seed: the number of the data set, 0 or more.
             images: the number of each image in its data set, int64 (n,).
-            stream: which of several independent sequences of these images.
+            stream: the number of an independent sequence of these images.
         """
         key = scramble(np.array([(seed * STEP + stream) % 2**64], np.uint64))
         self._keys = scramble(key + images.astype(np.uint64))
@@ -57,7 +57,7 @@ class Draws:
         return low + (high - low) * ((self.bits()[:, 0] >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
     def normal(self, mean: Number = 0.0, sd: Number = 1.0) -> Floats:
-        """Nearly normal, float64 (n,): never further than 3.46 sd from the mean."""
+        """Nearly normal, float64 (n,): at most 3.46 sd from the mean."""
         return mean + sd * self.normals(1)[:, 0]
 
     def normals(self, count: int) -> Floats:
@@ -69,7 +69,7 @@ class Draws:
         return (lanes * 2.0**-16 - 2.0) * math.sqrt(3.0)
 
     def once(self, quantity: "U") -> Floats:
-        """The numbers of ``quantity``, drawn when first asked for and the same ever after."""
+        """The numbers of ``quantity``, drawn at the first call and the same in later ones."""
         if quantity not in self._drawn:
             self._drawn[quantity] = self.uniform(quantity.low, quantity.high)
         return self._drawn[quantity]
@@ -80,7 +80,7 @@ class Expression(ABC):
 
     @abstractmethod
     def value(self, draws: Draws) -> Number:
-        """The quantity in every image of ``draws``: float64 (n,), or one float where it is the same in all."""
+        """The quantity in every image of ``draws``: float64 (n,), or one float that holds for all."""
 
     def __add__(self, other: "Quantity") -> "Expression":
         return _Combined(operator.add, self, other)

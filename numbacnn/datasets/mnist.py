@@ -83,7 +83,7 @@ MIRRORS: tuple[str, ...] = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-"""Tried in this order; yann.lecun.com, the first home, no longer answers."""
+"""Tried in this order; yann.lecun.com, the files' first home, no longer answers."""
 
 MIRRORS_VARIABLE = "NUMBACNN_MNIST_MIRRORS"
 """Environment variable with other base URLs, separated by spaces or commas: a classroom's own server, for instance."""
@@ -91,7 +91,7 @@ MIRRORS_VARIABLE = "NUMBACNN_MNIST_MIRRORS"
 WITHOUT_NETWORK = "--dataset digits (drawn by the program), or --data-dir with a folder that has the four files."
 
 LAYOUTS = (".", "mnist", "MNIST/raw", "raw")
-"""Below the data folder, in this order: itself, a folder for MNIST alone, and torchvision's place, seen from above and from MNIST/."""
+"""Below the data folder, in this order: itself, a folder for MNIST alone, and torchvision's folder, seen from above and from MNIST/."""
 
 
 def find(data_dir: Path) -> dict[str, Path] | None:
@@ -230,7 +230,9 @@ def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> Byt
     """
     name = str(path)
     if os.path.isdir(path):
-        raise DataError(f"{name}: expected a file, or a folder with {' or '.join(file.names)} in it, got another. {idx.ADVICE}.")
+        raise DataError(
+            f"{name}: expected a file, or a folder with {' or '.join(file.names)} in it, got a folder without it. {idx.ADVICE}."
+        )
     data = idx.read_file(path)
     if hashlib.sha256(data).hexdigest() in (file.sha256, file.raw_sha256):
         # The fast way: a file packed as usual is unpacked only up to the limit.

@@ -22,7 +22,7 @@ _CHUNK_BYTES = 1 << 16
 _START_TIMEOUTS = 3  # the file must have begun by then, in timeouts: redirects and headers included
 _GRACE_TIMEOUTS = 10
 _LEAST_RATES = ((1, 1 << 10), (_GRACE_TIMEOUTS, 4 << 10))
-"""Mean rates a mirror must keep: from so many timeouts on, bytes per second. The last bounds the time of a whole file."""
+"""Mean rates a mirror must keep, in bytes per second, each after a time in timeouts. The last bounds the time of a whole file."""
 
 
 class MirrorError(Exception):

@@ -1,4 +1,4 @@
-"""The ten digits as data: for each, the ways people write it, as points for a pen to run through.
+"""The ten digits as one table: for each, the ways people write it, as points for a pen to run through.
 
 Read a digit beside a sheet of paper: x runs right and y down, a digit fills the box from 0 to 1. A number that differs from hand
 to hand is a draw ``U(low, high)``; one that a digit uses twice, as the height of its waist, has a name.
@@ -21,7 +21,7 @@ class Point:
     Attributes:
         x: to the right, in boxes; y: down, in boxes.
         kind: SMOOTH, CORNER, or START where a new stroke begins. (The first point of a digit starts a stroke whatever its kind.)
-        share: how often it is of this kind; else it is ``otherwise``.
+        share: the share of the images in which it is of this kind; in the others it is ``otherwise``.
         dice: the draw that decides; points with the same one are decided together.
     """
 
@@ -47,7 +47,7 @@ def corner(x: Quantity, y: Quantity, share: float = 1.0) -> Point:
 
 
 def start(x: Quantity, y: Quantity) -> Point:
-    """The pen is lifted and set down here."""
+    """The pen is lifted and set down again."""
     return Point(x, y, START)
 
 
@@ -64,18 +64,18 @@ def ring(
 
     Args:
         x, y: its centre; rx, ry: its half axes.
-        first: where it starts, in degrees: 0 right, 90 below, -90 above.
-        turn: how far it goes, in degrees; positive is clockwise.
+        first: the angle of its start, in degrees: 0 right, 90 below, -90 above.
+        turn: the angle it covers, in degrees; positive is clockwise.
         count: the number of points.
         end: a factor of the size at the end, reached over the last third: below 1 the line spirals in, above 1 out.
     """
 
-    def at(t: float) -> Point:
+    def point(t: float) -> Point:
         size = 1.0 + (end - 1.0) * (max(0.0, t - 2 / 3) * 3.0)
         angle = first + turn * t
         return smooth(x + rx * size * cosine_of(angle), y + ry * size * Sine(angle))
 
-    return tuple(at(i / (count - 1)) for i in range(count))
+    return tuple(point(i / (count - 1)) for i in range(count))
 
 
 def lifted(figure: Figure) -> Figure:
@@ -105,7 +105,7 @@ class Variant:
 Variants = tuple[Variant, ...]
 
 
-def place(figure: Figure, draws: Draws) -> tuple[Floats, NDArray[np.uint8]]:
+def draw_points(figure: Figure, draws: Draws) -> tuple[Floats, NDArray[np.uint8]]:
     """Draw the points of one variant.
 
     Args:

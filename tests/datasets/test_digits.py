@@ -94,7 +94,7 @@ def test_load_limits_and_adds_the_channel_axis(images):
 
 @pytest.mark.parametrize("arguments", [{"n": -1}, {"n": 1, "seed": -1}, {"n": 1, "first": -1}])
 def test_negative_numbers_are_refused(arguments):
-    with pytest.raises(DataError, match="must be 0 or more"):
+    with pytest.raises(DataError, match="expected n, seed and first of 0 or more"):
         digits.draw(**arguments)
 
 
@@ -147,7 +147,7 @@ def test_there_are_variants_of_ten_digits_and_their_shares_add_to_one():
 
 @pytest.mark.parametrize(("digit", "variant"), VARIANTS, ids=[f"{d} {v.name}" for d, v in VARIANTS])
 def test_every_variant_can_be_placed_near_the_unit_box(digit, variant):
-    points, kinds = skeletons.place(variant.figure, Draws(0, np.arange(100), 1))
+    points, kinds = skeletons.draw_points(variant.figure, Draws(0, np.arange(100), 1))
     assert points.shape == (100, len(variant.figure), 2)
     present = kinds != skeletons.ABSENT
     assert (present.sum(axis=1) >= 2).all()
@@ -160,9 +160,9 @@ def test_every_variant_gets_drawn(monkeypatch):
 
     def place_and_note(figure, draws):
         placed[id(figure)] = draws.size
-        return skeletons.place(figure, draws)
+        return skeletons.draw_points(figure, draws)
 
-    monkeypatch.setattr(digits, "place", place_and_note)
+    monkeypatch.setattr(digits, "draw_points", place_and_note)
     digits.draw(3000)
     assert all(placed[id(variant.figure)] > 0 for _, variant in VARIANTS)
 
@@ -178,7 +178,7 @@ def test_sometimes_has_all_of_its_points_or_none():
         *skeletons.sometimes(0.25, skeletons.start(1.0, 0.0), skeletons.smooth(1.0, 1.0)),
         skeletons.smooth(0.0, 1.0),
     )
-    _, kinds = skeletons.place(figure, Draws(0, np.arange(4000), 0))
+    _, kinds = skeletons.draw_points(figure, Draws(0, np.arange(4000), 0))
     absent = kinds == skeletons.ABSENT
     np.testing.assert_array_equal(absent[:, 1], absent[:, 2])
     assert not absent[:, [0, 3]].any()
@@ -186,13 +186,13 @@ def test_sometimes_has_all_of_its_points_or_none():
 
 
 def test_a_corner_of_a_share_is_smooth_in_the_rest():
-    _, kinds = skeletons.place((skeletons.corner(0.0, 0.0, share=0.6),), Draws(0, np.arange(4000), 0))
+    _, kinds = skeletons.draw_points((skeletons.corner(0.0, 0.0, share=0.6),), Draws(0, np.arange(4000), 0))
     assert set(np.unique(kinds)) == {skeletons.CORNER, skeletons.SMOOTH}
     assert (kinds == skeletons.CORNER).mean() == pytest.approx(0.6, abs=0.035)
 
 
 def test_ring_runs_clockwise_for_positive_turns():
-    points, _ = skeletons.place(skeletons.ring(0.5, 0.5, 0.5, 0.25, 0, 90, 3), Draws(0, np.arange(1), 0))
+    points, _ = skeletons.draw_points(skeletons.ring(0.5, 0.5, 0.5, 0.25, 0, 90, 3), Draws(0, np.arange(1), 0))
     np.testing.assert_allclose(points[0, [0, 2]], [[1.0, 0.5], [0.5, 0.75]], atol=1e-3)
 
 
