@@ -1,4 +1,4 @@
-"""The door for data: what no kernel may see is refused in words, and what means the same gives the same result."""
+"""The door for data: wrong data are refused in words before a kernel sees them, and equal data give equal results."""
 
 import dataclasses
 from collections.abc import Callable
@@ -183,7 +183,7 @@ def test_class_names_may_come_as_a_list_or_an_array() -> None:
     assert {type(name) for name in check_class_names(np.array(NAMES))} == {str}
 
 
-# --- what means the same --------------------------------------------------------------------------------------------------------
+# --- equal data in other layouts --------------------------------------------------------------------------------------------------------
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -203,7 +203,7 @@ def every_other(array: np.ndarray) -> np.ndarray:
 
 
 class Sub(np.ndarray):
-    """As memory maps and units are."""
+    """A subclass of arrays, as memory maps are."""
 
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -1,4 +1,4 @@
-"""Files that are none: whoever reads a file that a person names neither waits for ever nor reads without end."""
+"""Pipes, devices and endless files in the place of a file: each reader refuses them at once."""
 
 import json
 import os
@@ -35,7 +35,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.fixture(autouse=True)
 def alarm() -> Iterator[None]:
-    """A reader that waits is a test that fails, not one that hangs."""
+    """A test whose reader waits fails instead of hanging."""
 
     def ring(*_: object) -> None:
         raise AssertionError("it waits")
@@ -48,13 +48,13 @@ def alarm() -> Iterator[None]:
 
 
 def make_socket(path: Path) -> None:
-    here = os.getcwd()
-    os.chdir(path.parent)  # a socket's path may have some 100 characters only
+    before = os.getcwd()
+    os.chdir(path.parent)  # a socket's path may have about 100 characters
     try:
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(path.name)
     finally:
-        os.chdir(here)
+        os.chdir(before)
 
 
 THINGS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -116,7 +116,7 @@ def test_a_file_that_says_it_has_no_bytes_is_read_within_the_bound() -> None:
 
 
 def refused(folder: Path, *args: str) -> str:
-    """What the command says; its stdin is a pipe that stays open."""
+    """The command's error message; its stdin is a pipe that stays open."""
     program = [sys.executable, "-c", "from numbacnn_cli.main import run; run()", *args]
     with subprocess.Popen(
         program, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

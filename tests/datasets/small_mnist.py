@@ -64,7 +64,7 @@ def in_a_folder(name):
 
 
 def names(folder):
-    """What lies in a folder, but for the lock."""
+    """The names in a folder, except the lock's."""
     return sorted(path.name for path in folder.iterdir() if path.name != "mnist.lock")
 
 

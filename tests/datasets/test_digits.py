@@ -242,10 +242,10 @@ def drawn(points, pen=2.0, **hand_values):
     columns = {"WIDTH": 1.0, "COSINE": 1.0, "ROUNDNESS": 0.5, "EDGE": 1.0, "PEN": pen, "NARROW_PEN": 9.0} | hand_values
     for name, number in columns.items():
         hand[0, getattr(strokes, name)] = number
-    places = np.array([[(x, y, 1.0) for x, y, _ in points]])
+    control_points = np.array([[(x, y, 1.0) for x, y, _ in points]])
     kinds = np.array([[kind for _, _, kind in points]], np.uint8)
     images = np.empty((1, 28, 28), np.uint8)
-    strokes.draw_strokes(places, kinds, hand, np.zeros((1, 0, 5)), images)
+    strokes.draw_strokes(control_points, kinds, hand, np.zeros((1, 0, 5)), images)
     return images[0]
 
 

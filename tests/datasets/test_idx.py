@@ -40,14 +40,14 @@ def test_images_and_labels_are_read_gzipped_or_not(pack):
 
 
 def test_a_gzip_file_of_several_members_is_one_file():
-    """As bgzip and ``cat a.gz b.gz`` make them; where a member begins within a step of the reader is no matter."""
+    """As bgzip and ``cat a.gz b.gz`` make them; a member may begin anywhere within a step of the reader."""
     for cuts in ([], [0], [1], [16], [20, 1000, 2000], range(0, 3900, 7)):
         edges = [0, *cuts, len(IMAGES_FILE)]
         members = [gzip.compress(IMAGES_FILE[a:b]) for a, b in itertools.pairwise(edges)]
         np.testing.assert_array_equal(images(b"".join([*members, gzip.compress(b""), bytes(9)])), PIXELS)
 
 
-def test_a_member_that_begins_at_any_place_of_a_step_is_found(monkeypatch):
+def test_a_member_that_begins_anywhere_in_a_step_is_found(monkeypatch):
     data = gzip.compress(IMAGES_FILE[:500]) + gzip.compress(IMAGES_FILE[500:])
     for step in range(1, 40):
         monkeypatch.setattr(idx, "_INPUT_STEP", step)
@@ -185,17 +185,17 @@ def test_a_huge_sparse_file_is_refused(tmp_path):
 def test_a_mutated_file_is_refused_or_read_with_its_shape_intact(data):
     original = bytearray(PACKED if data.draw(st.booleans()) else IMAGES_FILE)
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, 40) | st.integers(0, 3900)) % len(original)
+        offset = data.draw(st.integers(0, 40) | st.integers(0, 3900)) % len(original)
         action = data.draw(st.sampled_from(["set", "delete", "insert", "cut"]))
         if action == "set":
-            original[at] = data.draw(st.integers(0, 255))
+            original[offset] = data.draw(st.integers(0, 255))
         elif action == "delete":
-            del original[at : at + 1 + at % 3]
+            del original[offset : offset + 1 + offset % 3]
             original = original or bytearray(1)
         elif action == "insert":
-            original.insert(at, data.draw(st.integers(0, 255)))
+            original.insert(offset, data.draw(st.integers(0, 255)))
         else:
-            del original[at + 1 :]
+            del original[offset + 1 :]
     try:
         array = images(bytes(original))
     except DataError as error:

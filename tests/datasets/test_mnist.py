@@ -150,7 +150,7 @@ PACKERS = {
     "gzip, with a date": lambda raw: gzip.compress(raw, 6, mtime=1_700_000_000),
     "stored": lambda raw: gzip.compress(raw, 0),
     "in blocks (bgzip)": lambda raw: (
-        b"".join(gzip.compress(raw[at : at + 1000]) for at in range(0, len(raw), 1000)) + gzip.compress(b"")
+        b"".join(gzip.compress(raw[offset : offset + 1000]) for offset in range(0, len(raw), 1000)) + gzip.compress(b"")
     ),
     "padded with zeros (tape)": lambda raw: gzip.compress(raw) + bytes(700),
 }
@@ -297,4 +297,4 @@ def test_the_real_files_are_mnist(mnist_folder):
     assert test_images.shape == (10000, 28, 28, 1)
     assert train_labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert test_labels[:5].tolist() == [7, 2, 1, 0, 4]
-    assert round(float(train_images.mean()) / 255, 4) == 0.1307  # the mean that everybody normalises with
+    assert round(float(train_images.mean()) / 255, 4) == 0.1307  # the mean with which MNIST is usually normalised

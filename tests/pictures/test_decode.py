@@ -13,7 +13,7 @@ from numbacnn.pictures import read_picture
 
 
 def palette(x):
-    """Grey levels through a palette in which index and brightness have nothing to do with each other."""
+    """Grey levels through a palette whose order is not that of brightness."""
     order = np.random.default_rng(0).permutation(256).astype(np.uint8)
     image = Image.fromarray(np.argsort(order).astype(np.uint8)[x], "P")
     image.putpalette(np.repeat(order, 3).tobytes())
@@ -102,7 +102,7 @@ def test_very_large_pictures_are_averaged_down_first():
     assert alike(picture.pixels, NORMAL) > 0.97
 
 
-_UNDONE = {  # how a picture lies in the file so that the orientation turns it upright
+_UNDONE = {  # the position of a picture in its file from which the orientation turns it upright
     1: [],
     2: [Image.Transpose.FLIP_LEFT_RIGHT],
     3: [Image.Transpose.ROTATE_180],
