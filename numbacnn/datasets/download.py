@@ -70,7 +70,7 @@ def fetch_missing(
         progress: called as bytes arrive.
         notice: called with one line for each event, for instance that another process is waited for.
     Raises:
-        DataError: the folder cannot be written, an address is none, or no mirror has a file.
+        DataError: the folder cannot be written, a mirror is no web address, or no mirror has a file.
     """
     tell = notice or ignore
     bases = mirror_list(collection, mirrors)
@@ -86,8 +86,7 @@ def fetch_missing(
     except (OSError, NotImplementedError) as error:  # filelock raises the latter where a file system has no locks
         reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{folder}: expected a folder in which {collection.title} can be stored, got: {reason}. "
-            "Choose another one with --data-dir."
+            f"{folder}: {collection.title} cannot be stored: {reason}. Choose another folder with --data-dir."
         ) from error
 
 
@@ -95,14 +94,14 @@ def mirror_list(collection: Collection, mirrors: Sequence[str] | None) -> list[s
     """Base URLs that end in a slash.
 
     Raises:
-        DataError: an address is none of the web.
+        DataError: an address is no web address.
     """
     variable = collection.mirrors_variable
     chosen = list(mirrors or re.split(r"[\s,]+", os.environ.get(variable, "").strip(" ,\t\n")))
     chosen = [url for url in chosen if url] or list(collection.mirrors)
     for url in chosen:
         if not _is_web_address(url):
-            shown = url[: url.find("//") + 2] + url.rpartition("@")[2] if "@" in url else url  # without user and password
+            shown = url.rpartition("@")[2]  # without user and password
             raise DataError(f"{variable}: expected addresses that start with https:// or http:// and a host, got {shown!r}.")
     return [url.rstrip("/") + "/" for url in chosen]
 

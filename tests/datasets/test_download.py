@@ -123,7 +123,9 @@ def test_a_body_whose_first_bytes_never_come_is_given_up(server, tmp_path):
 
 
 @pytest.mark.parametrize("password", ["secret", "se/cret", "se@cret", "se:cret", "se#cret"])
-@pytest.mark.parametrize("address", ["http://user:{}@127.0.0.1:9/a/", "ftp://user:{}@127.0.0.1/a/", "http://user:{}@"])
+@pytest.mark.parametrize(
+    "address", ["http://user:{}@127.0.0.1:9/a/", "ftp://user:{}@127.0.0.1/a/", "user:{}@127.0.0.1/a/", "http://user:{}@"]
+)
 @pytest.mark.usefixtures("small")
 def test_the_password_of_a_mirror_is_not_printed(tmp_path, password, address):
     with pytest.raises(DataError) as caught:
