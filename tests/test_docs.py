@@ -1,4 +1,4 @@
-"""What the documents say is what the program does."""
+"""The documents agree with the program, and citations with the lecture."""
 
 import os
 import re
@@ -114,3 +114,30 @@ def test_ci_runs_the_two_commands_that_readme_opens_with_and_none_of_its_own_ins
     assert [line for line in text.splitlines() if "bash -c" in line] == [
         'bash -c "${commands[0]}"', 'bash -c "${commands[1]}"',
     ]  # fmt: skip
+
+
+SLIDES = (ROOT / "tests" / "lecture_slides.txt").read_text(encoding="utf-8").splitlines()
+"""The titles of the lecture's slides, in their order."""
+
+TITLED = [*sorted((ROOT / "numbacnn").rglob("*.py")), *sorted((ROOT / "cli").rglob("*.py")), *DOCUMENTS]
+
+
+def slides_cited(text: str) -> list[str]:
+    """The titles in each ``the lecture's slide "A"`` or ``slides "A", "B" and "C"``; an empty title where none is quoted."""
+    found = re.findall(r"lecture's\s+slides?\b\s*((?:\"[^\"]+\"(?:,\s+|\s+and\s+)?)*)", text)
+    return [title for titles in found for title in (re.findall(r'"([^"]+)"', titles) or [""])]
+
+
+def test_citations_of_slides_are_found_in_one_line_and_in_several() -> None:
+    assert slides_cited('x; the lecture\'s slides "A", "B (1/2)"\n    and "C"; y "no title"') == ["A", "B (1/2)", "C"]
+    assert slides_cited("the lecture's slide \"A's and B's\". The lecture's slide, 0.6") == ["A's and B's", ""]
+
+
+@pytest.mark.parametrize("path", TITLED, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_slide_cited_has_a_title_of_the_lecture(path: Path) -> None:
+    cited = [" ".join(title.split()) for title in slides_cited(path.read_text(encoding="utf-8"))]
+    assert [title for title in cited if title not in SLIDES] == []
+
+
+def test_citations_are_found_where_they_are() -> None:
+    assert sum(len(slides_cited(path.read_text(encoding="utf-8"))) for path in TITLED) >= 30

@@ -1,4 +1,4 @@
-"""The lecture's numbers, each met by the arithmetic; and numbers that only a wrong arithmetic would meet, each missed."""
+"""The lecture's numbers, each equal to what the code computes, and numbers of known mistakes, each different from it."""
 
 import json
 import math
@@ -24,7 +24,7 @@ CURVE, XO, POOL, DEMO = (VECTORS[key] for key in ("curve_filter", "xo_toy", "max
 BACKPROP, LOSS, ACTIVATIONS = (VECTORS[key] for key in ("backprop_3x3_2x2", "softmax_cross_entropy", "activations"))
 BOTH_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 ARITHMETIC = pytest.mark.parametrize("arithmetic", [F, oracle], ids=["numbacnn", "oracle"])
-"""The oracle must meet the lecture's numbers too: it is the measure of everything else."""
+"""The oracle must give the lecture's numbers too: the other tests compare with it."""
 
 
 def image(values, dtype=np.float64):
@@ -44,7 +44,7 @@ def plane(array):
 
 
 def truncated(values):
-    """To two decimals toward zero, as the slides print; a hair is added so that 0.55 (5/9) does not become 0.54 by rounding."""
+    """To two decimals toward zero, as the slides print them; 1e-4 is added so that 0.55 (5/9) does not become 0.54 by rounding."""
     return np.trunc(np.asarray(values) * 100 + 1e-4) / 100
 
 
@@ -54,12 +54,6 @@ def test_curve_filter_gives_6600_on_the_curve_and_0_beside_it(arithmetic, dtype)
     filters = kernel(CURVE["filter"], dtype)
     assert arithmetic.conv2d(image(CURVE["field_hit"], dtype), filters).item() == CURVE["expect_hit"] == 6600
     assert arithmetic.conv2d(image(CURVE["field_miss"], dtype), filters).item() == CURVE["expect_miss"] == 0
-
-
-def test_curve_filter_sum_is_made_of_the_slides_five_products():
-    products = np.array(CURVE["filter"]) * np.array(CURVE["field_hit"])
-    cells = [[r, q, CURVE["field_hit"][r][q], CURVE["filter"][r][q], products[r, q]] for r, q in np.argwhere(products)]
-    assert cells == CURVE["row_column_pixel_weight_product"]
 
 
 def test_curve_filter_tells_a_flipped_or_transposed_kernel():
@@ -138,12 +132,6 @@ def test_xo_relu_maps_on_the_slide_are_wrong_in_exactly_the_known_cells(feature)
     assert not np.array_equal(plane(pooled), XO["pool_as_printed_on_slide"][feature])
 
 
-@FILTERS
-def test_xo_filters_equal_their_half_turn_so_they_cannot_tell_a_flipped_kernel(feature):
-    weights = np.array(XO["filters"][feature])
-    np.testing.assert_array_equal(weights, weights[::-1, ::-1])
-
-
 @pytest.mark.parametrize(
     ("wrong", "padding"), [("pool_valid_3x3_times9", "valid"), ("pool_padding_one_before_times9", ((1, 0), (1, 0)))]
 )
@@ -178,13 +166,6 @@ def test_xo_votes_of_the_slides_twelve_numbers():
     votes = F.dense(np.array([XO["vote_vector"]]), np.array(XO["vote_weights"]))
     np.testing.assert_allclose(votes, [XO["votes"]], rtol=1e-14)
     np.testing.assert_allclose(votes, [[0.912, 0.5175]], rtol=1e-14)
-
-
-def test_xo_images_compared_pixel_by_pixel_hardly_tell_x_from_o():
-    """Why filters are needed: the deformed X shares 65 of 81 pixels with X, the O shares 60."""
-    x, deformed, o = (np.array(XO["images"][name]) for name in ("X", "X_deformed", "O"))
-    assert [(x == other).sum() for other in (deformed, o)] == [65, 60]
-    assert [((x == 1) & (other == 1)).sum() for other in (deformed, o)] == [5, 4]
 
 
 @IMAGES
@@ -267,13 +248,6 @@ def test_backprop_slide_gradients_and_update(case, arithmetic, dtype):
     assert dbias.item() == expected["dbias"]
     updated = weights - dtype(BACKPROP["learning_rate"]) * dkernel
     np.testing.assert_allclose(updated[:, :, 0, 0], expected["kernel_next"], rtol=8 * np.finfo(dtype).eps)
-
-
-def test_backprop_slide_error_signal_is_output_minus_target():
-    expected = BACKPROP["half_squared_error"]
-    error = np.array(BACKPROP["y"]) - np.array(expected["targets"])
-    assert (error**2).sum() / 2 == expected["loss"]
-    np.testing.assert_array_equal(error, expected["dy"])
 
 
 def test_backprop_slide_gradients_are_convolutions_themselves():
@@ -485,7 +459,8 @@ def weights_after_each_step(optimizer, dtype):
     slots = {name: np.zeros_like(parameter) for name in optimizer.slots}
     seen = []
     for step, gradient in enumerate(table["gradients"], start=1):
-        optimizer.update(ops, parameter, np.full(2, gradient, dtype), slots, table["learning_rate"], step)
+        rule = optimizer.rule(table["learning_rate"], step)
+        ops.update(parameter, list(slots.values()), np.full(2, gradient, dtype), rule)
         seen.append(parameter.copy())
     return np.array(seen)
 
