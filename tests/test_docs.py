@@ -17,7 +17,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def help_page() -> str:
-    """docs/cli.md: the help of every command, as it is printed on 100 columns."""
+    """The text of docs/cli.md: the help of every command, 100 columns wide."""
     parts = [
         "# Command line\n\nGenerated from `--help`; a test compares. "
         "Exit codes: 0 done, 1 an expected failure, 2 usage, 130 after Ctrl-C, 143 after SIGTERM.\n"
@@ -37,7 +37,7 @@ def test_the_command_line_reference_is_the_help() -> None:
 
 
 def commands_in(text: str) -> list[str]:
-    """Every ``numbacnn ...`` command line in a text, without comments and redirections."""
+    """Every ``numbacnn ...`` command line of a text, without comments and redirections."""
     found = re.findall(r"^ *(?:\$ |Example: )?(?:\.venv/bin/)?(numbacnn [a-z][^\n`]*)", text, re.MULTILINE)
     return [re.split(r" [>#|&]|  ", line)[0].strip() for line in found]
 
@@ -47,7 +47,7 @@ def all_commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("document", "line"), all_commands())
-def test_every_command_in_the_documents_is_one_that_can_be_typed(document: str, line: str) -> None:
+def test_every_command_in_the_documents_is_valid(document: str, line: str) -> None:
     name, *args = shlex.split(line)[1:]
     assert name in COMMANDS, f"{document}: {line}"
     command = app.get_command(click.Context(app), name)
@@ -81,7 +81,7 @@ def test_every_preset_is_in_the_readme() -> None:
         assert f"`{name}`" in text or f" {name} " in text
 
 
-def test_the_project_speaks_of_itself_alone() -> None:
+def test_documents_name_no_path_of_a_particular_machine() -> None:
     for path in [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]:
         assert not re.search(r"(/home/|/root/|/work/|/tmp/)", path.read_text(encoding="utf-8")), path.name
 
@@ -100,7 +100,7 @@ def test_the_first_two_commands_of_the_readme_stand_at_its_top() -> None:
 
 
 def test_ci_runs_the_two_commands_that_readme_opens_with_and_none_of_its_own_instead() -> None:
-    """CI once installed more than README's first command does, and was green while README's second one failed."""
+    """CI once installed more than README's first command, and passed while README's second command failed."""
     script = ROOT / ".ci" / "run"
     block = re.search(r"(?:^    .+\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert block is not None

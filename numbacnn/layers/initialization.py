@@ -18,13 +18,11 @@ class Constant(NamedTuple):
 
 
 INITIALIZERS: dict[str, VarianceScaling | Constant] = {
-    "glorot_uniform": VarianceScaling(1.0, "average", "uniform"),  # Glorot & Bengio 2010; Keras's default
+    "glorot_uniform": VarianceScaling(1.0, "average", "uniform"),
     "glorot_normal": VarianceScaling(1.0, "average", "truncated_normal"),
     "he_uniform": VarianceScaling(2.0, "in", "uniform"),
-    "he_normal": VarianceScaling(
-        2.0, "in", "truncated_normal"
-    ),  # He et al. 2015 (arXiv:1502.01852); the lecture's slide "Some Improvement (2/5)"
-    "lecun_uniform": VarianceScaling(1.0, "in", "uniform"),  # LeCun et al. 1998
+    "he_normal": VarianceScaling(2.0, "in", "truncated_normal"),
+    "lecun_uniform": VarianceScaling(1.0, "in", "uniform"),
     "lecun_normal": VarianceScaling(1.0, "in", "truncated_normal"),
     "zeros": Constant(0.0),
     "ones": Constant(1.0),
