@@ -141,3 +141,9 @@ def test_every_slide_cited_has_a_title_of_the_lecture(path: Path) -> None:
 
 def test_citations_are_found_where_they_are() -> None:
     assert sum(len(slides_cited(path.read_text(encoding="utf-8"))) for path in TITLED) >= 30
+
+
+def test_the_readme_names_the_lecture_by_its_title_and_author() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f'"{SLIDES[0]}"' in text
+    assert "Amir H. Payberah (KTH)" in text
