@@ -56,8 +56,8 @@ def test_curve_filter_gives_6600_on_the_curve_and_0_beside_it(arithmetic, dtype)
     assert arithmetic.conv2d(image(CURVE["field_miss"], dtype), filters).item() == CURVE["expect_miss"] == 0
 
 
-def test_curve_filter_tells_a_flipped_or_transposed_kernel():
-    """The discriminator that X/O lacks: a true convolution, which flips the kernel, would give 3600 and 2250."""
+def test_curve_filter_detects_a_flipped_or_transposed_kernel():
+    """A true convolution, which flips the kernel, would give 3600 and 2250. X/O cannot show it: its filters equal their half turn."""
     flipped = kernel(CURVE["filter"])[::-1, ::-1]
     assert F.conv2d(image(CURVE["field_hit"]), flipped).item() == CURVE["flipped"]["hit"] != CURVE["expect_hit"]
     assert F.conv2d(image(CURVE["field_miss"]), flipped).item() == CURVE["flipped"]["miss"] != CURVE["expect_miss"]
@@ -170,7 +170,7 @@ def test_xo_votes_of_the_slides_twelve_numbers():
 
 @IMAGES
 def test_xo_preset_with_the_lectures_weights_votes_for_the_right_letter(name):
-    """The same through a graph, whose flatten is NHWC: the votes' weights have to be put in that order."""
+    """The same numbers through a graph. Its flatten is NHWC, so the votes' weights are reordered."""
     weights = np.array(XO["vote_weights"]).reshape(3, 2, 2, 2).transpose(1, 2, 0, 3).reshape(12, 2)
     values = filter_bank() / 9, np.zeros(3), weights, np.zeros(2)
     graph = PRESETS["xo"].graph
@@ -214,7 +214,7 @@ def test_cs231n_demo_gives_its_three_by_three_by_two(values, padding, arithmetic
     np.testing.assert_array_equal(y[0], DEMO["output_3x3x2"])
 
 
-def test_cs231n_demo_tells_a_flipped_kernel_and_same_padding_on_the_padded_image():
+def test_cs231n_demo_detects_a_flipped_kernel_and_same_padding_on_the_padded_image():
     x, weights, bias = image(DEMO["padded_7x7x3"]), np.array(DEMO["kernel_hwio"], float), np.array(DEMO["bias"], float)
     flipped = F.conv2d(x, weights[::-1, ::-1], bias, strides=2)
     np.testing.assert_array_equal(flipped[0], DEMO["output_if_kernel_flipped"])
@@ -305,7 +305,7 @@ def test_one_layer_formula(arithmetic, dtype):
 
 
 @pytest.mark.parametrize(("rate", "scale"), VECTORS["dropout"]["scale_by_rate"].items())
-def test_dropout_scales_what_it_keeps(rate, scale):
+def test_dropout_scales_the_values_it_keeps(rate, scale):
     y = F.dropout(np.ones((100, 100)), float(rate), 0, 0)
     np.testing.assert_allclose(np.unique(y), [0, scale], rtol=1e-15)
 
@@ -345,7 +345,7 @@ def test_shape_rules_equal_the_oracle_everywhere():
         (0, 1, 1, "same"),
     ],
 )
-def test_shape_rules_refuse_windows_that_make_no_sense(size, k, stride, padding):
+def test_shape_rules_refuse_invalid_windows(size, k, stride, padding):
     with pytest.raises(ShapeError):
         window(size, k, stride, padding)
 
@@ -375,7 +375,7 @@ NETWORKS = pytest.mark.parametrize("name", VECTORS["networks"])
 
 
 def layer_of(row):
-    """The layer a row of the table describes."""
+    """The layer that a row of the table describes."""
     kinds = {"Conv2D": nc.Conv2D, "MaxPool2D": nc.MaxPool2D, "Dense": nc.Dense, "Dropout": nc.Dropout, "Flatten": nc.Flatten}
     described = ("filters", "kernel_size", "strides", "padding", "pool_size", "units", "rate")
     fields = {key: tuple(row[key]) if isinstance(row[key], list) else row[key] for key in described if key in row}
@@ -481,7 +481,7 @@ def test_oracle_optimizers_take_the_lectures_five_steps():
 
 
 def test_adam_is_keras_form_and_not_torchs():
-    """They differ by 3e-7 here: epsilon stands outside or inside of the bias correction."""
+    """The two forms differ by 3e-7: epsilon is outside or inside of the bias correction."""
     table = VECTORS["optimisers"]
     assert Adam().epsilon == table["adam_epsilon"]
     weights = weights_after_each_step(Adam(), np.float64)[:, 0]
@@ -503,7 +503,7 @@ def assert_drawn_from(values, distribution):
 
 @pytest.mark.parametrize(("fan_in", "sd"), VECTORS["he_normal"]["standard_deviation_by_fan_in"].items())
 def test_he_normal_is_keras_truncated_normal(fan_in, sd):
-    """Cut off at two standard deviations of a wider normal, so that the result has sd sqrt(2 / fan_in)."""
+    """A normal distribution truncated at two standard deviations, scaled so that the result has sd sqrt(2 / fan_in)."""
     values = initial_values("he_normal", (200, 100), int(fan_in), 100, np.random.default_rng(0), np.float64)
     wide = sd / VECTORS["he_normal"]["truncation_rescale"]
     assert abs(values.std() / sd - 1) < 5 / math.sqrt(2 * values.size)

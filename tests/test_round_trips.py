@@ -153,13 +153,13 @@ def temporary_file(name: str) -> Iterator[Path]:
         yield Path(folder) / name
 
 
-def test_the_strategies_know_every_layer_and_every_field() -> None:
+def test_the_strategies_cover_every_layer_and_every_field() -> None:
     assert {name: {field.name for field in dataclasses.fields(layer)} for name, layer in LAYERS.items()} == {  # type: ignore[arg-type]
         name: set(known) for name, known in FIELDS.items()
     }
 
 
-def test_the_strategies_reach_branches_odd_names_and_every_layer() -> None:
+def test_the_strategies_draw_branches_odd_names_and_every_layer() -> None:
     seen: set[str] = set()
     branched = named = strided = 0
 

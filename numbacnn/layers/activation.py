@@ -9,6 +9,7 @@ from numbacnn.shapes import Shape
 from numbacnn.values import Array
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "softmax")
+"""The activations; softmax is along the last axis. Each is two ops of this name: ``Ops.relu`` and ``Ops.relu_backward``."""
 
 
 def activate(ops: Ops, activation: str | None, z: Array) -> Array:
@@ -32,7 +33,7 @@ class Activation(Layer):
     """An activation as a separate layer.
 
     Args:
-        activation: ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"`` (along the last axis).
+        activation: one of ``ACTIVATIONS``.
 
     Source: the lecture's slide "Activation Function".
     """

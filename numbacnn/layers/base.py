@@ -107,7 +107,7 @@ def check_positive(what: str, value: object) -> None:
 def check_fraction(what: str, value: object) -> None:
     """Raise ModelError unless 0 <= value < 1."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ModelError(f"{what}: expected a number from 0 up to, but not including, 1, got {value!r}")
+        raise ModelError(f"{what}: expected a number in [0, 1), got {value!r}")
 
 
 def check_choice(what: str, value: object, choices: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ class BatchNorm(Layer):
         epsilon: added to the variance, greater than 0.
 
     A batch must hold at least two values of each channel: two images, or one image of several pixels. Training refuses a batch size
-    that gives one value. (A last, partial batch of one image is accepted; its output is ``beta``.)
+    that gives one value. (A last, partial batch of one value is accepted; its output is ``beta``.)
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167); defaults as in Keras.
     """

@@ -32,7 +32,7 @@ class Conv2D(Layer):
         kernel_size: height and width of a filter, in cells; one number for a square.
         strides: step down and across, in cells.
         padding: ``"valid"`` (none), ``"same"`` (TensorFlow's rule) or ``((top, bottom), (left, right))`` zeros.
-        activation: None, ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"``.
+        activation: None, or one of ``ACTIVATIONS``.
         use_bias: whether to add one number per filter.
         kernel_initializer: distribution of the initial filters; see ``INITIALIZERS``.
 

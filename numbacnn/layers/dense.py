@@ -29,7 +29,7 @@ class Dense(Layer):
 
     Args:
         units: number of neurons.
-        activation: None, ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"``.
+        activation: None, or one of ``ACTIVATIONS``.
         use_bias: whether to add one number per neuron.
         kernel_initializer: distribution of the initial weights; see ``INITIALIZERS``.
 
