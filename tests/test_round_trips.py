@@ -147,7 +147,7 @@ def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def temporary_file(name: str) -> Iterator[Path]:
+def a_file(name: str) -> Iterator[Path]:
     """A new path for each example; pytest's ``tmp_path`` is one path for all examples of a test."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / name
@@ -230,7 +230,7 @@ def test_a_network_survives_plain_values(graph: Graph) -> None:
 @many
 @given(graphs())
 def test_a_network_survives_its_model_file(graph: Graph) -> None:
-    with temporary_file("net.toml") as path:
+    with a_file("net.toml") as path:
         path.write_text(write_model_file(graph), encoding="utf-8")
         assert read_model_file(path) == graph
 
@@ -261,7 +261,7 @@ def test_a_network_name_that_no_file_could_hold_is_refused_at_once() -> None:
 def test_a_trained_network_survives_its_file_to_the_bit(graph: Graph, seed: int) -> None:
     names = tuple(map(str, range(graph.output_shape[0])))
     saved = TrainedNetwork(graph, parameters(graph, seed), names, {"epochs": 1, "test_loss": None})
-    with temporary_file("m.safetensors") as path:
+    with a_file("m.safetensors") as path:
         save_network(path, saved)
         loaded = load_network(path)
     assert (loaded.graph, loaded.class_names, loaded.summary) == (graph, names, saved.summary)
@@ -281,7 +281,7 @@ def test_a_checkpoint_survives_its_file_to_the_bit(graph: Graph, seed: int, opti
         state.slots[name] = slot + np.float32(number)
     state.step, state.epoch, state.history, state.best_loss, state.best_epoch = 7, 1, [RECORD], 2.5, 1
     state.best = parameters(graph, seed + 1) if has_best else None
-    with temporary_file("c.safetensors") as path:
+    with a_file("c.safetensors") as path:
         save_checkpoint(path, to_checkpoint(state, ops, {"x": [1]}))
         again, about = from_checkpoint(load_checkpoint(path), ops, "here")
     assert about == {"x": [1]}
