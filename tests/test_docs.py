@@ -147,3 +147,15 @@ def test_the_readme_names_the_lecture_by_its_title_and_author() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f'"{SLIDES[0]}"' in text
     assert "Amir H. Payberah (KTH)" in text
+
+
+FOLDERS = ["", "numbacnn", "numbacnn/backends", *[f"numbacnn/backends/{device}{room}" for device, rooms in (
+    ("cpu", ("", "/plain", "/products", "/conv", "/codegen")), ("cuda", ("", "/plain", "/tiled"))) for room in rooms]]  # fmt: skip
+"""The folders below which docs/kernels.md and the others give paths."""
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/performance.md"])
+def test_every_source_file_named_in_the_documents_exists(page: str) -> None:
+    named = re.findall(r"`([\w./-]+\.py)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert named
+    assert [path for path in named if not any((ROOT / folder / path).exists() for folder in FOLDERS)] == []
