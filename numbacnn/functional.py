@@ -49,7 +49,7 @@ def conv2d(
         y (n, oh, ow, f).
 
     Raises:
-        ShapeError: the shapes do not fit. DataError: the types are not all float32 or all float64.
+        ShapeError: the shapes do not match. DataError: the arrays are not all float32 or all float64.
 
     Source: Dumoulin & Visin 2016 (arXiv:1603.07285); the lecture's slides "Convolutional Layer (4/4)" and "Stride".
     """
@@ -195,10 +195,10 @@ def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, *, device: str =
         labels: whole numbers (n,), each in 0...classes-1.
 
     Returns:
-        the mean loss, and dlogits = (softmax - onehot) / n, as logits.
+        the mean loss, and dlogits = (softmax - onehot) / n, shaped as logits.
 
     Raises:
-        ShapeError, DataError: the shapes differ, there is no image, or a label is no class.
+        ShapeError, DataError: the shapes differ, the batch is empty, or a label has no class.
 
     Source: the lecture's slide "How Good the Predictions Are?".
     """

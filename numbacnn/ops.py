@@ -1,4 +1,4 @@
-"""The contract between layers and devices: what a device can compute.
+"""The contract between layers and devices: the ops of a device, with their formulas.
 
 Each layer and direction has one op. Layers use nothing else of a device, so a network computes the same on every device.
 Arrays are the device's own (NumPy arrays on the CPU): only ``asarray`` brings arrays to it, and only ``to_host`` brings them back.

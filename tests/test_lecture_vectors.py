@@ -1,4 +1,4 @@
-"""The lecture's numbers, each equal to what the code computes, and numbers of known mistakes, each different from it."""
+"""The lecture's numbers, which the code must give, and the numbers of known mistakes, which it must not."""
 
 import json
 import math
@@ -413,7 +413,7 @@ def test_preset_relu5_is_sigmoid5_with_another_activation():
 
 @NETWORKS
 def test_network_computes_the_shapes_it_announces(name):
-    """The functional API, layer by layer, yields what the table says."""
+    """The functional API gives the shapes of the table, layer by layer."""
     generator = np.random.default_rng(0)
     x = generator.standard_normal((2, 28, 28, 1)).astype(np.float32)
     for row in VECTORS["networks"][name]["layers"]:
