@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,25 @@ def test_only_entry_points_choose_a_device() -> None:
     assert all(
         floor(module) == len(FLOORS) - 1 or module.startswith("numbacnn.backends") for module in callers - {"numbacnn.training"}
     )
+
+
+def test_functional_computes_by_the_readable_kernels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    from numbacnn import functional
+    from numbacnn.backends import get_ops
+
+    used: list[str] = []
+
+    def recorded(*args: Any, **options: Any) -> Any:
+        ops = get_ops(*args, **options)
+        used.append(type(ops).__name__)
+        return ops
+
+    monkeypatch.setattr(functional, "get_ops", recorded)
+    assert functional.dense(np.ones((1, 2), np.float32), np.ones((2, 1), np.float32)).item() == 2
+    assert functional.conv2d(np.ones((1, 2, 2, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)).item() == 4
+    assert used == ["PlainOps", "PlainOps"]
 
 
 @pytest.mark.parametrize("module", SOURCES)
