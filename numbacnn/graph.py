@@ -4,7 +4,6 @@ The order is topological by construction, so there is no sort and no cycle to de
 The last node is the output.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -14,6 +13,7 @@ from typing import Any
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.layers import LAYERS, Activation, Layer, ParameterSpec
 from numbacnn.shapes import LARGEST, Shape, short
+from numbacnn.spelling import did_you_mean
 
 INPUT = "input"
 PLAIN_NAME = "printable text without slashes that does not start with a dot"
@@ -197,7 +197,7 @@ def _entry(entry: Mapping[str, Any], position: int) -> tuple[str | None, Layer, 
     who = f"layer {position}"
     kind = entry.get("type")
     if not isinstance(kind, str) or kind not in LAYERS:
-        raise ModelError(f"{who}: type: expected one of {', '.join(LAYERS)}, got {short(kind)}{_did_you_mean(kind, LAYERS)}")
+        raise ModelError(f"{who}: type: expected one of {', '.join(LAYERS)}, got {short(kind)}.{did_you_mean(str(kind), LAYERS)}")
     cls = LAYERS[kind]
     name, inputs = entry.get("name"), entry.get("inputs")
     who = f"{who} ({kind})" if name is None else f"layer {position} ({kind} {name!r})"
@@ -217,14 +217,9 @@ def _entry(entry: Mapping[str, Any], position: int) -> tuple[str | None, Layer, 
 def _check_keys(data: Mapping[str, Any], known: set[str], required: set[str], who: str) -> None:
     for key in data:
         if key not in known:
-            raise ModelError(f"{who}: unknown key {key!r}{_did_you_mean(key, known)}. Known keys: {', '.join(sorted(known))}")
+            raise ModelError(f"{who}: unknown key {key!r}.{did_you_mean(key, known)} Known keys: {', '.join(sorted(known))}")
     for key in sorted(required - set(data)):
         raise ModelError(f"{who}: key {key!r} is missing. Known keys: {', '.join(sorted(known))}")
-
-
-def _did_you_mean(word: object, known: Sequence[str] | set[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _check_input_shape(shape: Any) -> Shape:
@@ -251,7 +246,7 @@ def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     for name in node.inputs:
         if name not in shapes:
             raise ModelError(
-                f"{node.name}: inputs: expected earlier layers, got {name!r}{_did_you_mean(name, shapes)}. Earlier: {', '.join(shapes)}"
+                f"{node.name}: inputs: expected earlier layers, got {name!r}.{did_you_mean(name, shapes)} Earlier: {', '.join(shapes)}"
             )
     least, most = node.layer.inputs_taken
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):

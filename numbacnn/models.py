@@ -1,6 +1,5 @@
 """The presets: networks of the lecture and others, each with a recipe for its training."""
 
-import difflib
 from dataclasses import dataclass, field
 
 from numbacnn.errors import ModelError
@@ -17,6 +16,7 @@ from numbacnn.layers import (
     Layer,
     MaxPool2D,
 )
+from numbacnn.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,7 @@ def preset(name: str) -> Preset:
     """
     if name in PRESETS:
         return PRESETS[name]
-    close = difflib.get_close_matches(name, PRESETS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ModelError(
-        f"{name}: expected a preset, a .toml model file or a .safetensors network.{hint} Presets: {', '.join(PRESETS)}"
+        f"{name}: expected a preset, a .toml model file or a .safetensors network.{did_you_mean(name, PRESETS)} "
+        f"Presets: {', '.join(PRESETS)}"
     )

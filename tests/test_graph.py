@@ -85,13 +85,13 @@ def test_every_preset_round_trips_through_toml_and_plain_values(name: str) -> No
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("filters = 4", "filter = 4", r"unknown key 'filter' \(did you mean 'filters'\?\)"),
+        ("filters = 4", "filter = 4", r"unknown key 'filter'\. Did you mean 'filters'\?"),
         ("filters = 4", "filters = 0", "filters: expected a whole number from 1 to 10,000,000, got 0"),
         ("filters = 4", 'filters = "4"', "filters: expected a whole number"),
         ("filters = 4", "", "'filters' is missing"),
         ('type = "Add"', 'type = "Sum"', "type: expected one of"),
-        ('type = "Dense"', 'type = "Desne"', "did you mean 'Dense'"),
-        ('"conv1", "side"', '"conv1", "sdie"', "did you mean 'side'"),
+        ('type = "Dense"', 'type = "Desne"', "Did you mean 'Dense'"),
+        ('"conv1", "side"', '"conv1", "sdie"', "Did you mean 'side'"),
         ('"conv1", "side"', '"conv1"', "Add expected at least 2 input"),
         ('name = "side"', 'name = "conv1"', "one that is taken"),
         ('name = "side"', 'name = "../x"', "without slashes"),
