@@ -3,7 +3,7 @@
 >>> import numbacnn as nc
 >>> graph = nc.sequential(nc.Flatten(), nc.Dense(10, activation="softmax"), input_shape=(28, 28, 1))
 
-Importing it loads neither numpy nor numba; ``numbacnn.functional``, ``numbacnn.network`` and ``numbacnn.training`` do.
+Importing it loads neither numpy nor numba; importing ``numbacnn.functional``, ``numbacnn.network`` or ``numbacnn.training`` does.
 """
 
 from numbacnn.errors import (

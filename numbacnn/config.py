@@ -1,4 +1,4 @@
-"""TOML in and out: model files, and the settings that ``train`` leaves beside its network."""
+"""TOML files: networks, and the settings that ``train`` writes beside its network."""
 
 import re
 import tomllib
@@ -12,17 +12,17 @@ from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
 from numbacnn.reading import read_bounded
 
 MAX_FILE_BYTES = 1 << 20
-"""Most bytes a TOML file may have; a network of a thousand layers has a tenth of it."""
+"""Upper bound of a TOML file's size; a network of a thousand layers takes a tenth of it."""
 
 _TEXT_OR_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|\[\s+(?:-?\d+,\s+)+\]')
-"""A text, in which a list is none, or a list of numbers, which the TOML writer spreads over lines."""
+"""A text, or a list of numbers over several lines. Matching texts too keeps lists inside of them unchanged."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as plain values.
+    """The plain values of a TOML file.
 
     Raises:
-        ModelError: there is no such file, it cannot be read, or it is not TOML; the message gives the line.
+        ModelError: the file is missing, unreadable or not TOML; the message gives the line.
     """
     try:
         return tomllib.loads(read_bounded(path, MAX_FILE_BYTES).decode("utf-8-sig"))
@@ -32,14 +32,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: expected a TOML text in UTF-8, got other bytes") from None
     except tomllib.TOMLDecodeError as error:
         raise ModelError(f"{path}: not valid TOML: {error}") from None
-    except ValueError as error:  # a number too long to be read
+    except ValueError as error:  # a number too long for Python to read
         raise ModelError(f"{path}: not a model file: {error}") from None
     except RecursionError:
         raise ModelError(f"{path}: not a model file: its tables are nested too deeply") from None
 
 
 def write_toml(values: dict[str, Any]) -> str:
-    """Plain values as TOML text; keys whose value is None are left out, as TOML has no null."""
+    """Plain values as TOML text. Keys whose value is None are left out: TOML has no null."""
     return tomli_w.dumps({key: value for key, value in values.items() if value is not None})
 
 
@@ -47,7 +47,7 @@ def read_model_file(path: Path) -> Graph:
     """The graph of a ``.toml`` model file.
 
     Raises:
-        ModelError, ShapeError: naming the file, the layer, what was expected and what came.
+        ModelError, ShapeError: the message names the file and the layer.
     """
     data = read_toml(path)
     data.setdefault("name", path.stem)
@@ -55,7 +55,7 @@ def read_model_file(path: Path) -> Graph:
 
 
 def write_model_file(graph: Graph) -> str:
-    """The text of a model file that ``read_model_file`` turns into an equal graph."""
+    """The text of a model file from which ``read_model_file`` makes an equal graph."""
     header = graph_to_dict(graph)
     layers = header.pop("layers")
     tables = [write_toml(header), *(f"[[layers]]\n{write_toml(layer)}" for layer in layers)]
@@ -63,6 +63,6 @@ def write_model_file(graph: Graph) -> str:
 
 
 def _in_one_line(match: re.Match[str]) -> str:
-    """A list of numbers in one line; a text as it is."""
+    """A list of numbers in one line; a text unchanged."""
     found = match[0]
     return found if found.startswith('"') else f"[{', '.join(re.findall(r'-?[0-9]+', found))}]"

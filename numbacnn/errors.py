@@ -1,24 +1,24 @@
-"""Every error a user can cause, as one tree.
+"""Every error that a user can cause, as one tree.
 
     NumbaCNNError
-    ├── ShapeError        a layer does not fit what it is given
-    ├── ModelError        a model file, preset or graph is not one
-    ├── DataError         a data set or picture is missing, corrupt or not what it says
+    ├── ShapeError        a layer does not fit its inputs, or an array has another shape
+    ├── ModelError        a model file, preset or graph cannot be built
+    ├── DataError         a data set, picture or array is missing, corrupt or of another type
     ├── CheckpointError   a trained network or checkpoint cannot be read or written
-    ├── DeviceError       the device asked for is not usable
-    │   └── DeviceMemoryError    its memory is too small for what is asked of it
-    └── TrainingError     training cannot go on (settings that make no sense, a loss that is not finite)
+    ├── DeviceError       the requested device cannot be used
+    │   └── DeviceMemoryError    its memory is too small
+    └── TrainingError     training cannot start or go on: invalid settings, a loss that is not finite
 
-A message says who, what was expected, what came, and what to do.
+A message reads "thing: expected X, got Y. Advice."
 """
 
 
 class NumbaCNNError(Exception):
-    """Base of all of them: catch this to catch whatever a user can cause."""
+    """The base of all errors that a user can cause."""
 
 
 class ShapeError(NumbaCNNError):
-    """A layer does not fit the shape it is given."""
+    """A layer does not fit its inputs, or an array has another shape than expected."""
 
 
 class ModelError(NumbaCNNError):
@@ -26,7 +26,7 @@ class ModelError(NumbaCNNError):
 
 
 class DataError(NumbaCNNError):
-    """Data are missing, corrupt, or not what they claim to be."""
+    """Data are missing, corrupt or of another type than expected."""
 
 
 class CheckpointError(NumbaCNNError):
@@ -34,14 +34,14 @@ class CheckpointError(NumbaCNNError):
 
 
 class DeviceError(NumbaCNNError):
-    """The device that was asked for cannot be used here."""
+    """The requested device cannot be used."""
 
 
 class DeviceMemoryError(DeviceError):
-    """The device's memory does not hold what it should.
+    """The device's memory is too small.
 
     Args:
-        asked: bytes that were asked for.
+        asked: the bytes of the request that failed.
     """
 
     def __init__(self, message: str, asked: int = 0):
@@ -50,4 +50,4 @@ class DeviceMemoryError(DeviceError):
 
 
 class TrainingError(NumbaCNNError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or go on."""

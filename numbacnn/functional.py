@@ -6,10 +6,11 @@ array([4., 4., 4., 4.])
 
 Images are NHWC, filters HWIO, all float32 or all float64; the result has the type of the input, and no argument is changed.
 ``padding`` is ``"valid"``, ``"same"`` (TensorFlow's rule: the odd cell goes after) or ``((top, bottom), (left, right))``;
-``strides`` and ``pool_size`` are a number or a pair (down, across). ``device`` says where to compute.
+``strides`` and ``pool_size`` are a number or a pair (down, across). ``device`` is ``"cpu"``, ``"cuda"`` or ``"auto"``; the CPU computes
+by its readable kernels (``backends/cpu/plain``), which ``docs/kernels.md`` introduces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from numbacnn.backends import get_ops
 from numbacnn.datasets.checks import check_array, check_labels
 from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.layers.base import check_fraction
-from numbacnn.ops import Ops
 from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, pool_window2d, window2d
 from numbacnn.values import DropoutKey
 
@@ -49,16 +49,13 @@ def conv2d(
         y (n, oh, ow, f).
 
     Raises:
-        ShapeError: the shapes do not fit. DataError: the types are not all float32 or all float64.
+        ShapeError: the shapes do not match. DataError: the arrays are not all float32 or all float64.
 
-    Source: Dumoulin & Visin 2016 (arXiv:1603.07285); the lecture's slides "Convolutional Layer".
+    Source: Dumoulin & Visin 2016 (arXiv:1603.07285); the lecture's slides "Convolutional Layer (4/4)" and "Stride".
     """
     (images, filters), window = _convolution(x, kernel, strides, padding)
-    shift = None if bias is None else _like(images, bias=bias)["bias"]
-    if shift is not None:
-        _check_shape("bias", shift, (filters.shape[3],))
-    ops = get_ops(device)
-    return _run(ops, lambda a, k, b: ops.conv2d(a, k, b, window), images, filters, shift)
+    offset = _bias(bias, filters)
+    return _run(device, lambda ops, a, k, b: ops.conv2d(a, k, b, window), images, filters, offset)
 
 
 def conv2d_backward(
@@ -69,13 +66,13 @@ def conv2d_backward(
     Returns:
         dx (n, h, w, c), dkernel (kh, kw, c, f), dbias (f,).
 
-    Source: the lecture's slides "Training CNN": dkernel is x correlated with dy, dx the full convolution of dy with the kernel.
+    dkernel is x correlated with dy, dx the full convolution of dy with the kernel.
+
+    Source: the lecture's slide "Training CNN (3/4)".
     """
     (images, filters), window = _convolution(x, kernel, strides, padding)
-    gradient = _like(images, dy=dy)["dy"]
-    _check_shape("dy", gradient, (images.shape[0], *window.out, filters.shape[3]))
-    ops = get_ops(device)
-    return _run(ops, lambda a, k, g: ops.conv2d_backward(a, k, g, window), images, filters, gradient)
+    gradient = _like(images, "dy", dy, (images.shape[0], *window.out, filters.shape[3]))
+    return _run(device, lambda ops, a, k, g: ops.conv2d_backward(a, k, g, window), images, filters, gradient)
 
 
 def max_pool2d(
@@ -83,11 +80,10 @@ def max_pool2d(
 ) -> Floats:
     """The largest value under each window: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
 
-    Source: the lecture's slides "Pooling Layer".
+    Source: the lecture's slide "Pooling Layer (2/2)".
     """
     images, window = _pooling(x, pool_size, strides, padding)
-    ops = get_ops(device)
-    return _run(ops, lambda a: ops.max_pool2d(a, window)[0], images)
+    return _run(device, lambda ops, a: ops.max_pool2d(a, window)[0], images)
 
 
 def max_pool2d_backward(
@@ -101,10 +97,8 @@ def max_pool2d_backward(
 ) -> Floats:
     """dx (n, h, w, c): each gradient goes to the cell that was largest, the first one (row by row) of equals."""
     images, window = _pooling(x, pool_size, strides, padding)
-    gradient = _like(images, dy=dy)["dy"]
-    _check_shape("dy", gradient, (images.shape[0], *window.out, images.shape[3]))
-    ops = get_ops(device)
-    return _run(ops, lambda a, g: ops.max_pool2d_backward(g, ops.max_pool2d(a, window)[1], window), images, gradient)
+    gradient = _like(images, "dy", dy, (images.shape[0], *window.out, images.shape[3]))
+    return _run(device, lambda ops, a, g: ops.max_pool2d_backward(g, ops.max_pool2d(a, window)[1], window), images, gradient)
 
 
 def avg_pool2d(
@@ -112,11 +106,10 @@ def avg_pool2d(
 ) -> Floats:
     """The mean under each window, padding not counted: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
 
-    Source: the lecture's slides "Pooling Layer".
+    Source: the lecture's slide "Pooling Layer (2/2)".
     """
     images, window = _pooling(x, pool_size, strides, padding)
-    ops = get_ops(device)
-    return _run(ops, lambda a: ops.avg_pool2d(a, window), images)
+    return _run(device, lambda ops, a: ops.avg_pool2d(a, window), images)
 
 
 def avg_pool2d_backward(
@@ -130,32 +123,25 @@ def avg_pool2d_backward(
 ) -> Floats:
     """dx (n, h, w, c): each gradient is shared equally by the cells that were averaged."""
     images, window = _pooling(x, pool_size, strides, padding)
-    gradient = _like(images, dy=dy)["dy"]
-    _check_shape("dy", gradient, (images.shape[0], *window.out, images.shape[3]))
-    ops = get_ops(device)
-    return _run(ops, lambda g: ops.avg_pool2d_backward(g, window), gradient)
+    gradient = _like(images, "dy", dy, (images.shape[0], *window.out, images.shape[3]))
+    return _run(device, lambda ops, g: ops.avg_pool2d_backward(g, window), gradient)
 
 
 def dense(x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, *, device: str = "cpu") -> Floats:
     """x @ kernel + bias: x (n, k), kernel (k, f), bias (f,) or None, result (n, f).
 
-    Source: the lecture's slides "One-Layer Network": L = X W + b.
+    Source: the lecture's slides "One-Layer Network For Classifying MNIST (3/4)" and "One-Layer Network For Classifying MNIST (4/4)".
     """
     rows, weights = _product(x, kernel)
-    shift = None if bias is None else _like(rows, bias=bias)["bias"]
-    if shift is not None:
-        _check_shape("bias", shift, (weights.shape[1],))
-    ops = get_ops(device)
-    return _run(ops, ops.dense, rows, weights, shift)
+    offset = _bias(bias, weights)
+    return _run(device, lambda ops, a, k, b: ops.dense(a, k, b), rows, weights, offset)
 
 
 def dense_backward(x: ArrayLike, kernel: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> tuple[Floats, Floats, Floats]:
     """dx = dy @ kernel.T, dkernel = x.T @ dy, dbias = dy summed over the batch, given dy (n, f)."""
     rows, weights = _product(x, kernel)
-    gradient = _like(rows, dy=dy)["dy"]
-    _check_shape("dy", gradient, (rows.shape[0], weights.shape[1]))
-    ops = get_ops(device)
-    return _run(ops, ops.dense_backward, rows, weights, gradient)
+    gradient = _like(rows, "dy", dy, (rows.shape[0], weights.shape[1]))
+    return _run(device, lambda ops, a, k, g: ops.dense_backward(a, k, g), rows, weights, gradient)
 
 
 def relu(x: ArrayLike, *, device: str = "cpu") -> Floats:
@@ -189,7 +175,10 @@ def tanh_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats
 
 
 def softmax(x: ArrayLike, *, device: str = "cpu") -> Floats:
-    """exp(x) / sum exp(x) along the last axis, without overflow. Source: the lecture's slides "One-Layer Network"."""
+    """exp(x) / sum exp(x) along the last axis, without overflow.
+
+    Source: the lecture's slide "One-Layer Network For Classifying MNIST (4/4)".
+    """
     return _activate("softmax", x, device)
 
 
@@ -206,20 +195,19 @@ def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, *, device: str =
         labels: whole numbers (n,), each in 0...classes-1.
 
     Returns:
-        the mean loss, and dlogits = (softmax - onehot) / n, as logits.
+        the mean loss, and dlogits = (softmax - onehot) / n, shaped as logits.
 
     Raises:
-        ShapeError, DataError: the shapes differ, there is no image, or a label is no class.
+        ShapeError, DataError: the shapes differ, the batch is empty, or a label has no class.
 
-    Source: the lecture's slides "Cross-Entropy".
+    Source: the lecture's slide "How Good the Predictions Are?".
     """
     rows = _floats("logits", logits, axes=2)
     if 0 in rows.shape:
-        raise ShapeError(f"logits: the mean loss needs at least one row and one column, got shape {rows.shape}")
+        raise ShapeError(f"logits: expected at least one row and one column, got shape {rows.shape}")
     classes = check_labels("labels", _array("labels", labels), *rows.shape)
-    ops = get_ops(device)
-    losses, _, gradient = ops.softmax_cross_entropy(ops.asarray(rows), ops.asarray(classes.astype(np.int64)))
-    return float(np.mean(ops.to_host(losses), dtype=np.float64)), ops.to_host(gradient)
+    losses, _, gradient = _run(device, lambda ops, z, t: ops.softmax_cross_entropy(z, t), rows, classes.astype(np.int64))
+    return float(np.mean(losses, dtype=np.float64)), gradient
 
 
 def dropout(x: ArrayLike, rate: float, seed: int, step: int, *, device: str = "cpu") -> Floats:
@@ -230,41 +218,37 @@ def dropout(x: ArrayLike, rate: float, seed: int, step: int, *, device: str = "c
         rate: the share, in [0, 1).
         seed, step: whole numbers of at least 0; the same pair drops the same cells, on any machine.
 
-    Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Dropout".
+    Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Some Improvement (4/5)".
     """
     values = _floats("x", x)
     check_fraction("rate", rate)
     for name, number in (("seed", seed), ("step", step)):
         if not isinstance(number, (int, np.integer)) or number < 0:
-            raise ModelError(f"{name} must be a whole number of at least 0, got {number!r}")
-    ops = get_ops(device)
-    return _run(ops, lambda a: ops.dropout(a, rate, DropoutKey(int(seed), int(step), 0)), values)
+            raise ModelError(f"{name}: expected a whole number of at least 0, got {number!r}")
+    return _run(device, lambda ops, a: ops.dropout(a, rate, DropoutKey(int(seed), int(step), 0)), values)
 
 
 def _activate(name: str, x: ArrayLike, device: str) -> Floats:
-    values = _activation_input(name, x)
-    ops = get_ops(device)
-    return _run(ops, getattr(ops, name), values)
+    return _run(device, lambda ops, a: getattr(ops, name)(a), _activation_input(name, x))
 
 
 def _activate_backward(name: str, x: ArrayLike, dy: ArrayLike, device: str) -> Floats:
     values = _activation_input(name, x)
-    gradient = _like(values, dy=dy)["dy"]
-    _check_shape("dy", gradient, values.shape)
-    ops = get_ops(device)
-    return _run(ops, lambda a, g: getattr(ops, f"{name}_backward")(getattr(ops, name)(a), g), values, gradient)
+    gradient = _like(values, "dy", dy, values.shape)
+    return _run(device, lambda ops, a, g: getattr(ops, f"{name}_backward")(getattr(ops, name)(a), g), values, gradient)
 
 
 def _activation_input(name: str, x: ArrayLike) -> Floats:
     values = _floats("x", x)
     if name == "softmax" and (values.ndim == 0 or values.shape[-1] == 0):
-        raise ShapeError(f"x: softmax needs a last axis with at least one value, got shape {values.shape}")
+        raise ShapeError(f"x: expected a last axis of at least one value, got shape {values.shape}")
     return values
 
 
-def _run(ops: Ops, function: Any, *arrays: Floats | None) -> Any:
-    """Call an op on host arrays: bring them to the device, and the results back."""
-    result = function(*(None if array is None else ops.asarray(array) for array in arrays))
+def _run(device: str, function: Callable[..., Any], *arrays: NDArray[Any] | None) -> Any:
+    """Call ``function(ops, *arrays)`` with the arrays on the device, and bring its results to the host."""
+    ops = get_ops(device, plain=True)
+    result = function(ops, *(None if array is None else ops.asarray(array) for array in arrays))
     return tuple(map(ops.to_host, result)) if isinstance(result, tuple) else ops.to_host(result)
 
 
@@ -272,15 +256,15 @@ def _floats(name: str, value: ArrayLike, axes: int | None = None) -> Floats:
     array = _array(name, value)
     native = array.dtype.newbyteorder("=")
     if native not in (np.float32, np.float64):
-        raise DataError(f"{name} must be float32 or float64, got {array.dtype}. Convert it with .astype('float32')")
+        raise DataError(f"{name}: expected float32 or float64, got {array.dtype}. Convert it with .astype('float32')")
     if axes is not None and array.ndim != axes:
         wanted = {2: "(rows, columns)", 4: "four axes, as (n, height, width, channels)"}[axes]
-        raise ShapeError(f"{name} must have {wanted}, got shape {array.shape}")
+        raise ShapeError(f"{name}: expected {wanted}, got shape {array.shape}")
     return array.astype(native, copy=False)
 
 
 def _array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Whatever NumPy makes an array of, as long as nothing gets lost."""
+    """A NumPy array of any value that NumPy can convert without loss."""
     if isinstance(value, np.ma.MaskedArray):
         return check_array(name, value)
     try:
@@ -289,31 +273,37 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
         raise DataError(f"{name}: no array can be made of it: {error}") from None
 
 
-def _like(reference: Floats, **named: ArrayLike) -> dict[str, Floats]:
-    arrays = {name: _floats(name, value) for name, value in named.items()}
-    for name, array in arrays.items():
-        if array.dtype != reference.dtype:
-            raise DataError(f"{name} is {array.dtype}, but the first argument is {reference.dtype}. Give all of one type")
-    return arrays
+def _like(first: Floats, name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    """Another argument, of the first one's dtype and of this shape."""
+    array = _floats(name, value)
+    _check_dtype(first, name, array)
+    if array.shape != shape:
+        raise ShapeError(f"{name}: expected shape {shape}, got {array.shape}")
+    return array
 
 
-def _check_shape(name: str, array: NDArray[Any], expected: tuple[int, ...]) -> None:
-    if array.shape != expected:
-        raise ShapeError(f"{name} must have shape {expected} here, got {array.shape}")
+def _bias(bias: ArrayLike | None, kernel: Floats) -> Floats | None:
+    return None if bias is None else _like(kernel, "bias", bias, kernel.shape[-1:])
+
+
+def _check_dtype(first: Floats, name: str, array: Floats) -> None:
+    if array.dtype != first.dtype:
+        raise DataError(f"{name}: expected {first.dtype}, as the first argument, got {array.dtype}. Give all of one type")
 
 
 def _check_not_empty(name: str, array: NDArray[Any]) -> None:
     if array.size == 0:
-        raise ShapeError(f"{name} must have at least one value, got shape {array.shape}")
+        raise ShapeError(f"{name}: expected at least one value, got shape {array.shape}")
 
 
 def _convolution(x: ArrayLike, kernel: ArrayLike, strides: Size, padding: Padding2D) -> tuple[tuple[Floats, Floats], Window2D]:
     images, filters = _floats("x", x, axes=4), _floats("kernel", kernel, axes=4)
-    _like(images, kernel=filters)
+    _check_dtype(images, "kernel", filters)
     _check_not_empty("kernel", filters)
     if images.shape[3] != filters.shape[2]:
         raise ShapeError(
-            f"channels of x (={images.shape[3]}) must equal those of kernel (={filters.shape[2]}). Images are NHWC, filters HWIO"
+            f"kernel: expected filters of as many channels as x (={images.shape[3]}), got {filters.shape[2]}. "
+            "Images are NHWC, filters HWIO"
         )
     size, reach = (images.shape[1], images.shape[2]), (filters.shape[0], filters.shape[1])
     return (images, filters), window2d(size, reach, pair(strides, "strides"), padding2d(padding))
@@ -328,8 +318,8 @@ def _pooling(x: ArrayLike, pool_size: Size, strides: Size | None, padding: Paddi
 
 def _product(x: ArrayLike, kernel: ArrayLike) -> tuple[Floats, Floats]:
     rows, weights = _floats("x", x, axes=2), _floats("kernel", kernel, axes=2)
-    _like(rows, kernel=weights)
+    _check_dtype(rows, "kernel", weights)
     _check_not_empty("kernel", weights)
     if rows.shape[1] != weights.shape[0]:
-        raise ShapeError(f"columns of x (={rows.shape[1]}) must equal rows of kernel (={weights.shape[0]})")
+        raise ShapeError(f"kernel: expected as many rows as x has columns (={rows.shape[1]}), got {weights.shape[0]}")
     return rows, weights

@@ -1,7 +1,7 @@
-"""A network as data: an ordered tuple of named layers, each of which may read only what stands before it.
+"""A network as data: an ordered tuple of named layers, each of which reads earlier ones.
 
-Order is topological by construction, so there is no sort and no cycle to detect. Branches are ordinary nodes that name the same
-input. The last node is the output.
+The order is topological by construction, so there is no sort and no cycle to detect. Branches are nodes that name the same input.
+The last node is the output.
 """
 
 from collections import Counter
@@ -12,16 +12,17 @@ from typing import Any
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.layers import LAYERS, Activation, Layer, ParameterSpec
-from numbacnn.shapes import LARGEST, Shape
+from numbacnn.shapes import LARGEST, Shape, short
 from numbacnn.spelling import did_you_mean
 
 INPUT = "input"
-PLAIN_NAME = "printable, without slashes, and not start with a dot"
+PLAIN_NAME = "printable text without slashes that does not start with a dot"
+"""The names of networks and layers: they become parts of paths and of tensor names."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One layer in a graph: its name, and the names of what it reads."""
+    """One layer of a graph: its name, and the names of the layers it reads."""
 
     name: str
     layer: Layer
@@ -33,16 +34,16 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network, checked: every shape is known once it exists.
+    """A network, checked: every shape is known.
 
     Args:
-        name: what the network is called.
+        name: of the network.
         input_shape: (height, width, channels) of one image.
-        nodes: the layers in order.
+        nodes: the layers, in order.
 
     Raises:
-        ModelError: a name cannot be part of a path or is used twice, an input is unknown, or a node is read by nobody.
-        ShapeError: a layer does not fit; the message starts with the node's name.
+        ModelError: a name is not plain or is used twice, an input is unknown, or no node reads one of them.
+        ShapeError: a layer does not fit its inputs; the message starts with the node's name.
     """
 
     name: str
@@ -53,10 +54,10 @@ class Graph:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _is_plain_name(self.name):
-            raise ModelError(f"a network's name must be {PLAIN_NAME}, got {self.name!r}")
+            raise ModelError(f"network name: expected {PLAIN_NAME}, got {short(self.name)}")
         object.__setattr__(self, "input_shape", _check_input_shape(self.input_shape))
         if not self.nodes:
-            raise ModelError(f"{self.name}: a network has at least one layer, got none")
+            raise ModelError(f"{self.name}: expected at least one layer, got none")
         shapes: dict[str, Shape] = {INPUT: self.input_shape}
         for node in self.nodes:
             shapes[node.name] = _infer(node, shapes)
@@ -68,16 +69,16 @@ class Graph:
         return hash((self.name, self.input_shape, self.nodes))
 
     def __hash__(self) -> int:
-        # Kept: plans are looked up by graph at every step of a training.
+        # Computed once: each training step looks up the plan of its graph.
         return self._hash
 
     @property
     def output_shape(self) -> Shape:
-        """What comes out for one image."""
+        """The shape of the output for one image."""
         return self.shapes[self.nodes[-1].name]
 
     def input_shapes(self, node: Node) -> list[Shape]:
-        """The shapes of what ``node`` reads."""
+        """The shapes of the inputs of ``node``."""
         return [self.shapes[name] for name in node.inputs]
 
     @cached_property
@@ -98,7 +99,7 @@ def sequential(*layers: Layer | tuple[str, Layer], input_shape: Sequence[int], n
     Args:
         layers: layers, or (name, layer) pairs; unnamed ones are called conv1, conv2, pool1, ...
         input_shape: (height, width, channels) of one image.
-        name: what the network is called.
+        name: of the network.
     """
     entries = [entry if isinstance(entry, tuple) else (None, entry) for entry in layers]
     return build_graph(name, input_shape, [(given, layer, None) for given, layer in entries])
@@ -107,7 +108,7 @@ def sequential(*layers: Layer | tuple[str, Layer], input_shape: Sequence[int], n
 def build_graph(
     name: str, input_shape: Sequence[int], entries: Sequence[tuple[str | None, Layer, Sequence[str] | None]]
 ) -> Graph:
-    """A graph from (name or None, layer, inputs or None): what is left out gets a name, and takes the layer before."""
+    """A graph from (name or None, layer, inputs or None); the defaults are conv1, conv2, ... and the layer before."""
     nodes: list[Node] = []
     counts: Counter[str] = Counter()
     for given, layer, inputs in entries:
@@ -118,10 +119,10 @@ def build_graph(
 
 
 def without_softmax(graph: Graph) -> Graph:
-    """The same network up to its logits, for a loss that takes the softmax itself.
+    """The network up to its logits, for a loss that includes the softmax.
 
-    The last layer loses its softmax, or is dropped if it is nothing else. Parameters keep their names. A network without a
-    softmax at its end is returned as it is: its output is taken for logits.
+    The last layer loses its softmax, or is dropped if it is only that. Parameters keep their names. A network that does not end
+    with a softmax is returned unchanged: its outputs are logits.
     """
     *before, last = graph.nodes
     if isinstance(last.layer, Activation) and last.layer.activation == "softmax" and before:
@@ -133,7 +134,7 @@ def without_softmax(graph: Graph) -> Graph:
 
 
 def graph_to_dict(graph: Graph) -> dict[str, Any]:
-    """The graph as plain values, the form of model files: only what differs from the defaults is written."""
+    """The graph as plain values, in the form of model files: names, inputs and fields that equal the defaults are left out."""
     layers: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     before = INPUT
@@ -150,19 +151,19 @@ def graph_to_dict(graph: Graph) -> dict[str, Any]:
 
 
 def graph_from_dict(data: Mapping[str, Any], source: str = "model") -> Graph:
-    """Undo ``graph_to_dict``; trusts nothing.
+    """The inverse of ``graph_to_dict``, for values of unknown origin: everything is checked.
 
     Args:
-        data: the mapping read from a file.
+        data: values read from a file.
         source: the file's name, for messages.
 
     Raises:
-        ModelError, ShapeError: with the layer, what was expected and what came.
+        ModelError, ShapeError: the message names the layer.
     """
     _check_keys(data, {"name", "input_shape", "layers"}, required={"input_shape", "layers"}, who=source)
     layers = data["layers"]
     if not isinstance(layers, list) or not all(isinstance(entry, Mapping) for entry in layers):
-        raise ModelError(f"{source}: layers must be a list of tables, each starting with [[layers]]")
+        raise ModelError(f"{source}: layers: expected a list of tables, got {short(layers)}. Start each with [[layers]]")
     try:
         return build_graph(data.get("name", source), data["input_shape"], [_entry(entry, i) for i, entry in enumerate(layers, 1)])
     except (ModelError, ShapeError) as error:
@@ -170,10 +171,10 @@ def graph_from_dict(data: Mapping[str, Any], source: str = "model") -> Graph:
 
 
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
-    """``{"type": "Dense", "units": 10, ...}``, from which an equal layer can be built: what that layer has by itself is left out.
+    """The layer as ``{"type": "Dense", "units": 10, ...}``, without fields that equal the defaults.
 
-    A field may depend on another, as the strides of a pooling do on its size. So each is left out only if a layer built of
-    the others is equal to this one.
+    A default may depend on another field, as a pooling's strides on its size. So a field is left out only if the layer that is
+    built without it equals this one.
     """
     values = {f.name: getattr(layer, f.name) for f in fields(layer)}  # type: ignore[arg-type]
     for f in fields(layer):  # type: ignore[arg-type]
@@ -184,7 +185,7 @@ def layer_to_dict(layer: Layer) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, and a pair of equal numbers as one."""
+    """A tuple as a list, and a pair of equal numbers as one number."""
     if isinstance(value, tuple):
         if len(value) == 2 and isinstance(value[0], int) and value[0] == value[1]:
             return value[0]
@@ -196,7 +197,7 @@ def _entry(entry: Mapping[str, Any], position: int) -> tuple[str | None, Layer, 
     who = f"layer {position}"
     kind = entry.get("type")
     if not isinstance(kind, str) or kind not in LAYERS:
-        raise ModelError(f"{who}: type must be one of {', '.join(LAYERS)}, got {kind!r}.{did_you_mean(str(kind), LAYERS)}")
+        raise ModelError(f"{who}: type: expected one of {', '.join(LAYERS)}, got {short(kind)}.{did_you_mean(str(kind), LAYERS)}")
     cls = LAYERS[kind]
     name, inputs = entry.get("name"), entry.get("inputs")
     who = f"{who} ({kind})" if name is None else f"layer {position} ({kind} {name!r})"
@@ -204,9 +205,9 @@ def _entry(entry: Mapping[str, Any], position: int) -> tuple[str | None, Layer, 
     required = {f.name for f in fields(cls) if f.default is MISSING}  # type: ignore[arg-type]
     _check_keys(entry, known | {"type", "name", "inputs"}, required, who)
     if name is not None and not isinstance(name, str):
-        raise ModelError(f"{who}: name must be a text, got {name!r}")
+        raise ModelError(f"{who}: name: expected a text, got {short(name)}")
     if inputs is not None and not (isinstance(inputs, list) and all(isinstance(i, str) for i in inputs)):
-        raise ModelError(f"{who}: inputs must be a list of layer names, got {inputs!r}")
+        raise ModelError(f"{who}: inputs: expected a list of layer names, got {short(inputs)}")
     try:
         return name, cls(**{key: value for key, value in entry.items() if key in known}), inputs
     except (ModelError, ShapeError) as error:
@@ -224,31 +225,34 @@ def _check_keys(data: Mapping[str, Any], known: set[str], required: set[str], wh
 def _check_input_shape(shape: Any) -> Shape:
     sides = tuple(shape) if isinstance(shape, (list, tuple)) else ()
     if len(sides) != 3 or not all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= LARGEST for side in sides):
-        raise ModelError(f"input_shape must be [height, width, channels], whole numbers of at least 1, got {shape!r}")
+        raise ModelError(
+            f"input_shape: expected [height, width, channels], whole numbers from 1 to {LARGEST:,}, got {short(shape)}"
+        )
     return sides
 
 
 def _is_plain_name(name: str) -> bool:
-    """Names become parts of paths and of tensor names."""
     return bool(name) and name.isprintable() and not name.startswith(".") and not {"/", "\\"} & set(name)
 
 
 def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
-    """The output shape of one node, after all that can be wrong with it has been ruled out."""
+    """The output shape of one node, whose name, inputs and shapes are checked first."""
     if node.name in shapes:
-        raise ModelError(f"{node.name}: this name is taken already. Give each layer a name of its own ({INPUT!r} is the image)")
+        raise ModelError(
+            f"{node.name}: expected a new name, got one that is taken. Give each layer its own ({INPUT!r} is the image)"
+        )
     if not isinstance(node.name, str) or not _is_plain_name(node.name):
-        raise ModelError(f"a layer's name must be {PLAIN_NAME}, got {node.name!r}")
+        raise ModelError(f"layer name: expected {PLAIN_NAME}, got {short(node.name)}")
     for name in node.inputs:
         if name not in shapes:
             raise ModelError(
-                f"{node.name}: reads {name!r}, which is no earlier layer.{did_you_mean(name, shapes)} Earlier: {', '.join(shapes)}"
+                f"{node.name}: inputs: expected earlier layers, got {name!r}.{did_you_mean(name, shapes)} Earlier: {', '.join(shapes)}"
             )
     least, most = node.layer.inputs_taken
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
         wanted = f"{least}" if least == most else f"at least {least}"
         raise ModelError(
-            f"{node.name}: {type(node.layer).__name__} takes {wanted} input(s), got {len(node.inputs)} ({', '.join(node.inputs)}). "
+            f"{node.name}: {type(node.layer).__name__} expected {wanted} input(s), got {len(node.inputs)} ({', '.join(node.inputs)}). "
             "Name them: inputs = ['first', 'second']"
         )
     try:

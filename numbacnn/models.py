@@ -1,4 +1,4 @@
-"""The presets: networks of the lecture and a few more, each with the training settings it is known to work with."""
+"""The presets: networks of the lecture and others, each with a recipe for its training."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from numbacnn.spelling import did_you_mean
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: what ``train`` uses where the command line is silent."""
+    """The training settings of a preset: the defaults of ``train``'s options."""
 
     optimizer: str = "adam"
     learning_rate: float = 0.001
@@ -33,7 +33,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Preset:
-    """A network by name."""
+    """A network with a name, a line about it, and its recipe."""
 
     summary: str
     graph: Graph
@@ -44,13 +44,13 @@ MNIST_SHAPE = (28, 28, 1)
 
 
 def _dense_stack(name: str, activation: str) -> Graph:
-    """Five layers, 200-100-60-30-10. Source: the lecture's slide "Deeper Network"; Gorner's codelab, mnist_2.0."""
+    """Five layers, 200-100-60-30-10. Source: the lecture's slide "Some Improvement (1/5)"; Gorner's codelab, mnist_2.0."""
     hidden = [Dense(units, activation=activation, kernel_initializer="he_normal") for units in (200, 100, 60, 30)]
     return sequential(Flatten(), *hidden, Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name=name)
 
 
 def _cnn() -> Graph:
-    """Source: the lecture's slides "CNN in TensorFlow"."""
+    """The lecture's CNN. Source: the lecture's slide "CNN in TensorFlow (7/7)"."""
     return sequential(
         Conv2D(filters=32, kernel_size=5, padding="same", activation="relu"),
         MaxPool2D(pool_size=2, strides=2),
@@ -79,7 +79,7 @@ def _small() -> Graph:
 
 
 def _dense128() -> Graph:
-    """Source: the lecture's slide "Putting It All Together"."""
+    """784-128-10 with He's initial weights, ReLU and dropout. Source: the code after the lecture's slide "Some Improvement (5/5)"."""
     return sequential(
         Flatten(),
         Dense(128, activation="relu", kernel_initializer="he_normal"),
@@ -91,7 +91,7 @@ def _dense128() -> Graph:
 
 
 def _xo() -> Graph:
-    """Three 3x3 filters on 9x9 pictures, two poolings, a vote. Source: the lecture's X-and-O example, after Rohrer."""
+    """Three 3x3 filters on 9x9 pictures, two poolings, a vote. Source: the lecture's slide "A Toy ConvNet: X's and O's", after Rohrer."""
     return sequential(
         Conv2D(filters=3, kernel_size=3, activation="relu"),
         MaxPool2D(pool_size=2, padding="same"),
@@ -104,7 +104,7 @@ def _xo() -> Graph:
 
 
 def _cs231n() -> Graph:
-    """[7, 7, 3] to [3, 3, 2] by two 3x3 filters with stride 2. Source: the lecture, after CS231n's convolution demo."""
+    """[7, 7, 3] to [3, 3, 2] by two 3x3 filters with stride 2. Source: the lecture's slide "One more example", from CS231n."""
     return sequential(Conv2D(filters=2, kernel_size=3, strides=2), input_shape=(7, 7, 3), name="cs231n")
 
 
@@ -143,7 +143,7 @@ def _residual() -> Graph:
 def _normalised(
     filters: int, kernel_size: int, *, strides: int = 1, padding: str = "same", pool: bool = False
 ) -> tuple[Layer, ...]:
-    """Convolution, normalisation, ReLU; pooling comes first, so that a quarter of the values is left to be normalised."""
+    """Convolution, pooling, normalisation, ReLU: pooling before normalisation leaves a quarter of the values to normalise."""
     convolution = Conv2D(
         filters=filters,
         kernel_size=kernel_size,
@@ -168,7 +168,7 @@ def _tiny() -> Graph:
 
 
 def _fast() -> Graph:
-    """A stride of 2 at once leaves a quarter of the pixels to all that follows."""
+    """The first stride of 2 leaves a quarter of the pixels to the layers after it."""
     return sequential(
         *_normalised(16, 5, strides=2),
         *_normalised(16, 3, pool=True),
@@ -181,7 +181,7 @@ def _fast() -> Graph:
 
 
 def _accurate() -> Graph:
-    """Filters of 5 x 5, which in the frequency domain cost little more than those of 3 x 3, and see more."""
+    """Filters of 5 x 5: in the frequency domain they cost little more than 3 x 3, and have a larger receptive field."""
     return sequential(
         *_normalised(32, 5, pool=True),
         *_normalised(64, 5, pool=True),
@@ -224,11 +224,11 @@ def preset(name: str) -> Preset:
     """A preset by name.
 
     Raises:
-        ModelError: there is none of that name; says which there are.
+        ModelError: no preset has this name; the message lists the presets.
     """
     if name in PRESETS:
         return PRESETS[name]
     raise ModelError(
-        f"no model {name!r}.{did_you_mean(name, PRESETS)} Presets: {', '.join(PRESETS)}; "
-        "or give a .toml model file or a .safetensors network"
+        f"{name}: expected a preset, a .toml model file or a .safetensors network.{did_you_mean(name, PRESETS)} "
+        f"Presets: {', '.join(PRESETS)}"
     )

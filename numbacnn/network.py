@@ -1,4 +1,4 @@
-"""Running a graph: forward through its nodes, and backward again. All of it is pure: numbers come in and go out."""
+"""The forward and the backward pass of a graph, as pure functions of arrays."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -14,15 +14,22 @@ from numbacnn.plan import PlannedLayer, fuse_nothing, make_plan
 from numbacnn.values import Array, DropoutKey, FactoredGradient, Moving
 
 PIXEL_SCALE = 1 / 255
-"""Pixels 0...255 become numbers 0...1."""
+"""Factor of pixels 0...255, to numbers 0...1."""
 
 
 Gradients = dict[str, Array | FactoredGradient]
-"""By ``<layer>/<parameter>``."""
+"""The gradient of each trainable parameter, by ``<layer>/<parameter>``."""
 
 
 class Forward(NamedTuple):
-    """A forward pass: the output, what the backward pass needs, how moving averages are to move on, and the steps taken."""
+    """The result of a forward pass.
+
+    Args:
+        y: the output.
+        caches: values that the backward pass needs, by planned layer.
+        updates: next values of the moving averages, by ``<layer>/<parameter>``.
+        plan: the planned layers, in order.
+    """
 
     y: Array
     caches: dict[str, Any]
@@ -46,12 +53,12 @@ def forward(
     Args:
         parameters: the device's arrays by ``<layer>/<parameter>``, of x's type.
         x: images (n, h, w, c), float32 or float64.
-        training: whether dropout drops and batch normalisation uses the batch.
-        seed, step: what dropout masks depend on.
-        fuse: whether layers may be computed in one go; changes no number.
+        training: whether dropout drops values, and batch normalisation uses the batch's mean and variance.
+        seed, step: keys of the dropout masks.
+        fuse: whether the device may fuse layers; it changes no number.
 
     Raises:
-        ShapeError, DataError, ModelError: the images or a parameter are not what the graph takes.
+        ShapeError, DataError, ModelError: the images or a parameter do not fit the graph.
     """
     x = _take_batch(graph, ops, x)
     parameters = take_parameters(graph, ops, parameters, x.dtype)
@@ -59,13 +66,13 @@ def forward(
     outputs: dict[str, Array] = {INPUT: x}
     caches: dict[str, Any] = {}
     updates: dict[str, Moving] = {}
-    for each in plan:
-        own = {key: parameters[name] for key, name in each.parameters}
-        context = Context(training, DropoutKey(seed, step, each.position))
-        result = each.layer.forward(ops, own, [outputs[name] for name in each.inputs], context)
-        outputs[each.name], caches[each.name] = result.y, result.cache
+    for planned in plan:
+        own = {key: parameters[name] for key, name in planned.parameters}
+        context = Context(training, DropoutKey(seed, step, planned.position))
+        result = planned.layer.forward(ops, own, [outputs[name] for name in planned.inputs], context)
+        outputs[planned.name], caches[planned.name] = result.y, result.cache
         if result.updates:
-            names = dict(each.parameters)
+            names = dict(planned.parameters)
             updates |= {names[key]: value for key, value in result.updates.items()}
     return Forward(outputs[plan[-1].name], caches, updates, plan)
 
@@ -73,11 +80,11 @@ def forward(
 def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, dy: Array) -> Gradients:
     """The gradient of every trainable parameter, given that of the output.
 
-    Where several layers read one output, their gradients add up. Nothing is computed for the image, nor for what lies before the
-    first trainable layer.
+    If several layers read one output, their gradients are added. The image and the layers before the first trainable one get no
+    gradient.
 
     Raises:
-        ShapeError, DataError: ``dy`` is not shaped as the output, or of another type.
+        ShapeError, DataError: ``dy`` has another shape or type than the output.
     """
     if tuple(dy.shape) != tuple(forward_pass.y.shape):
         raise ShapeError(f"dy: expected the output's shape {tuple(forward_pass.y.shape)}, got {tuple(dy.shape)}")
@@ -85,34 +92,37 @@ def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, d
         raise DataError(f"dy: expected {forward_pass.y.dtype}, as the output, got {dy.dtype}. Convert it with .astype")
     arriving: dict[str, Array] = {forward_pass.plan[-1].name: _on_device(ops, dy)}
     gradients: Gradients = {}
-    reached = {each.name for each in forward_pass.plan if each.has_gradient}
-    for each in reversed(forward_pass.plan):
-        if not each.has_gradient:
+    reached = {planned.name for planned in forward_pass.plan if planned.has_gradient}
+    for planned in reversed(forward_pass.plan):
+        if not planned.has_gradient:
             continue
-        own = {key: parameters[name] for key, name in each.parameters}
-        result = each.layer.backward(ops, own, forward_pass.caches[each.name], arriving.pop(each.name), each.needs_dx)
-        names = dict(each.parameters)
+        own = {key: parameters[name] for key, name in planned.parameters}
+        cache = forward_pass.caches[planned.name]
+        result = planned.layer.backward(ops, own, cache, arriving.pop(planned.name), planned.needs_dx)
+        names = dict(planned.parameters)
         gradients |= {names[key]: value for key, value in result.gradients.items()}
-        for name, dx in zip(each.inputs, result.dx, strict=True):
+        for name, dx in zip(planned.inputs, result.dx, strict=True):
             if name in reached:
                 arriving[name] = ops.add(arriving[name], dx) if name in arriving else dx
     return gradients
 
 
 def take_parameters(graph: Graph, ops: Ops, parameters: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
-    """The parameters of a graph, checked, on the device: kernels trust their shape, type and layout.
+    """The parameters of a graph on the device, checked: kernels rely on their shape, type and layout.
 
     Args:
         parameters: the device's arrays, or NumPy arrays in any memory layout.
-        dtype: which type all must have.
+        dtype: the type of all parameters.
 
     Raises:
-        ModelError: one is missing. ShapeError: one has another shape. DataError: another type.
+        ModelError: a parameter is missing. ShapeError: one has another shape. DataError: one has another type.
     """
     taken: dict[str, Array] = {}
     for name, spec in graph.parameters.items():
         if name not in parameters:
-            raise ModelError(f"{name}: {graph.name} needs this parameter, and it is missing. There are: {', '.join(parameters)}")
+            raise ModelError(
+                f"{name}: expected this parameter of {graph.name}, and it is missing. There are: {', '.join(parameters)}"
+            )
         array = parameters[name]
         if tuple(array.shape) != spec.shape:
             raise ShapeError(f"{name}: expected shape {spec.shape} in {graph.name}, got {tuple(array.shape)}")
@@ -128,7 +138,7 @@ def _take_batch(graph: Graph, ops: Ops, x: Array) -> Array:
             f"{graph.name}: expected images (n, {', '.join(map(str, graph.input_shape))}), got shape {tuple(x.shape)}"
         )
     if x.dtype not in (np.float32, np.float64):
-        raise DataError(f"{graph.name}: expected images of float32 or float64, got {x.dtype}. Pixels times PIXEL_SCALE are")
+        raise DataError(f"{graph.name}: expected images of float32 or float64, got {x.dtype}. Multiply pixels by PIXEL_SCALE")
     return _on_device(ops, x)
 
 
@@ -137,10 +147,10 @@ def _on_device(ops: Ops, array: Array) -> Array:
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most ``size`` that cover ``count`` items; the last may be shorter."""
+    """Slices of ``size`` items that cover ``count`` items; the last may be shorter."""
     return (slice(first, min(first + size, count)) for first in range(0, count, size))
 
 
 def to_device(ops: Ops, arrays: Mapping[str, NDArray]) -> dict[str, Array]:
-    """Bring named arrays to the device."""
+    """Named arrays, on the device."""
     return {name: ops.asarray(array) for name, array in arrays.items()}

@@ -1,11 +1,11 @@
-"""The contract between layers and devices: what a device can compute.
+"""The contract between layers and devices: the ops of a device, with their formulas.
 
-One call per layer and direction. Layers see nothing else of a device, so a network computes the same on each of them.
-Arrays are the device's own (NumPy arrays on the CPU); they enter by ``asarray`` and leave by ``to_host``, and nowhere else.
+Each layer and direction has one op. Layers use nothing else of a device, so a network computes the same on every device.
+Arrays are the device's own (NumPy arrays on the CPU): only ``asarray`` brings arrays to it, and only ``to_host`` brings them back.
 
 Images are NHWC: ``n`` images, ``h`` rows, ``w`` columns, ``c`` channels. Kernels are HWIO: ``kh``, ``kw``, input channels ``c``, filters
-``f``. Every float array of a call has one dtype, float32 or float64, and so has the result. Arguments are never changed, but
-for the updates at the end, which work in place.
+``f``. All float arrays of a call have one dtype, float32 or float64, and so has the result. Only the updates, at the end,
+change their arguments.
 """
 
 from abc import ABC, abstractmethod
@@ -34,44 +34,44 @@ class Ops(ABC):
     """The device's name, as in ``--device``."""
 
     asynchronous = False
-    """Whether calls return before their results are there, so that looking at one (``to_host``) costs a wait."""
+    """Whether a call may return before its result is ready, so that ``to_host`` has to wait for it."""
 
     kernels_depend_on_batch = False
-    """Whether the size of a batch decides which kernels are needed."""
+    """Whether the batch size decides which kernels are compiled."""
 
     can_warm_up_in_parts = False
-    """Whether several processes can each compile the kernels of some layers, and leave them for others to find."""
+    """Whether several processes can share the compilation, a few layers each, through the kernel cache."""
 
     inference_batch = 100
-    """Images to predict at a time. To a processor, more than stay in its cache between one layer and the next are none the faster."""
+    """Batch size of predictions. A larger batch would not stay in a processor's cache from one layer to the next, and gains nothing."""
 
     def reuse_memory(self) -> AbstractContextManager[None]:
-        """Arrays made within it last until the next one begins: a device may use their memory again. Copy what is to be kept."""
+        """A context whose arrays last until the next such context begins, which may use their memory again. Copy arrays to keep them."""
         return nullcontext()
 
-    def release_memory(self) -> None:  # noqa: B027  a device that keeps nothing has nothing to give back
-        """Give back the memory that is kept from one step for the next."""
+    def release_memory(self) -> None:  # noqa: B027  nothing to free by default
+        """Free the memory that ``reuse_memory`` keeps for the next step."""
 
     @abstractmethod
     def describe(self) -> str:
-        """The device and what it computes with, for people."""
+        """The device and its resources, as a text for people."""
 
     # --- transfers -------------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def asarray(self, host: Any) -> Array:
-        """Bring a NumPy array to the device, C-contiguous. May be the very same array on the CPU."""
+        """A NumPy array as a C-contiguous array of the device; on the CPU it may be the same array."""
 
     def prepare_weights(self, weights: Array) -> Any:
         """The kernel of a convolution or dense layer in the device's own form, for forward passes only.
 
-        The weights must not change as long as that form is used.
+        The weights must not change while that form is in use.
         """
         return weights
 
     @abstractmethod
     def to_host(self, x: Array | FactoredGradient) -> Any:
-        """The NumPy array that holds ``x`` (multiplied out, if it is a ``FactoredGradient``). May be the very same array on the CPU."""
+        """``x`` as a NumPy array, a ``FactoredGradient`` multiplied out; on the CPU it may be the same array."""
 
     @abstractmethod
     def zeros_like(self, x: Array) -> Array:
@@ -79,12 +79,12 @@ class Ops(ABC):
 
     @abstractmethod
     def gather_images(self, images: Array, indices: Array, scale: float) -> Array:
-        """Pick images and turn their pixels into numbers: ``y[n] = images[indices[n]] * scale``.
+        """Copy images by index and scale their pixels: ``y[n] = images[indices[n]] * scale``.
 
         Args:
             images: pixels, uint8 (count, h, w, c).
-            indices: which ones, int64 (n,).
-            scale: a factor, 1/255 to bring pixels to 0...1.
+            indices: of the images to copy, int64 (n,).
+            scale: factor of each pixel; 1/255 brings pixels to 0...1.
 
         Returns:
             float32 (n, h, w, c).
@@ -98,16 +98,16 @@ class Ops(ABC):
 
         (s, t) = rotation @ shear @ scale @ (i, j) + shift + sum_{a,b} B_a(i) * B_b(j) * grid[a,b]
 
-        The grid has 7 x 7 random vectors, (-1 ... 5) / 4 of the way along each axis, and B are uniform cubic B-splines. Every
-        random number is a hash of (seed, step, n) and which number it is.
+        The grid has 7 x 7 random vectors, (-1 ... 5) / 4 of the way along each axis, and B are uniform cubic B-splines. Each
+        random number is a hash of (seed, step, n) and of its own index.
 
         Args:
             x: images (n, h, w, c).
-            amounts: how far.
-            key: what the random numbers depend on.
+            amounts: the limits of each distortion.
+            key: seed and step of the random numbers.
 
         Returns:
-            y: a new array as x; the values of x where all amounts are 0.
+            y: a new array, shaped as x; equal to x if all amounts are 0.
 
         Source: Simard, Steinkraus & Platt 2003, "Best Practices for Convolutional Neural Networks", section 2, with splines in
         place of the Gaussian filter.
@@ -130,7 +130,7 @@ class Ops(ABC):
         Returns:
             y: (n, oh, ow, f).
 
-        Source: Dumoulin & Visin 2016 (arXiv:1603.07285), chapter 2; the lecture's slides "Convolutional Layer".
+        Source: Dumoulin & Visin 2016 (arXiv:1603.07285), chapter 2; the lecture's slides "Convolutional Layer (4/4)" and "Stride".
         """
 
     @abstractmethod
@@ -146,19 +146,20 @@ class Ops(ABC):
         Returns:
             dx (None unless ``needs_dx``), dkernel, dbias: shaped as x, kernel and (f,).
 
-        Source: the lecture's slides "Training CNN"; Goodfellow et al. 2016, Deep Learning, section 9.5.
+        Source: the lecture's slide "Training CNN (3/4)"; Goodfellow et al. 2016, Deep Learning, section 9.5.
         """
 
     # --- pooling ---------------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def max_pool2d(self, x: Array, window: Window2D) -> tuple[Array, Array]:
-        """The largest value under each window; padding never wins, NaN does.
+        """The largest value under each window. Padding never wins; NaN always does.
 
         Returns:
-            y (n, oh, ow, c), and for the gradient which cell won: int32 (n, oh, ow, c), u*kw + v, the first one of equals.
+            y (n, oh, ow, c), and the winners, int32 (n, oh, ow, c): the index u*kw + v of the largest cell in each window, the first
+            of equals.
 
-        Source: the lecture's slides "Pooling Layer".
+        Source: the lecture's slide "Pooling Layer (2/2)".
         """
 
     @abstractmethod
@@ -173,18 +174,18 @@ class Ops(ABC):
     def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
         """Share each gradient equally among the cells that were averaged: dx (n, h, w, c)."""
 
-    # --- fused: what a device does not do in one go is composed of the ops above and below ------------------------------------------
+    # --- fused: composed of other ops, unless a device overrides them ----------------------------------------------------------
 
     @staticmethod
     def can_fuse(pool: Window2D) -> bool:
-        """Whether ``conv2d_block`` takes this max pooling together with the convolution before it. A plan asks once."""
+        """Whether ``conv2d_block`` computes this max pooling together with the convolution before it; a plan asks once."""
         return False
 
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
-        """Convolution, ReLU and max pooling, as far as ``block`` has them: the same numbers as one after the other.
+        """Convolution, ReLU and max pooling, as ``block`` has them: the same numbers as by separate ops.
 
         Returns:
-            y (n, oh, ow, f), and whatever the device wants to be given back for the gradient.
+            y (n, oh, ow, f), and the device's own cache for ``conv2d_block_backward``.
         """
         y = self.conv2d(x, kernel, bias, block.window)
         if block.relu:
@@ -197,7 +198,7 @@ class Ops(ABC):
     def conv2d_block_backward(
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        """The gradients of ``conv2d_block``, as ``conv2d_backward`` gives them."""
+        """The gradients of ``conv2d_block``: dx (None unless ``needs_dx``), dkernel, dbias."""
         x, y, winners = saved
         if block.pool is not None:
             dy = self.max_pool2d_backward(dy, winners, block.pool)
@@ -209,7 +210,7 @@ class Ops(ABC):
 
     @abstractmethod
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
-        """``y = x @ kernel + bias``, then ReLU if asked for: x (n, k), kernel (k, f), bias (f,) or None, y (n, f)."""
+        """``y = x @ kernel + bias``, then ReLU with ``relu``: x (n, k), kernel (k, f), bias (f,) or None, y (n, f)."""
 
     @abstractmethod
     def dense_backward(
@@ -217,7 +218,7 @@ class Ops(ABC):
     ) -> tuple[Array | None, Array | FactoredGradient, Array]:
         """``dx = dy @ kernel.T``, ``dkernel = x.T @ dy``, ``dbias = dy.sum(0)``; dx is None unless ``needs_dx``.
 
-        With ``factored``, dkernel may come as a ``FactoredGradient``.
+        With ``factored``, dkernel may be a ``FactoredGradient``.
         """
 
     @abstractmethod
@@ -230,7 +231,7 @@ class Ops(ABC):
 
     @abstractmethod
     def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
-        """Undo ``concatenate``: contiguous pieces of the last axis."""
+        """The inverse of ``concatenate``: pieces of these sizes along the last axis, each a contiguous array."""
 
     # --- activations: each gradient is a function of the output y ---------------------------------------------------------------
 
@@ -270,18 +271,18 @@ class Ops(ABC):
 
     @abstractmethod
     def dropout(self, x: Array, rate: float, key: DropoutKey) -> Array:
-        """Zero a share ``rate`` of the values, scale the others by 1 / (1 - rate). Its own gradient: call it on dy with the same key.
+        """Zero a share ``rate`` of the values and scale the others by 1 / (1 - rate). The gradient is the same op on dy with the same key.
 
-        The value at flat index i is dropped if a hash of (seed, step, layer, i), as a fraction in [0, 1), is below ``rate``.
+        The value at flat index i is dropped if a hash of (seed, step, layer, i), as a fraction in [0, 1), is less than ``rate``.
 
-        Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Dropout".
+        Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Some Improvement (4/5)".
         """
 
     @abstractmethod
     def batch_norm(self, x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
         """Normalise each channel (last axis) over the batch, then scale and shift.
 
-        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the batch's own mean and (population) variance.
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the mean and (population) variance of this batch.
 
         Returns:
             y as x, mean (c,), variance (c,).
@@ -291,7 +292,7 @@ class Ops(ABC):
 
     @abstractmethod
     def batch_norm_inference(self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float) -> Array:
-        """The same with a mean and variance collected before."""
+        """``batch_norm`` with the given mean and variance: the moving averages of training."""
 
     @abstractmethod
     def batch_norm_backward(
@@ -303,7 +304,7 @@ class Ops(ABC):
 
     @abstractmethod
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-        """Softmax and cross-entropy in one stable step.
+        """Softmax and cross-entropy in one numerically stable op.
 
         loss[n] = log(sum_k exp(z[n,k] - max)) - (z[n,label] - max)
 
@@ -312,22 +313,22 @@ class Ops(ABC):
             labels: int64 (n,), each in 0...classes-1 (checked by the caller).
 
         Returns:
-            loss of each image (n,), whether the largest logit is the label's, bool (n,) (the first of equals counts), and the
-            gradient of the mean loss, (softmax(z) - onehot) / n, as logits.
+            the loss of each image (n,); whether its largest logit, the first of equals, is the label's, bool (n,); and the gradient
+            of the mean loss, (softmax(z) - onehot) / n, shaped as logits.
 
-        Source: the lecture's slides "Cross-Entropy"; Goodfellow et al. 2016, section 6.2.2.3.
+        Source: the lecture's slide "How Good the Predictions Are?"; Goodfellow et al. 2016, section 6.2.2.3.
         """
 
     @abstractmethod
     def new_epoch_losses(self, steps: int) -> EpochLosses:
-        """Room for the losses of an epoch's steps, none of which has been taken."""
+        """The ``EpochLosses`` of an epoch of this many steps, before the first."""
 
     @abstractmethod
     def record_step(self, epoch: EpochLosses, step: int, losses: Array, correct: Array) -> FiniteLossCheck:
-        """Write down, in place, the results of ``softmax_cross_entropy`` for one step.
+        """Record the results of ``softmax_cross_entropy`` for one step in ``epoch``, in place.
 
-        Once the loss of a step is not finite, the losses of all later steps are NaN. Their checks hold the updates back, so a device
-        need not be watched at each step to be stopped in time.
+        After a loss that is not finite, the losses of all later steps are NaN, and their checks skip every update. So the host may
+        read losses late.
         """
 
     # --- updates, in place -----------------------------------------------------------------------------------------------------
@@ -351,13 +352,13 @@ class Ops(ABC):
             parameter: w.
             slots: none, (v,), or (m, v): the arrays that the rule keeps, shaped as w.
             gradient: g, shaped as w.
-            rule: which formula, and its numbers.
+            rule: the formula and its numbers.
             check: skip the update unless this step's loss is finite.
 
-        Sources: the lecture's slide "Gradient Descent"; Polyak 1964, in Keras's form; Kingma & Ba 2015 (arXiv:1412.6980), end of
+        Sources: the lecture's slide "Training CNN (4/4)"; Polyak 1964, in Keras's form; Kingma & Ba 2015 (arXiv:1412.6980), end of
         section 2, where ``step_size`` carries the bias correction.
         """
 
     @abstractmethod
     def moving_average_update(self, average: Array, value: Array, momentum: float, check: FiniteLossCheck | None = None) -> None:
-        """``average = average * momentum + value * (1 - momentum)``, in place, unless ``check`` says otherwise; see ``update``."""
+        """``average = average * momentum + value * (1 - momentum)``, in place; ``check`` as in ``update``."""

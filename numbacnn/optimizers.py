@@ -1,4 +1,4 @@
-"""Optimisers: which rule turns a gradient into a step. A specification each; a device applies the rule (``Ops.update``)."""
+"""Optimisers: each gives the rule of a step as data, and a device applies it (``Ops.update``)."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ class Optimizer(ABC):
     """Base of all optimisers."""
 
     slots: ClassVar[tuple[str, ...]] = ()
-    """Names of the arrays kept for each parameter; they start as zeros of its shape."""
+    """Names of the arrays kept for each parameter, shaped as the parameter; initially zeros."""
 
     @abstractmethod
     def rule(self, learning_rate: float, step: int) -> Rule:
@@ -20,13 +20,13 @@ class Optimizer(ABC):
 
         Args:
             learning_rate: of this step.
-            step: 1 for the first update.
+            step: number of this step, from 1 on.
         """
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Plain gradient descent: ``w -= lr * g``. Source: the lecture's slide "Gradient Descent"."""
+    """Plain gradient descent: ``w -= lr * g``. Source: the lecture's slides "How Good the Predictions Are?" and "Training CNN (4/4)"."""
 
     def rule(self, learning_rate: float, step: int) -> Rule:
         return Rule("sgd", (learning_rate,))

@@ -1,7 +1,6 @@
-"""A graph made ready to run: layers that a device can fuse are fused, and all that depends on the graph alone is settled once.
+"""The plan of a graph: its layers, fused where the device can, with geometry and names that depend on the graph alone.
 
-Fusion is a rewrite of the graph: a convolution with ReLU (or nothing) after it, read by one max pooling and no other layer, becomes
-one layer. It computes the same numbers.
+A convolution with ReLU or no activation and the max pooling that is its only reader become one layer. The numbers stay the same.
 """
 
 from collections import Counter
@@ -20,13 +19,13 @@ class PlannedLayer(NamedTuple):
     """One layer, or two fused.
 
     Args:
-        name: of the layer whose output this is.
+        name: of the layer in the graph; of the pooling, if two are fused.
         layer: computes the output.
-        inputs: names of the planned layers it reads.
-        parameters: (key, ``<layer>/<parameter>``) of each of its parameters.
-        position: of the layer in the graph, which dropout masks depend on.
-        has_gradient: whether a trainable parameter lies here or before; if not, no gradient is wanted.
-        needs_dx: whether one lies before.
+        inputs: names of the planned layers that it reads.
+        parameters: (key, ``<layer>/<parameter>``) of each parameter.
+        position: index of the layer in the graph, part of the key of dropout masks.
+        has_gradient: whether this layer, or one that it depends on, has a trainable parameter; otherwise backward skips it.
+        needs_dx: whether a layer that it depends on has one.
     """
 
     name: str
@@ -39,23 +38,23 @@ class PlannedLayer(NamedTuple):
 
 
 def fuse_nothing(pool: Window2D) -> bool:
-    """For ``make_plan``: one layer at a time."""
+    """An argument of ``make_plan``: no pooling is fused."""
     return False
 
 
 @lru_cache(maxsize=64)
 def make_plan(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> tuple[PlannedLayer, ...]:
-    """The layers of a graph in order, fused where the device can.
+    """The planned layers of a graph, in order.
 
     Args:
         can_fuse: a device's ``Ops.can_fuse``, or ``fuse_nothing``.
     """
     fused = _pools_to_fuse(graph, can_fuse)
-    swallowed = {conv.name for conv in fused.values()}
+    fused_convs = {conv.name for conv in fused.values()}
     planned: list[PlannedLayer] = []
     reached: set[str] = set()
     for position, node in enumerate(graph.nodes):
-        if node.name in swallowed:
+        if node.name in fused_convs:
             continue
         owner = fused.get(node.name, node)
         specs = owner.layer.parameters(*graph.input_shapes(owner))
@@ -70,7 +69,7 @@ def make_plan(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> tuple[Plann
 
 
 def _planned(graph: Graph, owner: Node, node: Node) -> Layer:
-    """The layer of ``owner``; a convolution with its geometry, and with the pooling of ``node`` if that is another node."""
+    """The layer of ``owner``; if it is a convolution, with its geometry, and with the pooling of ``node`` if the two are fused."""
     conv = owner.layer
     if not isinstance(conv, Conv2D):
         return conv
@@ -81,7 +80,7 @@ def _planned(graph: Graph, owner: Node, node: Node) -> Layer:
 
 
 def _pools_to_fuse(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> dict[str, Node]:
-    """Each max pooling that can be fused, by name, with its convolution."""
+    """The convolution to which each max pooling is fused, by the name of the pooling."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     nodes = {node.name: node for node in graph.nodes}
     fused: dict[str, Node] = {}
@@ -89,7 +88,7 @@ def _pools_to_fuse(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> dict[s
         before = nodes.get(node.inputs[0])
         if before is None or not isinstance(node.layer, MaxPool2D) or not isinstance(before.layer, Conv2D):
             continue
-        is_alone = readers[before.name] == 1 and before.layer.activation in (None, "relu")
-        if is_alone and can_fuse(node.layer.window(graph.shapes[before.name])):
+        is_only_reader = readers[before.name] == 1 and before.layer.activation in (None, "relu")
+        if is_only_reader and can_fuse(node.layer.window(graph.shapes[before.name])):
             fused[node.name] = before
     return fused

@@ -12,7 +12,7 @@ def constant(learning_rate: float) -> Schedule:
 
 
 def exponential(learning_rate: float, decay: float) -> Schedule:
-    """``learning_rate * decay ** epoch``, changing with each epoch. Source: the lecture's slide, 0.01 * 0.6^epoch."""
+    """``learning_rate * decay ** epoch``, changing with each epoch. Source: the lecture's slide "Some Improvement (5/5)"."""
     return lambda time: learning_rate * decay ** math.floor(time)
 
 

@@ -1,6 +1,6 @@
-"""The geometry of a sliding window: the one place where convolution arithmetic is done.
+"""The geometry of a sliding window: output sizes, strides and padding are computed here and in no other place.
 
-Layers ask ``window2d`` and hand its answer to the kernels, so what ``shapes`` prints is what ``train`` computes.
+Layers hand the windows of ``window2d`` to the kernels, so ``train`` computes the shapes that ``shapes`` prints.
 Pure Python: neither numpy nor numba.
 """
 
@@ -16,11 +16,11 @@ Padding2D = str | tuple[Pair, Pair]
 
 
 LARGEST = 10_000_000
-"""No side, count of filters or of units is larger: beyond it, a number in a file is a mistake, and would only overflow later."""
+"""Upper bound of sides, strides, padding, filters and units. A larger number in a file is a mistake, and would overflow later."""
 
 
 MOST_POOLED = 2**31 - 1
-"""Cells of a pooling window: which of them was largest is kept as an int32."""
+"""Upper bound of the cells of a pooling window: the index of the largest is kept as an int32."""
 
 
 class Window(NamedTuple):
@@ -95,49 +95,48 @@ def window2d(size: Pair, kernel: Pair, strides: Pair, padding: Padding2D) -> Win
 
 
 def pool_window2d(size: Pair, pool_size: Pair, strides: Pair, padding: Padding2D) -> Window2D:
-    """The windows of a pooling, each of which sees at least one cell of the image: what is the largest of none?
+    """The windows of both axes of a pooling. Each covers at least one cell of the image, since no cells have no maximum.
 
     Raises:
-        ShapeError: as ``window``, or the padding is so wide that a window could lie in it altogether, or the window has more
-            than ``MOST_POOLED`` cells.
+        ShapeError: as ``window``; or a window could lie in the padding alone, or has more than ``MOST_POOLED`` cells.
     """
     windows = window2d(size, pool_size, strides, padding)
     if windows.rows.kernel * windows.columns.kernel > MOST_POOLED:
         raise ShapeError(
-            f"a pooling window of {windows.rows.kernel} x {windows.columns.kernel} has more than {MOST_POOLED:,} cells. "
+            f"pool_size: expected a window of at most {MOST_POOLED:,} cells, got {windows.rows.kernel} x {windows.columns.kernel}. "
             f"Use a smaller one: the input has {size[0]} x {size[1]}"
         )
     for axis in windows:
         if max(axis.pad_before, axis.pad_after) >= axis.kernel:
             raise ShapeError(
-                f"padding ({axis.pad_before}, {axis.pad_after}) leaves nothing to a pooling window of {axis.kernel} that lies in it. "
-                f"Use at most {axis.kernel - 1} on each side, or padding='same'"
+                f"padding: expected at most {axis.kernel - 1} on each side of a pooling window of {axis.kernel}, "
+                f"got ({axis.pad_before}, {axis.pad_after}). Use padding='same', or a larger window"
             )
     return windows
 
 
 def pair(value: int | Sequence[int], what: str) -> Pair:
-    """``3`` and ``(3, 3)`` mean the same: normalised here, once."""
+    """A number or a pair, checked, as a pair: ``3`` means ``(3, 3)``."""
     both = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else (value,)
     if len(both) != 2 or isinstance(value, (str, bytes)):
-        raise ShapeError(f"{what} must be a whole number or a pair of them, got {value!r}")
+        raise ShapeError(f"{what}: expected a whole number or a pair of them, got {short(value)}")
     for side in both:
         _check_positive(what, side)
     return both[0], both[1]
 
 
 def padding2d(value: object) -> Padding2D:
-    """Check a padding and bring it to one form: ``"valid"``, ``"same"`` or ``((top, bottom), (left, right))``."""
+    """A padding, checked, in one form: ``"valid"``, ``"same"`` or ``((top, bottom), (left, right))``."""
     if isinstance(value, str) and value in ("valid", "same"):
         return value
     match value:
         case [[int(), int()] as rows, [int(), int()] as columns]:
             return _explicit_padding(tuple(rows)), _explicit_padding(tuple(columns))
-    raise ShapeError(f"padding must be 'valid', 'same' or ((top, bottom), (left, right)), got {value!r}")
+    raise ShapeError(f"padding: expected 'valid', 'same' or ((top, bottom), (left, right)), got {short(value)}")
 
 
 def cells(shape: Sequence[int]) -> int:
-    """How many values an array of this shape holds."""
+    """The number of values in an array of this shape."""
     product = 1
     for side in shape:
         product *= side
@@ -145,13 +144,13 @@ def cells(shape: Sequence[int]) -> int:
 
 
 def short(value: object) -> str:
-    """A value in a message: as it is written, but not endlessly."""
+    """A value as text for a message, of bounded length."""
     return f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**30 else repr(value)[:200]
 
 
 def _check_positive(what: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-        raise ShapeError(f"{what} must be a whole number from 1 to {LARGEST:,}, got {short(value)}")
+        raise ShapeError(f"{what}: expected a whole number from 1 to {LARGEST:,}, got {short(value)}")
 
 
 def _explicit_padding(padding: object) -> Pair:
@@ -159,7 +158,7 @@ def _explicit_padding(padding: object) -> Pair:
         case (int(before), int(after)) if 0 <= before <= LARGEST and 0 <= after <= LARGEST:
             return before, after
     raise ShapeError(
-        f"padding must be 'valid', 'same' or whole numbers from 0 to {LARGEST:,} (before, after), got {short(padding)}"
+        f"padding: expected 'valid', 'same' or whole numbers from 0 to {LARGEST:,} (before, after), got {short(padding)}"
     )
 
 

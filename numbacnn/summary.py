@@ -1,4 +1,4 @@
-"""What ``numbacnn shapes`` reports: the trace of shapes through a graph, with costs and what each cell sees of the image."""
+"""The report of ``numbacnn shapes``: shapes, costs and receptive fields of a graph's layers."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,14 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One row.
+    """One layer's row.
 
-    ``parameters`` and ``macs`` (multiply-accumulates, biases not counted) are for one image; ``activation_bytes`` for the batch.
-    ``receptive_field`` is the height and width, in pixels, of what one output cell sees of the image; ``jump`` the distance, in
-    pixels, between what neighbouring cells see (0 once there is no neighbour).
+    Args:
+        macs: multiply-accumulates for one image, biases not counted.
+        receptive_field: height and width, in pixels, of the part of the image on which one output cell depends.
+        jump: distance between the receptive fields of neighbouring cells, in pixels; 0 after a dense layer, whose cells have no
+            neighbours.
+        activation_bytes: size of the output for the whole batch, as float32.
     """
 
     name: str
@@ -32,7 +35,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A graph's rows, and their totals."""
+    """The rows of a graph's layers, and their totals."""
 
     model: str
     input_shape: Shape
@@ -41,7 +44,7 @@ class Summary:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network keeps, moving averages included."""
+        """The number of parameters, moving averages included."""
         return sum(row.parameters for row in self.layers)
 
     @property
@@ -52,14 +55,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class _Reach:
-    """What a cell sees: receptive field and jump, per axis."""
+    """Receptive field and jump of a node's cells, both axes."""
 
     field: Pair
     jump: Pair
 
 
 def summarise(graph: Graph, batch_size: int = 1) -> Summary:
-    """Trace a graph.
+    """The summary of a graph, for batches of ``batch_size`` images.
 
     Receptive fields follow r' = r + (k - 1) * j and j' = j * s (Araujo et al. 2019, Distill, "Computing Receptive Fields").
     """

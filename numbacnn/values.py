@@ -1,15 +1,15 @@
-"""The values that layers, devices and the training loop hand to each other."""
+"""The values that pass between layers, devices and the training loop."""
 
 from typing import Any, NamedTuple
 
 from numbacnn.shapes import Window2D
 
 Array = Any
-"""An array of the device: ``shape``, ``dtype`` and ``reshape`` are all that layers use of it. Slices of the first axis are arrays too."""
+"""An array of the device. Layers use its ``shape``, ``dtype`` and ``reshape``, and slices of its first axis."""
 
 
 class DropoutKey(NamedTuple):
-    """All that a dropout mask depends on: it is the same on any device, for any number of threads, and after a resume."""
+    """The numbers that decide a dropout mask: it is the same on every device, for any number of threads, and after a resume."""
 
     seed: int
     step: int
@@ -17,12 +17,12 @@ class DropoutKey(NamedTuple):
 
 
 class ConvBlock(NamedTuple):
-    """A convolution with the layers that a device may fuse to it: ReLU, then max pooling.
+    """The geometry of a convolution and of the layers fused to it: ReLU, then max pooling.
 
     Args:
-        window: of the convolution.
+        window: geometry of the convolution.
         relu: whether ReLU follows.
-        pool: the window of the max pooling that follows, or None.
+        pool: geometry of the max pooling that follows, or None.
     """
 
     window: Window2D
@@ -33,7 +33,7 @@ class ConvBlock(NamedTuple):
 class FactoredGradient(NamedTuple):
     """The gradient of a dense kernel as its two factors: ``x.T @ dy`` without the multiplication.
 
-    ``Ops.update`` multiplies block by block, and uses each block while it is in the cache. ``Ops.to_host`` multiplies at once.
+    ``Ops.update`` multiplies block by block and uses each block while it is in the cache; ``Ops.to_host`` multiplies at once.
     """
 
     x: Array
@@ -44,8 +44,8 @@ class EpochLosses(NamedTuple):
     """The losses of an epoch's steps, kept on the device.
 
     Args:
-        losses: the sum over each step's images (steps,); NaN from the first step on whose sum was not finite.
-        correct: how many images of each step were classified correctly (steps,).
+        losses: sum over the images of each step (steps,). After a sum that is not finite, all later ones are NaN.
+        correct: number of images of each step that were classified correctly (steps,).
     """
 
     losses: Array
@@ -53,14 +53,19 @@ class EpochLosses(NamedTuple):
 
 
 class FiniteLossCheck(NamedTuple):
-    """One step of ``EpochLosses``: an update that is given it does nothing unless the loss of that step is finite."""
+    """The condition of an update: the loss of this step must be finite.
+
+    Args:
+        losses: of ``EpochLosses``.
+        step: index of the step in them.
+    """
 
     losses: Array
     step: int
 
 
 class Rule(NamedTuple):
-    """How an update changes a parameter; ``Ops.update`` has the formulas.
+    """The rule by which an update changes a parameter; ``Ops.update`` has the formulas.
 
     Args:
         kind: ``"sgd"``, ``"momentum"`` or ``"adam"``.
@@ -72,29 +77,29 @@ class Rule(NamedTuple):
 
 
 class Moving(NamedTuple):
-    """The next value of a moving average: this batch's value, and the share of the old average that is kept."""
+    """One step of a moving average: ``average = momentum * average + (1 - momentum) * value``."""
 
     value: Array
     momentum: float
 
 
 class AugmentKey(NamedTuple):
-    """All that the distortion of a batch depends on besides the position of each image in it: the same promise as for dropout."""
+    """The numbers that decide the distortion of an image, together with its index in the batch; reproducible as ``DropoutKey`` is."""
 
     seed: int
     step: int
 
 
 class Augmentation(NamedTuple):
-    """How far images are distorted at random. Each image draws evenly from minus to plus these numbers; 0 turns one off.
+    """The limits of random distortion. Each image draws uniformly between minus and plus each limit; 0 turns a distortion off.
 
     Args:
         shift: along each axis, as a share of the image's side.
         rotation: degrees.
         scale: of each axis, as a share of its size.
         shear: slant, in pixels to the side for each pixel down.
-        elastic: of each vector of the elastic grid, as a share of the image's side; pixels, between the vectors, move by a
-            quarter of it on average.
+        elastic: of each vector of the elastic grid, as a share of the image's side. Pixels lie between the vectors and move by a
+            quarter of that on average.
     """
 
     shift: float = 0.07

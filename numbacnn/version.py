@@ -1,3 +1,3 @@
-"""The version, in one place, readable without importing anything."""
+"""The version. Importing it imports nothing else."""
 
 __version__ = "0.1.0"

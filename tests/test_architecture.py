@@ -1,8 +1,9 @@
-"""The house rules, checked on the source: who may import whom, and who may print."""
+"""The rules of docs/architecture.md, checked on the source: which module may import which, and which may print."""
 
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ FLOORS = [
     {"numbacnn.functional", "numbacnn", "numbacnn.__main__", "numbacnn_cli"},
 ]
 PURE_PYTHON_FLOORS = 4
-"""The lowest floors: what `shapes` and a bare import need. They import neither numpy nor numba."""
+"""The number of floors, from the lowest, that import neither numpy nor numba: `shapes` and a bare import need no others."""
 
 
 def module_name(path: Path) -> str:
@@ -58,7 +59,7 @@ def floor(module: str) -> int:
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in the file; ``from package import module`` counts as the module."""
+    """Every module that a file imports, at its top or within a function; ``from package import module`` counts as the module."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -94,34 +95,48 @@ def test_only_the_command_line_prints(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", [name for name in SOURCES if name != "numbacnn" and floor(name) < PURE_PYTHON_FLOORS])
-def test_the_lowest_floors_do_without_numpy(module: str) -> None:
+def test_the_lowest_floors_do_not_import_numpy(module: str) -> None:
     assert not {name.split(".")[0] for name in imported(SOURCES[module])} & {"numpy", "PIL", "safetensors"}
 
 
-def test_devices_are_chosen_by_the_entry_points_alone() -> None:
+def test_only_entry_points_choose_a_device() -> None:
     callers = {module for module, path in SOURCES.items() if "get_ops(" in path.read_text(encoding="utf-8")}
     assert all(
         floor(module) == len(FLOORS) - 1 or module.startswith("numbacnn.backends") for module in callers - {"numbacnn.training"}
     )
 
 
+def test_functional_computes_by_the_readable_kernels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    from numbacnn import functional
+    from numbacnn.backends import get_ops
+
+    used: list[str] = []
+
+    def recorded(*args: Any, **options: Any) -> Any:
+        ops = get_ops(*args, **options)
+        used.append(type(ops).__name__)
+        return ops
+
+    monkeypatch.setattr(functional, "get_ops", recorded)
+    assert functional.dense(np.ones((1, 2), np.float32), np.ones((2, 1), np.float32)).item() == 2
+    assert functional.conv2d(np.ones((1, 2, 2, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)).item() == 4
+    assert used == ["PlainOps", "PlainOps"]
+
+
 @pytest.mark.parametrize("module", SOURCES)
-def test_nobody_is_advised_to_delete_a_file(module: str) -> None:
-    """It may be the only copy of something: a message says to move it away, or how to do without it."""
+def test_no_message_advises_to_delete_a_file(module: str) -> None:
+    """The file may be the only copy of something: a message says to move it, or how to go on without it."""
     texts = [
         node.value for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)
     ]
     assert not [text for text in texts if isinstance(text, str) and re.search(r"\b([Dd]elete|Remove) (it|them|the file)\b", text)]
 
 
-def test_nothing_is_installed_under_the_name_cli() -> None:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'package-dir = { numbacnn_cli = "cli" }' in text
-
-
 @pytest.mark.parametrize("module", SOURCES)
 def test_imports_are_relative_within_the_command_line_and_nowhere_else(module: str) -> None:
-    """Type checkers see its folder as ``cli``; installed, it is ``numbacnn_cli``."""
+    """Type checkers see the folder as ``cli``; installed, it is ``numbacnn_cli``."""
     nodes = [
         node for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
     ]
@@ -153,7 +168,7 @@ def test_a_device_has_every_op_with_the_signature_of_the_contract(device: str) -
             assert inspect.signature(getattr(own, name)) == inspect.signature(op), name
             assert (op.__doc__ or "").strip(), f"{name} has no docstring"
     public = {name for name, op in vars(own).items() if inspect.isfunction(op) and not name.startswith("_")}
-    assert public <= vars(Ops).keys(), "layers could come to depend on what one device alone can do"
+    assert public <= vars(Ops).keys(), "layers could come to depend on a method of one device"
 
 
 NO_TWIN = {
@@ -163,7 +178,7 @@ NO_TWIN = {
     "plain/geometry": "a thread must find its cell by itself, where a CPU loops over them",
     "plain/reduction": "a sum by many threads takes several passes",
 }
-"""Files of one device's ``plain`` folder that have no counterpart in the other's, and why."""
+"""Files of one device's ``plain`` folder without a twin in the other's, and the reason."""
 
 
 def test_every_readable_kernel_has_a_twin_on_the_other_device() -> None:
@@ -175,14 +190,14 @@ def test_every_readable_kernel_has_a_twin_on_the_other_device() -> None:
 
 @pytest.mark.parametrize("module", [name for name in SOURCES if name.startswith("numbacnn.backends.cuda.")])
 def test_one_file_imports_numba_cuda(module: str) -> None:
-    """So that another compiler is a matter of one file."""
+    """Another compiler would change this file alone."""
     assert module == "numbacnn.backends.cuda._jit" or not {name.split(".")[0] for name in imported(SOURCES[module])} & {
         "numba", "llvmlite", "cuda",
     }  # fmt: skip
 
 
-def test_nothing_outside_of_it_imports_the_cuda_device_before_it_is_chosen() -> None:
-    """At the top of a file, that is: ``--device cpu`` must not pay for it."""
+def test_the_cuda_device_is_imported_only_once_it_is_chosen() -> None:
+    """No file outside of it imports it at its top: ``--device cpu`` must not pay for it."""
     for module, path in SOURCES.items():
         if not module.startswith("numbacnn.backends.cuda"):
             tops = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]

@@ -113,7 +113,7 @@ def _small() -> TrainedNetwork:
         (lambda about: about.pop("graph"), "'graph' is missing"),
         (lambda about: about.update(class_names=["a"]), "1 class names"),
         (lambda about: about["graph"]["layers"][1].update(units=4), "must be float32"),
-        (lambda about: about["graph"]["layers"][1].update(type="os.system"), "type must be one of"),
+        (lambda about: about["graph"]["layers"][1].update(type="os.system"), "type: expected one of"),
         (lambda about: about["graph"]["layers"][1].update(name="other"), "missing from the file"),
         (lambda about: about.update(graph=3), "cannot be read"),
     ],

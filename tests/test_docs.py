@@ -1,4 +1,4 @@
-"""What the documents say is what the program does."""
+"""The documents agree with the program, and citations with the lecture."""
 
 import os
 import re
@@ -17,7 +17,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def help_page() -> str:
-    """docs/cli.md: the help of every command, as it is printed on 100 columns."""
+    """The text of docs/cli.md: the help of every command, 100 columns wide."""
     parts = [
         "# Command line\n\nGenerated from `--help`; a test compares. "
         "Exit codes: 0 done, 1 an expected failure, 2 usage, 130 after Ctrl-C, 143 after SIGTERM.\n"
@@ -37,7 +37,7 @@ def test_the_command_line_reference_is_the_help() -> None:
 
 
 def commands_in(text: str) -> list[str]:
-    """Every ``numbacnn ...`` command line in a text, without comments and redirections."""
+    """Every ``numbacnn ...`` command line of a text, without comments and redirections."""
     found = re.findall(r"^ *(?:\$ |Example: )?(?:\.venv/bin/)?(numbacnn [a-z][^\n`]*)", text, re.MULTILINE)
     return [re.split(r" [>#|&]|  ", line)[0].strip() for line in found]
 
@@ -47,7 +47,7 @@ def all_commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("document", "line"), all_commands())
-def test_every_command_in_the_documents_is_one_that_can_be_typed(document: str, line: str) -> None:
+def test_every_command_in_the_documents_is_valid(document: str, line: str) -> None:
     name, *args = shlex.split(line)[1:]
     assert name in COMMANDS, f"{document}: {line}"
     command = app.get_command(click.Context(app), name)
@@ -81,7 +81,7 @@ def test_every_preset_is_in_the_readme() -> None:
         assert f"`{name}`" in text or f" {name} " in text
 
 
-def test_the_project_speaks_of_itself_alone() -> None:
+def test_documents_name_no_path_of_a_particular_machine() -> None:
     for path in [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]:
         assert not re.search(r"(/home/|/root/|/work/|/tmp/)", path.read_text(encoding="utf-8")), path.name
 
@@ -100,7 +100,7 @@ def test_the_first_two_commands_of_the_readme_stand_at_its_top() -> None:
 
 
 def test_ci_runs_the_two_commands_that_readme_opens_with_and_none_of_its_own_instead() -> None:
-    """CI once installed more than README's first command does, and was green while README's second one failed."""
+    """CI once installed more than README's first command, and passed while README's second command failed."""
     script = ROOT / ".ci" / "run"
     block = re.search(r"(?:^    .+\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert block is not None
@@ -114,3 +114,48 @@ def test_ci_runs_the_two_commands_that_readme_opens_with_and_none_of_its_own_ins
     assert [line for line in text.splitlines() if "bash -c" in line] == [
         'bash -c "${commands[0]}"', 'bash -c "${commands[1]}"',
     ]  # fmt: skip
+
+
+SLIDES = (ROOT / "tests" / "lecture_slides.txt").read_text(encoding="utf-8").splitlines()
+"""The titles of the lecture's slides, in their order."""
+
+TITLED = [*sorted((ROOT / "numbacnn").rglob("*.py")), *sorted((ROOT / "cli").rglob("*.py")), *DOCUMENTS]
+
+
+def slides_cited(text: str) -> list[str]:
+    """The titles in each ``the lecture's slide "A"`` or ``slides "A", "B" and "C"``; an empty title where none is quoted."""
+    found = re.findall(r"lecture's\s+slides?\b\s*((?:\"[^\"]+\"(?:,\s+|\s+and\s+)?)*)", text)
+    return [title for titles in found for title in (re.findall(r'"([^"]+)"', titles) or [""])]
+
+
+def test_citations_of_slides_are_found_in_one_line_and_in_several() -> None:
+    assert slides_cited('x; the lecture\'s slides "A", "B (1/2)"\n    and "C"; y "no title"') == ["A", "B (1/2)", "C"]
+    assert slides_cited("the lecture's slide \"A's and B's\". The lecture's slide, 0.6") == ["A's and B's", ""]
+
+
+@pytest.mark.parametrize("path", TITLED, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_slide_cited_has_a_title_of_the_lecture(path: Path) -> None:
+    cited = [" ".join(title.split()) for title in slides_cited(path.read_text(encoding="utf-8"))]
+    assert [title for title in cited if title not in SLIDES] == []
+
+
+def test_citations_are_found_where_they_are() -> None:
+    assert sum(len(slides_cited(path.read_text(encoding="utf-8"))) for path in TITLED) >= 30
+
+
+def test_the_readme_names_the_lecture_by_its_title_and_author() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f'"{SLIDES[0]}"' in text
+    assert "Amir H. Payberah (KTH)" in text
+
+
+FOLDERS = ["", "numbacnn", "numbacnn/backends", *[f"numbacnn/backends/{device}{room}" for device, rooms in (
+    ("cpu", ("", "/plain", "/products", "/conv", "/codegen")), ("cuda", ("", "/plain", "/tiled"))) for room in rooms]]  # fmt: skip
+"""The folders below which docs/kernels.md and the others give paths."""
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/performance.md"])
+def test_every_source_file_named_in_the_documents_exists(page: str) -> None:
+    named = re.findall(r"`([\w./-]+\.py)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert named
+    assert [path for path in named if not any((ROOT / folder / path).exists() for folder in FOLDERS)] == []

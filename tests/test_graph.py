@@ -1,4 +1,4 @@
-"""Graphs: building, checking, and turning into files and back."""
+"""Graphs: how they are built, checked, written and read."""
 
 import tomllib
 from pathlib import Path
@@ -86,27 +86,27 @@ def test_every_preset_round_trips_through_toml_and_plain_values(name: str) -> No
     ("old", "new", "expected"),
     [
         ("filters = 4", "filter = 4", r"unknown key 'filter'\. Did you mean 'filters'\?"),
-        ("filters = 4", "filters = 0", "filters must be a whole number from 1 to 10,000,000, got 0"),
-        ("filters = 4", 'filters = "4"', "filters must be a whole number"),
+        ("filters = 4", "filters = 0", "filters: expected a whole number from 1 to 10,000,000, got 0"),
+        ("filters = 4", 'filters = "4"', "filters: expected a whole number"),
         ("filters = 4", "", "'filters' is missing"),
-        ('type = "Add"', 'type = "Sum"', "type must be one of"),
+        ('type = "Add"', 'type = "Sum"', "type: expected one of"),
         ('type = "Dense"', 'type = "Desne"', "Did you mean 'Dense'"),
         ('"conv1", "side"', '"conv1", "sdie"', "Did you mean 'side'"),
-        ('"conv1", "side"', '"conv1"', "takes at least 2"),
-        ('name = "side"', 'name = "conv1"', "taken already"),
+        ('"conv1", "side"', '"conv1"', "Add expected at least 2 input"),
+        ('name = "side"', 'name = "conv1"', "one that is taken"),
         ('name = "side"', 'name = "../x"', "without slashes"),
         ("units = 3", "units = 3\nactivation2 = 1", "unknown key 'activation2'"),
-        ('activation = "softmax"', 'activation = "sofmax"', "activation must be one of relu"),
-        ("input_shape = [8, 8, 1]", "input_shape = [8, 8]", "input_shape must be"),
+        ('activation = "softmax"', 'activation = "sofmax"', "activation: expected one of relu"),
+        ("input_shape = [8, 8, 1]", "input_shape = [8, 8]", "input_shape: expected"),
         ("input_shape = [8, 8, 1]", "", "'input_shape' is missing"),
         ("[[layers]]", "[layers]", "not valid TOML"),
         ("kernel_size = [3, 2]", "kernel_size = [30, 2]", "does not fit"),
-        ("kernel_size = 1", "kernel_size = 1\nstrides = 2", "adds inputs of one shape"),
-        ('type = "Add"', 'type = ["Add"]', "type must be one of"),
+        ("kernel_size = 1", "kernel_size = 1\nstrides = 2", "expected inputs of one shape"),
+        ('type = "Add"', 'type = ["Add"]', "type: expected one of"),
         ('name = "net"', 'name = "../../net"', "without slashes"),
         ("units = 3", "units = " + "9" * 4000, "from 1 to 10,000,000, got a number of"),
         ("units = 3", "units = " + "9" * 6000, "not a model file"),
-        ("inputs = [\"input\"]", "inputs = \"input\"", "inputs must be a list"),
+        ("inputs = [\"input\"]", "inputs = \"input\"", "inputs: expected a list"),
     ],
 )  # fmt: skip
 def test_a_wrong_model_file_says_where_and_what(tmp_path: Path, old: str, new: str, expected: str) -> None:
@@ -119,7 +119,7 @@ def test_a_wrong_model_file_says_where_and_what(tmp_path: Path, old: str, new: s
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe\x00", b"= 3", b"layers = " + b"[" * 5000, b"layers = 3\ninput_shape = [1,1,1]", b""]
 )
-def test_what_is_no_model_file_is_a_model_error(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_kind_is_a_model_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.toml"
     path.write_bytes(content)
     with pytest.raises(nc.ModelError, match=r"net\.toml"):
@@ -131,12 +131,12 @@ def test_a_missing_model_file_is_a_model_error(tmp_path: Path) -> None:
         read_model_file(tmp_path / "none.toml")
 
 
-def test_a_node_that_nobody_reads_is_refused() -> None:
+def test_a_layer_without_a_reader_is_refused() -> None:
     with pytest.raises(nc.ModelError, match="conv1: no later layer reads it"):
         nc.build_graph("net", (8, 8, 1), [(None, nc.Conv2D(4, 3), None), (None, nc.Flatten(), ["input"])])
 
 
-def test_an_unknown_preset_lists_those_there_are() -> None:
+def test_an_unknown_preset_is_an_error_that_lists_the_presets() -> None:
     with pytest.raises(nc.ModelError, match=r"Did you mean 'cnn'\?.*sigmoid5"):
         preset("cnm")
 
@@ -166,6 +166,6 @@ def test_without_softmax_keeps_the_parameters_and_drops_the_softmax() -> None:
         lambda: nc.Conv2D(3, 3, activation="Relu"),
     ],
 )
-def test_a_layer_refuses_fields_that_make_no_sense(make) -> None:  # type: ignore[no-untyped-def]
+def test_a_layer_refuses_invalid_fields(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(nc.ModelError):
         make()

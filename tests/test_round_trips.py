@@ -1,4 +1,4 @@
-"""Networks of every kind, as files and back: nothing that was given may be lost on the way."""
+"""Networks of every kind survive being written and read: no field, name or bit is lost."""
 
 import dataclasses
 import math
@@ -62,7 +62,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "Add": {},
     "Concatenate": {},
 }
-"""What each field of each layer may be."""
+"""The valid values of each field of each layer."""
 
 ODD_NAMES = [
     "conv1", "conv2", "pool1", "dense1", "flatten1", "add1", "concat1", "norm1", "best", "optimizer", "layers", "type", "name",
@@ -76,7 +76,7 @@ NAMES = st.one_of(
 
 
 KINDS = [*LAYERS, "MaxPool2D", "AvgPool2D", "Conv2D"]
-"""Those with most fields are drawn more often."""
+"""Layers with most fields are drawn more often."""
 
 
 def layers(kinds: list[str]) -> st.SearchStrategy[Layer]:
@@ -85,7 +85,7 @@ def layers(kinds: list[str]) -> st.SearchStrategy[Layer]:
 
 @st.composite
 def graphs(draw: Callable[..., Any]) -> Graph:
-    """A network that fits: layers that read earlier ones, and then whatever nobody has read yet, joined for a dense layer."""
+    """A valid network: layers that read earlier ones; at the end, all unread outputs are joined for a dense layer."""
     shape = draw(st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 3)))
     shapes: dict[str, Shape] = {"input": shape}
     entries: list[tuple[str | None, Layer, list[str] | None]] = []
@@ -129,7 +129,7 @@ def fits(layer: Layer, *shapes: Shape) -> bool:
 
 
 def parameters(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """Numbers of every size, such as training may leave."""
+    """Parameters of every magnitude that training may leave, subnormals and -0 included."""
     draws = np.random.default_rng(seed)
     odd = np.array([0.0, -0.0, 1e-45, -3.4e38, 1.1754942e-38, 1 / 3], np.float32)
     return {
@@ -148,31 +148,31 @@ def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 @contextmanager
 def a_file(name: str) -> Iterator[Path]:
-    """Of its own for each example: the fixture is one for all of them."""
+    """A new path for each example; pytest's ``tmp_path`` is one path for all examples of a test."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / name
 
 
-def test_the_strategies_know_every_layer_and_every_field() -> None:
+def test_the_strategies_cover_every_layer_and_every_field() -> None:
     assert {name: {field.name for field in dataclasses.fields(layer)} for name, layer in LAYERS.items()} == {  # type: ignore[arg-type]
         name: set(known) for name, known in FIELDS.items()
     }
 
 
-def test_the_strategies_reach_branches_odd_names_and_every_layer() -> None:
+def test_the_strategies_draw_branches_odd_names_and_every_layer() -> None:
     seen: set[str] = set()
     branched = named = strided = 0
 
     @settings(many, database=None)
     @given(graphs())
-    def look(graph: Graph) -> None:
+    def count(graph: Graph) -> None:
         nonlocal branched, named, strided
         seen.update(type(node.layer).__name__ for node in graph.nodes)
         branched += any(len(node.inputs) > 1 for node in graph.nodes)
         named += any(node.name in ODD_NAMES for node in graph.nodes)
         strided += any(getattr(layer, "strides", 0) != getattr(layer, "pool_size", 0) for layer in (n.layer for n in graph.nodes))
 
-    look()
+    count()
     assert seen == set(LAYERS)
     assert branched >= 20
     assert named >= 50
@@ -192,12 +192,12 @@ def test_a_layer_read_from_its_entry_equals_the_layer_written(layer: Layer) -> N
 @pytest.mark.parametrize("size", [1, 2, 3, (2, 3), (3, 2)])
 @pytest.mark.parametrize("strides", [None, 1, 2, 3, (2, 3), (3, 2)])
 def test_the_strides_of_a_pooling_are_not_lost(pool: type[nc.MaxPool2D], size: Any, strides: Any) -> None:
-    """Strides of 2 were, unless the size was 2 too: they are a default pooling's."""
+    """Strides of 2 were lost unless the size was 2 too, since 2 is the default of a pooling of 2."""
     graph = nc.sequential(pool(size, strides), input_shape=(9, 9, 1))
     assert graph_from_dict(tomllib.loads(write_model_file(graph))) == graph
 
 
-def test_what_a_layer_has_by_itself_is_left_out() -> None:
+def test_fields_that_equal_their_defaults_are_left_out() -> None:
     assert layer_to_dict(nc.MaxPool2D(3)) == {"type": "MaxPool2D", "pool_size": 3}
     assert layer_to_dict(nc.MaxPool2D(2, strides=2)) == {"type": "MaxPool2D"}
     assert layer_to_dict(nc.MaxPool2D(3, strides=2)) == {"type": "MaxPool2D", "pool_size": 3, "strides": 2}
@@ -250,9 +250,9 @@ def test_a_name_that_looks_like_a_list_of_numbers_is_not_rewritten(name: str) ->
     assert "kernel_size = [2, 1]" in text
 
 
-def test_a_network_whose_name_no_file_could_be_read_with_is_refused_at_once() -> None:
+def test_a_network_name_that_no_file_could_hold_is_refused_at_once() -> None:
     for name in ("a/b", "..", "", "a\nb", 3):
-        with pytest.raises(nc.ModelError, match="name must be printable, without slashes"):
+        with pytest.raises(nc.ModelError, match="network name: expected printable text without slashes"):
             nc.sequential(nc.Flatten(), input_shape=(2, 2, 1), name=name)  # type: ignore[arg-type]
 
 
@@ -304,7 +304,7 @@ def test_a_network_up_to_its_logits_differs_in_its_softmax_alone(graph: Graph) -
         assert logits == graph
 
 
-def test_a_predictor_takes_what_was_read_from_a_file_with_any_names(tmp_path: Path) -> None:
+def test_a_predictor_takes_a_network_with_any_names_from_its_file(tmp_path: Path) -> None:
     names = ["best", "optimizer", "[ 1, ]", "a.b"]
     graph = nc.sequential(
         *zip(names, [nc.Conv2D(2, 2), nc.BatchNorm(), nc.Flatten(), nc.Dense(2)], strict=True), input_shape=(3, 3, 1)

@@ -1,4 +1,4 @@
-"""The geometry of windows, and the graph's shape rules built on it."""
+"""The geometry of windows: sizes, padding, and the limits of both."""
 
 import itertools
 import math
@@ -63,11 +63,11 @@ def test_explicit_padding_is_brought_to_one_form() -> None:
 
 @pytest.mark.parametrize("size", [46341, 65536, 100_000, 10_000_000, (10_000_000, 215), (10_000_000, 214)])
 def test_a_pooling_window_whose_cells_no_index_can_count_is_refused(size: int | tuple[int, int]) -> None:
-    """The place of the largest cell overflowed: gradients went nowhere, or to memory that was not theirs."""
+    """The index of the largest cell overflowed: gradients were lost, or written outside of their array."""
     rows, columns = pair(size, "pool_size")
     if rows * columns > MOST_POOLED:
         with pytest.raises(
-            nc.ShapeError, match=rf"pool1: a pooling window of {rows} x {columns} .* more than 2,147,483,647 cells"
+            nc.ShapeError, match=rf"pool1: pool_size: expected a window of at most 2,147,483,647 cells, got {rows} x {columns}"
         ):
             nc.sequential(nc.MaxPool2D(size, 1, "same"), input_shape=(2, 2, 1))
         with pytest.raises(nc.ShapeError, match=r"the input has 2 x 2"):
@@ -76,16 +76,16 @@ def test_a_pooling_window_whose_cells_no_index_can_count_is_refused(size: int | 
         assert nc.sequential(nc.MaxPool2D(size, 1, "same"), input_shape=(2, 2, 1)).output_shape == (2, 2, 1)
 
 
-def test_gradients_of_the_largest_pooling_window_there_is_go_to_the_largest_cell() -> None:
+def test_gradients_of_the_largest_possible_pooling_window_go_to_the_largest_cell() -> None:
     x = np.array([1, 2, 4, 3], np.float32).reshape(1, 2, 2, 1)
     dx = F.max_pool2d_backward(x, np.ones_like(x), math.isqrt(MOST_POOLED), strides=1, padding="same")
     assert dx.ravel().tolist() == [0, 0, 4, 0]
 
 
 @pytest.mark.parametrize("padding", [10_000_001, 10**12, 10**19, -1])
-def test_padding_beyond_all_measure_is_refused(padding: int) -> None:
+def test_padding_beyond_the_limit_is_refused(padding: int) -> None:
     for side in range(4):
         both = [0, 0, 0, 0]
         both[side] = padding
-        with pytest.raises(nc.ShapeError, match=r"padding must be .* from 0 to 10,000,000"):
+        with pytest.raises(nc.ShapeError, match=r"padding: expected .* from 0 to 10,000,000"):
             nc.Conv2D(3, 3, padding=((both[0], both[1]), (both[2], both[3])))

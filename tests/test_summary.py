@@ -1,4 +1,4 @@
-"""``shapes``: the trace, its totals, and the printed table against golden files."""
+"""The summary of a graph: rows, totals, and the printed table against golden files."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def test_the_lectures_cnn_has_the_lectures_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_totals_are_the_sums_of_what_the_graph_holds(name: str) -> None:
+def test_totals_are_the_sums_over_the_layers(name: str) -> None:
     graph = PRESETS[name].graph
     summary = nc.summarise(graph, batch_size=7)
     assert summary.parameters == sum(cells(spec.shape) for spec in graph.parameters.values())
@@ -29,12 +29,12 @@ def test_totals_are_the_sums_of_what_the_graph_holds(name: str) -> None:
     assert all(row.activation_bytes == 7 * 4 * cells(row.output_shape) for row in summary.layers)
 
 
-def test_receptive_fields_of_unequal_sides_are_told_per_axis() -> None:
+def test_receptive_fields_of_unequal_sides_are_given_per_axis() -> None:
     graph = nc.sequential(nc.Conv2D(1, (3, 5), strides=(2, 1)), nc.Conv2D(1, (3, 5)), input_shape=(20, 20, 1))
     assert [(row.receptive_field, row.jump) for row in nc.summarise(graph).layers] == [((3, 5), (2, 1)), ((7, 9), (2, 1))]
 
 
-def test_a_branch_sees_what_its_widest_arm_sees() -> None:
+def test_a_sum_of_branches_has_the_receptive_field_of_the_widest() -> None:
     graph = nc.build_graph(
         "net",
         (16, 16, 2),
@@ -56,7 +56,7 @@ def test_shapes_prints_its_golden_table(name: str, numbacnn) -> None:  # type: i
     assert printed == golden.read_text(encoding="utf-8")
 
 
-def test_shapes_as_json_is_one_object_with_the_contract_s_keys(numbacnn) -> None:  # type: ignore[no-untyped-def]
+def test_shapes_as_json_is_one_object_with_the_promised_keys(numbacnn) -> None:  # type: ignore[no-untyped-def]
     done = numbacnn("shapes", "cnn", "--batch-size", 10, "--format", "json")
     value = json.loads(done.stdout)
     assert (value["parameters"], value["macs"], value["input_shape"], value["batch_size"]) == (3274634, 13883904, [28, 28, 1], 10)

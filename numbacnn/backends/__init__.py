@@ -17,7 +17,7 @@ DEVICES = ("cpu", "cuda", "auto")
 MOST_THREADS = 1024
 
 
-def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool = False) -> Ops:
+def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool = False, plain: bool = False) -> Ops:
     """The ops of a device.
 
     Args:
@@ -25,6 +25,7 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
         threads: CPU threads; None for what this process uses already, which is as many as the machine grants unless it was told
             otherwise. Does not change any result.
         exact_conv: sum every convolution directly, even where another way is faster. Results agree to about seven digits.
+        plain: compute by the CPU's readable kernels alone, as ``functional`` does. A GPU has one set of kernels, and ignores it.
 
     Raises:
         DeviceError: the device cannot be used; never another one silently in its place.
@@ -39,7 +40,12 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
         from numbacnn.backends.cuda.ops import CudaOps
 
         return CudaOps()
-    from numbacnn.backends.cpu.ops import CpuOps  # after the number of threads is settled: Numba reads it once, when imported
+    # Imported after the number of threads is settled: Numba reads it once, when imported.
+    if plain:
+        from numbacnn.backends.cpu.plain.ops import PlainOps
+
+        return PlainOps()
+    from numbacnn.backends.cpu.ops import CpuOps
 
     return CpuOps(exact_conv)
 

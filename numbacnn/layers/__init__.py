@@ -1,4 +1,4 @@
-"""The layers, by name. Adding one: a file here, a line below."""
+"""The layers, by name. A new layer is a file in this folder and a line in ``LAYERS``; CONTRIBUTING lists the rest."""
 
 from numbacnn.layers.activation import Activation
 from numbacnn.layers.base import Context, Forward, Layer, ParameterSpec

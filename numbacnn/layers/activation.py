@@ -1,4 +1,4 @@
-"""Activations: the step from a weighted sum to what the next layer sees."""
+"""Activations: the function between a weighted sum and the next layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numbacnn.shapes import Shape
 from numbacnn.values import Array
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "softmax")
+"""The activations; softmax is along the last axis. Each is two ops of this name: ``Ops.relu`` and ``Ops.relu_backward``."""
 
 
 def activate(ops: Ops, activation: str | None, z: Array) -> Array:
@@ -17,22 +18,24 @@ def activate(ops: Ops, activation: str | None, z: Array) -> Array:
 
 
 def activate_backward(ops: Ops, activation: str | None, y: Array, dy: Array) -> Array:
-    """dz from dy; every activation's derivative is a function of its output y."""
+    """dz, given dy. The derivative of each activation is a function of its output y."""
     return dy if activation is None else getattr(ops, f"{activation}_backward")(y, dy)
 
 
 def check_activation(activation: object) -> None:
-    """Raise unless it is None or a known name."""
+    """Raise ModelError unless ``activation`` is None or a known name."""
     if activation is not None:
         check_choice("activation", activation, ACTIVATIONS)
 
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An activation as a layer of its own.
+    """An activation as a separate layer.
 
     Args:
-        activation: ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"`` (along the last axis).
+        activation: one of ``ACTIVATIONS``.
+
+    Source: the lecture's slide "Activation Function".
     """
 
     label = "activation"

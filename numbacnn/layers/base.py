@@ -1,4 +1,4 @@
-"""A layer is a specification: typed fields, shape rules, and two pure functions. It holds no arrays, no device and no state."""
+"""The base of all layers: a specification of typed fields, shape rules and two pure functions, without arrays, device or state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,15 @@ Cache = Any
 
 
 class ParameterSpec(NamedTuple):
-    """One parameter of a layer: its shape, how it starts, and whether ``Ops.prepare_weights`` may prepare it for predictions."""
+    """One parameter of a layer.
+
+    Args:
+        shape: of its array.
+        initializer: distribution of its initial values, a name in ``INITIALIZERS``.
+        fan_in, fan_out: inputs and outputs of a neuron, by which the distribution is scaled.
+        trainable: whether it has a gradient; moving averages have none.
+        can_be_prepared: whether a predictor may pass it through ``Ops.prepare_weights``.
+    """
 
     shape: Shape
     initializer: str
@@ -25,17 +33,19 @@ class ParameterSpec(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What a layer may know of the step it runs in."""
+    """The circumstances of a forward pass: training or prediction, and the key of this layer's dropout mask."""
 
     training: bool
     dropout: DropoutKey = DropoutKey(0, 0, 0)
 
 
 class Forward(NamedTuple):
-    """What ``forward`` returns.
+    """The result of ``forward``.
 
-    ``cache`` is what ``backward`` will need. ``updates`` says how parameters that no gradient reaches (moving averages) move on;
-    the training step does it, if the loss is finite.
+    Args:
+        y: the output.
+        cache: values that ``backward`` needs.
+        updates: next values of the moving averages, by parameter. The training step applies them if the loss is finite.
     """
 
     y: Array
@@ -44,7 +54,7 @@ class Forward(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """What ``backward`` returns: the gradient of each input (None where it was not asked for), and of each parameter."""
+    """The result of ``backward``: the gradient of each input (None if it is not needed) and of each trainable parameter."""
 
     dx: list[Array | None]
     gradients: Mapping[str, Any] = {}
@@ -54,21 +64,21 @@ class Layer(ABC):
     """Base of all layers. Shapes are those of one image: without the batch axis."""
 
     label: ClassVar[str]
-    """What a node is called when nobody names it: ``conv`` gives conv1, conv2, ..."""
+    """The stem of default names: ``conv`` gives conv1, conv2, ..."""
 
     inputs_taken: ClassVar[tuple[int, int | None]] = (1, 1)
-    """How many inputs, at least and at most (None: any number)."""
+    """The smallest and largest number of inputs; None for any number."""
 
     @abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:
         """The shape of the output.
 
         Raises:
-            ShapeError: the layer does not fit; says why, and two ways out.
+            ShapeError: the layer does not fit the inputs; the message gives the reason and two remedies.
         """
 
     def parameters(self, *inputs: Shape) -> dict[str, ParameterSpec]:
-        """The parameters, in the order in which files keep them."""
+        """The specification of each parameter, in the order of files."""
         return {}
 
     def macs(self, *inputs: Shape) -> int:
@@ -76,7 +86,7 @@ class Layer(ABC):
         return 0
 
     def window(self, *inputs: Shape) -> Window2D | None:
-        """The sliding window, if there is one: what the receptive field grows by."""
+        """The geometry of the sliding window, by which the receptive field grows; None if the layer has none."""
         return None
 
     @abstractmethod
@@ -85,28 +95,28 @@ class Layer(ABC):
 
     @abstractmethod
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
-        """The gradients of the inputs (None where ``needs_dx`` is false, and it saves work) and of the parameters."""
+        """The gradients of the inputs and parameters, given that of the output. With ``needs_dx`` false, dx may be None."""
 
 
 def check_positive(what: str, value: object) -> None:
-    """Raise unless ``value`` is a whole number of at least 1."""
+    """Raise ModelError unless ``value`` is a whole number from 1 to ``LARGEST``."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-        raise ModelError(f"{what} must be a whole number from 1 to {LARGEST:,}, got {short(value)}")
+        raise ModelError(f"{what}: expected a whole number from 1 to {LARGEST:,}, got {short(value)}")
 
 
 def check_fraction(what: str, value: object) -> None:
-    """Raise unless 0 <= value < 1."""
+    """Raise ModelError unless 0 <= value < 1."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ModelError(f"{what} must be a number from 0 up to, but not including, 1, got {value!r}")
+        raise ModelError(f"{what}: expected a number in [0, 1), got {value!r}")
 
 
 def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
-    """Raise unless ``value`` is one of ``choices``."""
+    """Raise ModelError unless ``value`` is one of ``choices``."""
     if value not in choices:
-        raise ModelError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
+        raise ModelError(f"{what}: expected one of {', '.join(choices)}, got {value!r}")
 
 
 def check_flag(what: str, value: object) -> None:
-    """Raise unless ``value`` is True or False."""
+    """Raise ModelError unless ``value`` is True or False."""
     if not isinstance(value, bool):
-        raise ModelError(f"{what} must be true or false, got {value!r}")
+        raise ModelError(f"{what}: expected true or false, got {value!r}")

@@ -1,4 +1,4 @@
-"""Batch normalisation: each channel is brought to mean 0 and variance 1 over the batch, then scaled and shifted by learned numbers."""
+"""Batch normalisation: each channel gets mean 0 and variance 1 over the batch, then a learned scale and shift."""
 
 import sys
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from numbacnn.values import Array, Moving
 
 @dataclass(frozen=True)
 class BatchNorm(Layer):
-    """Normalise each channel (last axis): by the batch while training, by moving averages otherwise.
+    """Normalise each channel (last axis): in training by the batch's mean and variance, in prediction by moving averages of them.
 
     Args:
-        momentum: the share of the old moving average that is kept at each step, in [0, 1).
+        momentum: share of the old moving average that each step keeps, in [0, 1).
         epsilon: added to the variance, greater than 0.
 
-    A batch must hold at least two values of each channel, as it does with two images, or one image of several pixels; training
-    refuses batches of one row of features. (A last, partial batch of one image is taken: its rows all become ``beta``.)
+    A batch must hold at least two values of each channel: two images, or one image of several pixels. Training refuses a batch size
+    that gives one value. (A last, partial batch of one value is accepted; its output is ``beta``.)
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167); defaults as in Keras.
     """
@@ -34,7 +34,7 @@ class BatchNorm(Layer):
         check_fraction("momentum", self.momentum)
         is_number = isinstance(self.epsilon, (int, float)) and not isinstance(self.epsilon, bool)
         if not is_number or not 0 < self.epsilon <= sys.float_info.max:
-            raise ModelError(f"epsilon must be a number greater than 0, got {short(self.epsilon)}")
+            raise ModelError(f"epsilon: expected a number greater than 0, got {short(self.epsilon)}")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return inputs[0]

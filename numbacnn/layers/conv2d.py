@@ -1,4 +1,4 @@
-"""Convolution: a bank of filters slides over an image, and each makes a feature map."""
+"""Convolution: a bank of filters slides over an image, and each filter makes a feature map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ class Conv2D(Layer):
     """A convolutional layer: (h, w, c) to (oh, ow, filters).
 
     Args:
-        filters: how many filters, which is how many feature maps come out.
+        filters: number of filters, and of feature maps in the output.
         kernel_size: height and width of a filter, in cells; one number for a square.
         strides: step down and across, in cells.
         padding: ``"valid"`` (none), ``"same"`` (TensorFlow's rule) or ``((top, bottom), (left, right))`` zeros.
-        activation: None, ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"``.
-        use_bias: add one number per filter.
-        kernel_initializer: how the filters start; see ``INITIALIZERS``.
+        activation: None, or one of ``ACTIVATIONS``.
+        use_bias: whether to add one number per filter.
+        kernel_initializer: distribution of the initial filters; see ``INITIALIZERS``.
 
-    Source: the lecture's slides "Convolutional Layer", "Padding", "Stride".
+    Source: the lecture's slides "Convolutional Layer (4/4)", "Padding", "Stride" and "Stacking Multiple Feature Maps".
     """
 
     label = "conv"
@@ -82,7 +82,7 @@ class Conv2D(Layer):
         return self.forward_block(ops, parameters, inputs[0], ConvBlock(window, self.activation == "relu", None))
 
     def forward_block(self, ops: Ops, parameters: Parameters, x: Array, block: ConvBlock) -> Forward:
-        """The convolution, with the layers that a device fuses to it."""
+        """The convolution together with the layers fused to it."""
         z, saved = ops.conv2d_block(x, parameters["kernel"], parameters.get("bias"), block)
         y = z if block.relu else activate(ops, self.activation, z)
         return Forward(y, cache=(saved, block, y))
@@ -95,10 +95,14 @@ class Conv2D(Layer):
 
 
 def check_image(shape: Shape) -> tuple[int, int, int]:
-    """The height, width and channels of an image, or a ShapeError."""
+    """The height, width and channels of an image.
+
+    Raises:
+        ShapeError: the shape is not an image's.
+    """
     if len(shape) != 3:
         raise ShapeError(
-            f"takes images (height, width, channels), got {shape}. "
+            f"expected an image (height, width, channels) as input, got {shape}. "
             "Put this layer before Flatten and Dense, or give input_shape a channel axis, as in [28, 28, 1]"
         )
     return shape[0], shape[1], shape[2]

@@ -1,4 +1,4 @@
-"""Dense: every output sees every input. With softmax on top and nothing below, this is the lecture's first network."""
+"""Dense: every output depends on every input. One dense layer with softmax is the lecture's first network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Dense(Layer):
     """A fully connected layer: (k,) to (units,), y = activation(x @ kernel + bias).
 
     Args:
-        units: how many neurons.
-        activation: None, ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"``.
-        use_bias: add one number per neuron.
-        kernel_initializer: how the weights start; see ``INITIALIZERS``.
+        units: number of neurons.
+        activation: None, or one of ``ACTIVATIONS``.
+        use_bias: whether to add one number per neuron.
+        kernel_initializer: distribution of the initial weights; see ``INITIALIZERS``.
 
-    Source: the lecture's slides "One-Layer Network" and "Fully Connected Layer".
+    Source: the lecture's slides "One-Layer Network For Classifying MNIST (3/4)" and "Fully Connected Layer".
     """
 
     label = "dense"
@@ -52,7 +52,7 @@ class Dense(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) != 1:
             raise ShapeError(
-                f"takes a flat row of numbers, got {inputs[0]}. Put Flatten() before it, or GlobalAvgPool2D() for one number per map"
+                f"expected a vector (k,) as input, got {inputs[0]}. Put Flatten() before it, or GlobalAvgPool2D() for one number per map"
             )
         return (self.units,)
 

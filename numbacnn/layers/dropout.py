@@ -1,4 +1,4 @@
-"""Dropout: while training, a random share of the values is dropped, so that no neuron can lean on a single other one."""
+"""Dropout: training drops a random share of the values, so that no neuron comes to rely on a single other one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from numbacnn.values import Array
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Zero a share of the values while training, and scale the others so that the sum stays; else the identity.
+    """In training, zero a share of the values and scale the others by 1 / (1 - rate); in prediction, the identity.
 
     Args:
-        rate: the share dropped, in [0, 1).
+        rate: share of the values to drop, in [0, 1).
 
-    Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Dropout".
+    Source: Srivastava et al. 2014 (JMLR 15); the lecture's slide "Some Improvement (4/5)".
     """
 
     label = "dropout"
@@ -35,5 +35,5 @@ class Dropout(Layer):
         return Forward(ops.dropout(inputs[0], self.rate, context.dropout), cache=context.dropout)
 
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
-        # The mask is a function of the key, so the same call drops the same cells of the gradient.
+        # The mask is a function of the key: with the same key, the same cells of the gradient are dropped.
         return Backward([dy if cache is None else ops.dropout(dy, self.rate, cache)])

@@ -1,4 +1,4 @@
-"""Flatten: from an image to the row of numbers that a dense layer takes."""
+"""Flatten: an image as a vector, the input of a dense layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ from numbacnn.values import Array
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(h, w, c) to (h*w*c,): row by row, in a row cell by cell, in a cell channel by channel. No value is lost."""
+    """(h, w, c) to (h*w*c,): row by row, in a row cell by cell, in a cell channel by channel.
+
+    Source: the lecture's slide "Flattening".
+    """
 
     label = "flatten"
 

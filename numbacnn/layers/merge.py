@@ -1,4 +1,4 @@
-"""Where branches meet: Add (the residual connection) and Concatenate."""
+"""Layers that join branches: Add (the residual connection) and Concatenate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Add(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if any(shape != inputs[0] for shape in inputs):
             raise ShapeError(
-                f"adds inputs of one shape, got {' and '.join(map(str, inputs))}. "
+                f"expected inputs of one shape, got {' and '.join(map(str, inputs))}. "
                 "Give the branches equal filters and strides, or put a Conv2D with kernel_size=1 on the shorter one"
             )
         return inputs[0]
@@ -45,7 +45,7 @@ class Concatenate(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if any(shape[:-1] != inputs[0][:-1] for shape in inputs):
             raise ShapeError(
-                f"joins channels of images of one size, got {' and '.join(map(str, inputs))}. "
+                f"expected inputs of one height and width, got {' and '.join(map(str, inputs))}. "
                 "Give the branches equal strides and padding='same', or pool the larger one"
             )
         return *inputs[0][:-1], sum(shape[-1] for shape in inputs)

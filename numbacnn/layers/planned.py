@@ -1,4 +1,4 @@
-"""Layers as a plan has them: with all that depends on the graph settled. No graph and no file holds one."""
+"""Layers of a plan: a graph's layers with their geometry computed in advance. No graph and no file holds one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ from numbacnn.values import Array, ConvBlock
 
 @dataclass(frozen=True)
 class PlannedConv2D(Layer):
-    """A convolution, and the max pooling that alone reads it where a device fuses the two.
+    """A convolution, fused with the max pooling after it where the device can fuse the two.
 
     Args:
-        block: the geometry of both. To work it out takes longer than a small convolution.
+        pool: the max pooling, or None.
+        block: the geometry of both, computed once: it takes longer than a small convolution.
     """
 
     label = "conv"

@@ -1,4 +1,4 @@
-"""Pooling: a window that summarises. It has no weights, and leaves less to compute for the layers after it."""
+"""Pooling: one number for each window. It has no weights, and leaves less to compute for the layers after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from numbacnn.values import Array
 
 @dataclass(frozen=True)
 class _Pool2D(Layer):
-    """What both poolings share: the window.
+    """The window of a max or mean pooling.
 
     Args:
         pool_size: height and width of the window, in cells.
-        strides: step down and across, in cells; by default the window's own size.
+        strides: step down and across, in cells; by default ``pool_size``.
         padding: ``"valid"``, ``"same"`` or ``((top, bottom), (left, right))``; padding never enters the result.
     """
 
@@ -43,7 +43,7 @@ class _Pool2D(Layer):
 
 @dataclass(frozen=True)
 class MaxPool2D(_Pool2D):
-    """The largest value under each window: (h, w, c) to (oh, ow, c). Source: the lecture's slides "Pooling Layer"."""
+    """The largest value under each window: (h, w, c) to (oh, ow, c). Source: the lecture's slide "Pooling Layer (2/2)"."""
 
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
         window = self.window(inputs[0].shape[1:])
@@ -57,7 +57,7 @@ class MaxPool2D(_Pool2D):
 
 @dataclass(frozen=True)
 class AvgPool2D(_Pool2D):
-    """The mean under each window: (h, w, c) to (oh, ow, c). Source: the lecture's slides "Pooling Layer"."""
+    """The mean under each window: (h, w, c) to (oh, ow, c). Source: the lecture's slide "Pooling Layer (2/2)"."""
 
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
         window = self.window(inputs[0].shape[1:])
