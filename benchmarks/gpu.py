@@ -1,12 +1,12 @@
-"""numbacnn on a GPU beside PyTorch: the same work in turns, in one run; and then where a step goes, kernel by kernel.
+"""numbacnn on a GPU beside PyTorch: the same work in turns, in one run; then the time of a step, kernel by kernel.
 
     python benchmarks/gpu.py --torch-python .venv-torch/bin/python --json gpu.json
 
-As in ``peers.py``, whose workers these are: every ratio is taken within a round, and numbacnn converts uint8 images within the time
-that is measured, while PyTorch is given float32 ones that lie on the GPU. PyTorch runs eagerly (in both layouts, with TF32 as it comes
-and without) and compiled with CUDA graphs.
+The workers are those of ``peers.py``. Every ratio is taken within a round. numbacnn's time includes the conversion of uint8 images, while
+PyTorch gets float32 images on the GPU. PyTorch runs eagerly (both layouts, with its default TF32 and without) and compiled with CUDA
+graphs.
 
-The shares are of what this GPU was seen to do: a copy of a large array, and a large product by numbacnn's own kernel.
+Shares are relative to this GPU's measured peaks: a copy of a large array, and a large product by numbacnn's own kernel.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peaks = measure_peaks(ops, options.dry)
     console.print(f"\na copy reaches {peaks[0] / 1e9:,.1f} GB/s, a large product {peaks[1] / 1e9:,.1f} GFLOP/s")
     for batch_size in options.batch_sizes:
-        step = look_into_step(ops, options.model, batch_size, options.steps if batch_size <= 100 else max(1, options.steps // 5))
+        step = profile_step(ops, options.model, batch_size, options.steps if batch_size <= 100 else max(1, options.steps // 5))
         show_step(console, step, *peaks)
         report["steps"].append(step)
     if options.json:
@@ -78,14 +78,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="cnn", choices=list(PRESETS))
     parser.add_argument("--rounds", type=positive, default=7)
-    parser.add_argument("--steps", type=positive, default=100, help="of a turn at batch 100; a fifth of it at larger ones; 100")
+    parser.add_argument(
+        "--steps", type=positive, default=100, help="steps of a turn at batch 100, a fifth at larger ones; default 100"
+    )
     parser.add_argument("--batch-sizes", type=positive, nargs="+", default=list(BATCH_SIZES))
     parser.add_argument("--torch-python", metavar="PATH", default=sys.executable, help="the Python that has PyTorch")
     parser.add_argument("--no-compiled", dest="compiled", action="store_false", help="leave torch.compile out")
     parser.add_argument(
-        "--dry", action="store_true", help="as little as shows that it runs, in the simulator say; no figures to quote"
+        "--dry", action="store_true", help="run as little as possible, for a check in the simulator; the figures mean nothing"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, raw samples included")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE, raw samples included")
     options = parser.parse_args(arguments)
     options.threads, options.quick, options.data_dir = 1, options.dry, None
     if options.dry:
@@ -119,7 +121,7 @@ class GpuBench(Bench):
         return super()._request(work, entry, count) | {"device": "cuda"}
 
 
-# --- where a step goes ------------------------------------------------------------------------------------------------------------
+# --- the time of a step ------------------------------------------------------------------------------------------------------------
 
 
 def measure_peaks(ops: Ops, dry: bool) -> tuple[float, float]:
@@ -136,7 +138,7 @@ def measure_peaks(ops: Ops, dry: bool) -> tuple[float, float]:
 
 
 def seconds_of(work: Callable[[], Any], rounds: int = 5) -> float:
-    """On the GPU, at best; the first call, which may compile, does not count."""
+    """The shortest time on the GPU. The first call, which may compile, does not count."""
     work()
     found = []
     for _ in range(rounds):
@@ -148,7 +150,7 @@ def seconds_of(work: Callable[[], Any], rounds: int = 5) -> float:
 
 @contextmanager
 def timed() -> Iterator[tuple[Any, Any]]:
-    """Two events on the GPU, before and after what is launched within."""
+    """Two events on the GPU, before and after the launches within."""
     events = cuda.event(), cuda.event()
     events[0].record()
     yield events
@@ -161,8 +163,8 @@ def elapsed(begin: Any, end: Any) -> float:
     return max(begin.elapsed_time(end) / 1e3, 1e-9)
 
 
-def look_into_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[str, Any]:
-    """How long a step takes, what its kernels take of it, and the memory in use. Two events around a launch cost a microsecond or two."""
+def profile_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[str, Any]:
+    """The time of a step and of each kernel, and the memory in use. The two events around a launch cost a microsecond or two."""
     before = gpu().memory_free
     events = steps_of_an_epoch(ops, model, batch_size, WARM_STEPS + 2 * steps)
     for _ in range(WARM_STEPS):
@@ -174,17 +176,17 @@ def look_into_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[st
     cuda.synchronize()
     seconds = (time.perf_counter() - started) / steps
     launches: dict[str, list[tuple[Any, Any, int]]] = defaultdict(list)
-    sums: dict[tuple[str, str, float], list[tuple[Any, Any, int]]] = defaultdict(list)
+    op_calls: dict[tuple[str, str, float], list[tuple[Any, Any, int]]] = defaultdict(list)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(Kernel, "launch", watched(Kernel.launch, launches)))
         for name in WATCHED:
-            stack.enter_context(mock.patch.object(ops, name, watched_op(name, getattr(ops, name), sums)))
+            stack.enter_context(mock.patch.object(ops, name, watched_op(name, getattr(ops, name), op_calls)))
         for _ in range(steps):
             next(events)
     kernels = [summary(name, found, steps) for name, found in launches.items()]
     products = [
         {"op": name, "shape": shape, "operations": work, "seconds": sum(elapsed(*pair[:2]) for pair in found) / len(found)}
-        for (name, shape, work), found in sums.items()
+        for (name, shape, work), found in op_calls.items()
         if work
     ]
     return {
@@ -200,7 +202,7 @@ def look_into_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[st
 
 
 def steps_of_an_epoch(ops: Ops, model: str, batch_size: int, count: int) -> Iterator[StepDone]:
-    """Training on noise, so many steps without an evaluation."""
+    """``count`` training steps on noise, without an evaluation."""
     preset, generator = PRESETS[model], np.random.default_rng(0)
     pixels = generator.integers(0, 256, (count * batch_size, *preset.graph.input_shape), np.uint8)
     names = tuple(map(str, range(preset.graph.output_shape[0])))
@@ -212,7 +214,7 @@ def steps_of_an_epoch(ops: Ops, model: str, batch_size: int, count: int) -> Iter
 
 
 def watched(launch: Callable[..., None], found: dict[str, list[tuple[Any, Any, int]]]) -> Callable[..., None]:
-    """``Kernel.launch``, with an event before and after, and the bytes of the arrays it is given."""
+    """``Kernel.launch`` with an event before and after; also records the bytes of its arrays."""
 
     def watch(self: Kernel, blocks: Any, threads: Any, *args: Any) -> None:
         with timed() as events:
@@ -223,7 +225,7 @@ def watched(launch: Callable[..., None], found: dict[str, list[tuple[Any, Any, i
 
 
 def watched_op(name: str, op: Callable[..., Any], found: dict[tuple[str, str, float], list[Any]]) -> Callable[..., Any]:
-    """An op, with an event before and after, and the floating-point operations that it takes."""
+    """An op with an event before and after; also records its floating-point operations."""
 
     def watch(*args: Any, **kwargs: Any) -> Any:
         with timed() as events:
@@ -235,7 +237,7 @@ def watched_op(name: str, op: Callable[..., Any], found: dict[tuple[str, str, fl
 
 
 def summary(name: str, launches: list[tuple[Any, Any, int]], steps: int) -> dict[str, Any]:
-    """A kernel's part in a step: seconds on the GPU, and the bytes that go through it if each of its arrays is touched once."""
+    """A kernel's share of a step: seconds on the GPU, and bytes, if each of its arrays is read or written once."""
     seconds = sum(elapsed(begin, end) for begin, end, _ in launches) / steps
     return {
         "kernel": name,
@@ -246,7 +248,7 @@ def summary(name: str, launches: list[tuple[Any, Any, int]], steps: int) -> dict
 
 
 def show_step(console: Console, step: dict[str, Any], bandwidth: float, highest: float) -> None:
-    """A line for each kernel, and for each op that is a matter of sums of products."""
+    """A line for each kernel, and for each op that is a product."""
     held = f"{memory(step['memory'])} taken, {memory(step['memory_of_step'])} of it for the arrays of a step"
     console.print(
         f"\n{step['model']}, batch {step['batch_size']}: {duration(step['seconds'])} a step, the GPU busy for {step['busy']:.0%}; {held}"
@@ -259,9 +261,9 @@ def show_step(console: Console, step: dict[str, Any], bandwidth: float, highest:
         )
     for product in step["products"]:
         share = product["operations"] / product["seconds"] / highest
-        what = f"{product['op']} {product['shape']}"
+        title = f"{product['op']} {product['shape']}"
         console.print(
-            f"  {what:48} {duration(product['seconds']):>10}  {share:6.1%} of the large product's FLOP/s", highlight=False
+            f"  {title:48} {duration(product['seconds']):>10}  {share:6.1%} of the large product's FLOP/s", highlight=False
         )
 
 

@@ -1,4 +1,4 @@
-"""Kernels made into machine code as a launch would make them, but without a GPU or its driver: NVVM to LTO-IR, nvJitLink to the rest."""
+"""Kernels compiled to machine code as for a launch, but without a GPU or its driver: NVVM makes LTO-IR, nvJitLink links it."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -9,21 +9,21 @@ from unittest import mock
 from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda, missing_package
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100a")
-"""Turing, Ampere, Hopper, Blackwell; from Hopper on Numba compiles for the very architecture it finds, which the "a" stands for."""
+"""Turing, Ampere, Hopper, Blackwell. From Hopper on, Numba compiles for the exact architecture of the GPU, marked by an "a"."""
 
 OLDEST = (7, 5)
-"""What comes before the linking is done for this one: the machine code is the same as when it is done for each."""
+"""The architecture of the LTO-IR. LTO-IR for each architecture gives the same machine code."""
 
 
 class MachineCode(NamedTuple):
-    """What the compiler says of a kernel.
+    """The compiler's report on a kernel.
 
     Args:
         registers: of each thread.
         shared: bytes of shared memory of each block.
-        stack: bytes of local memory of each thread: arrays that did not fit into registers.
-        spilled: bytes that are written to memory and read again for want of registers.
-        double: the instructions of double precision in it, as text.
+        stack: bytes of local memory of each thread, for arrays that did not fit into registers.
+        spilled: bytes written to memory and read again for lack of registers.
+        double: its instructions of double precision, as text.
     """
 
     registers: int
@@ -34,9 +34,9 @@ class MachineCode(NamedTuple):
 
 
 def why_not() -> str | None:
-    """What is missing to compile here; None if nothing is."""
+    """The reason why kernels cannot be compiled; None if they can."""
     if SIMULATED:
-        return "the simulator is on, and it compiles nothing"
+        return "the simulator compiles nothing"
     if missing := missing_package():
         return str(missing)
     try:
@@ -52,21 +52,21 @@ def why_not() -> str | None:
 def compile_kernel(kernel: Kernel, types: tuple[Any, ...]) -> dict[str, MachineCode]:
     """Compile a kernel for the types of its arguments and for every architecture, with the settings that ``Kernel`` gives it."""
     device = SimpleNamespace(compute_capability=OLDEST)
-    with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device):  # for the functions that a kernel calls
+    with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device):  # for device functions
         code, _ = cuda.compile(kernel.function, types, cc=OLDEST, output="ltoir", device=False, abi="numba")
     with ThreadPoolExecutor() as pool:
         ptx = pool.submit(_link, code, ARCHITECTURES[0], "-ptx")
-        said = {name: pool.submit(_link, code, name) for name in ARCHITECTURES}
+        linked = {name: pool.submit(_link, code, name) for name in ARCHITECTURES}
     double = re.findall(r"^.*\.f64.*$", ptx.result()[0].decode(), re.MULTILINE)
-    return {name: _machine_code(each.result()[1], double) for name, each in said.items()}
+    return {name: _machine_code(future.result()[1], double) for name, future in linked.items()}
 
 
-def _machine_code(said: str, double: list[str]) -> MachineCode:
+def _machine_code(log: str, double: list[str]) -> MachineCode:
     return MachineCode(
-        registers=max(_numbers(r"Used (\d+) registers", said)),
-        shared=max(_numbers(r"(\d+) bytes smem", said), default=0),
-        stack=sum(_numbers(r"(\d+) bytes stack frame", said)),
-        spilled=sum(_numbers(r"(\d+) bytes spill", said)),
+        registers=max(_numbers(r"Used (\d+) registers", log)),
+        shared=max(_numbers(r"(\d+) bytes smem", log), default=0),
+        stack=sum(_numbers(r"(\d+) bytes stack frame", log)),
+        spilled=sum(_numbers(r"(\d+) bytes spill", log)),
         double=double,
     )
 
@@ -76,7 +76,7 @@ def _numbers(pattern: str, text: str) -> list[int]:
 
 
 def _link(code: bytes, architecture: str, *options: str) -> tuple[bytes, str]:
-    """Machine code, or PTX with ``-ptx``; and what the compiler has to say about it."""
+    """Machine code, or PTX with ``-ptx``; and the compiler's log."""
     from cuda.bindings import nvjitlink as linker
 
     arguments = [f"-arch={architecture}", "-lto", "-verbose", *options]
@@ -92,14 +92,14 @@ def _link(code: bytes, architecture: str, *options: str) -> tuple[bytes, str]:
         linker.destroy(handle)
 
 
-def _output(handle: Any, what: str) -> bytes:
+def _output(handle: Any, name: str) -> bytes:
     from cuda.bindings import nvjitlink as linker
 
-    buffer = bytearray(getattr(linker, f"get_{what}_size")(handle))
+    buffer = bytearray(getattr(linker, f"get_{name}_size")(handle))
     if buffer:
-        getattr(linker, f"get_{what}")(handle, buffer)
+        getattr(linker, f"get_{name}")(handle, buffer)
     return bytes(buffer)
 
 
-def _text(handle: Any, what: str) -> str:
-    return _output(handle, what).decode(errors="replace").strip("\0\n ")
+def _text(handle: Any, name: str) -> str:
+    return _output(handle, name).decode(errors="replace").strip("\0\n ")

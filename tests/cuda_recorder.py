@@ -1,6 +1,6 @@
-"""The CUDA device with nobody to do the work: which kernels are launched, with which types, on which grids.
+"""The CUDA device without a GPU: it records launches, their types and their grids, and computes nothing.
 
-Arrays are the host's and stay full of zeros; shapes and types are those of real launches, and that is what is looked at.
+Arrays lie on the host and stay full of zeros. Shapes and types are those of real launches.
 """
 
 import math
@@ -20,7 +20,7 @@ from numbacnn.backends.cuda.ops import CudaOps
 
 
 class Launch(NamedTuple):
-    """A kernel as it was launched: on how many blocks along each axis, each of how many threads."""
+    """A launch of a kernel: the types of its arguments, and the blocks and threads along each axis."""
 
     kernel: Kernel
     types: tuple[Any, ...]
@@ -35,7 +35,7 @@ class Launch(NamedTuple):
 
 @contextmanager
 def recording() -> Iterator[tuple[CudaOps, set[Launch]]]:
-    """The device, and its launches so far: those that differ in something."""
+    """The device, and the set of its launches so far."""
     launches: set[Launch] = set()
 
     def launch(self: Kernel, blocks: Any, threads: Any, *args: Any) -> None:
@@ -54,7 +54,7 @@ def recording() -> Iterator[tuple[CudaOps, set[Launch]]]:
 
 
 def _copy(array: Any) -> NDArray[Any]:
-    """As a transfer does it: another array, contiguous."""
+    """A contiguous copy, as from a transfer."""
     return np.array(array, order="C")
 
 

@@ -1,20 +1,25 @@
-"""Every CUDA kernel, compiled for real GPUs with the types it is launched with: no GPU is needed, nor its driver.
+"""Every CUDA kernel, compiled for real GPUs with the types of its launches: neither a GPU nor its driver is needed.
 
-The types come from real training runs and predictions of every preset, and from a call of every op, on a device that writes down what
-is launched. What the simulator cannot see is seen here: double precision that has crept in, registers that do not suffice, too much
-shared memory.
+The types come from training runs and predictions of every preset, and from calls of every op, on a device that records launches. The
+tests find errors that the simulator cannot: double precision, too few registers, too much shared memory.
 """
 
 import math
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from cuda_compiler import ARCHITECTURES, MachineCode, compile_kernel, why_not
 
+from numbacnn.backends import compilations
 from numbacnn.backends.cuda import _jit
 from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.datasets import Dataset
@@ -30,13 +35,13 @@ from numbacnn.values import Augmentation, AugmentKey, ConvBlock, DropoutKey
 if reason := why_not():
     pytest.skip(reason, allow_module_level=True)
 
-from cuda_recorder import Launch, recording  # where kernels cannot be compiled, they cannot be imported
+from cuda_recorder import Launch, recording  # fails without numba-cuda, so after the skip
 
 MORE_SIGNATURES: dict[str, str] = {}
-"""Kernels that are launched with more than one set of types, and why."""
+"""Kernels launched with more than one set of types, with the reason."""
 
 LOCAL_MEMORY: dict[str, str] = {}
-"""Kernels that keep an array in local memory, and why."""
+"""Kernels with an array in local memory, with the reason."""
 
 MOST_SHARED = 48 * 1024
 MOST_THREADS = 1024
@@ -48,12 +53,12 @@ Key = tuple[_jit.Kernel, tuple[Any, ...], str]
 """A kernel, the types of its arguments, an architecture."""
 
 BATCH_SIZES = (1, 2, 100, 8000)
-"""Nothing is computed, so that large ones cost nothing."""
+"""Large ones cost nothing, since nothing is computed."""
 
 
 @pytest.fixture(scope="module")
 def launches() -> set[Launch]:
-    """What all presets and all ops launch."""
+    """The launches of all presets and all ops."""
     with recording() as (ops, found):
         for batch_size in BATCH_SIZES:
             for name in PRESETS:
@@ -66,7 +71,7 @@ def launches() -> set[Launch]:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_after_a_warmup_a_run_compiles_nothing(name: str) -> None:
-    """At the default batch size; another may have another kernel for some product, as tiles depend on it."""
+    """At the default batch size: tiles, and so kernels, depend on it."""
     preset = PRESETS[name]
     settings = Settings(epochs=1, optimizer=preset.recipe.optimizer, augment=preset.recipe.augment)
     with recording() as (ops, found):
@@ -77,7 +82,7 @@ def test_after_a_warmup_a_run_compiles_nothing(name: str) -> None:
 
 
 def run_preset(ops: Ops, name: str, batch_size: int, images: int | None = None, **settings: Any) -> None:
-    """A training step (or more, of more images), if it is a classifier, and a prediction."""
+    """A training step (or several, for more ``images``) if the preset is a classifier, and a prediction."""
     preset = PRESETS[name]
     graph = preset.graph
     pixels = np.zeros((images or batch_size, *graph.input_shape), np.uint8)
@@ -92,7 +97,7 @@ def run_preset(ops: Ops, name: str, batch_size: int, images: int | None = None, 
 
 
 def run_every_op(ops: Ops) -> None:
-    """Every op of the contract at least once, in all its ways."""
+    """Every op of the contract, with all its options."""
 
     def zeros(*shape: int) -> Any:
         return ops.asarray(np.zeros(shape, np.float32))
@@ -107,7 +112,7 @@ def run_every_op(ops: Ops) -> None:
         overlapping = pool_window2d(window.out, (3, 3), (1, 1), "same")
         for bias in (None, zeros(filters)):
             ops.conv2d(x, kernel, bias, window)
-            for block in (ConvBlock(window, relu, each) for relu in (False, True) for each in (None, pool, overlapping)):
+            for block in (ConvBlock(window, relu, fused) for relu in (False, True) for fused in (None, pool, overlapping)):
                 y, saved = ops.conv2d_block(x, kernel, bias, block)
                 for needs_dx in (False, True):
                     ops.conv2d_block_backward(saved, kernel, ops.zeros_like(y), block, needs_dx=needs_dx)
@@ -130,17 +135,17 @@ def run_every_op(ops: Ops) -> None:
         getattr(ops, f"{name}_backward")(getattr(ops, name)(x), x)
     ops.dropout(x, 0.3, DropoutKey(1, 2, 3))
     ops.dropout(x, 0.0, DropoutKey(1, 2, 3))
-    for each in (x, zeros(7, 5), zeros(8000, 64)):
-        gamma = zeros(each.shape[-1])
-        _, mean, variance = ops.batch_norm(each, gamma, gamma, 1e-3)
-        ops.batch_norm_backward(each, gamma, mean, variance, 1e-3, each)
-        ops.batch_norm_inference(each, gamma, gamma, mean, variance, 1e-3)
+    for batch in (x, zeros(7, 5), zeros(8000, 64)):
+        gamma = zeros(batch.shape[-1])
+        _, mean, variance = ops.batch_norm(batch, gamma, gamma, 1e-3)
+        ops.batch_norm_backward(batch, gamma, mean, variance, 1e-3, batch)
+        ops.batch_norm_inference(batch, gamma, gamma, mean, variance, 1e-3)
     ops.gather_images(ops.asarray(np.zeros((9, 28, 28, 3), np.uint8)), ops.asarray(np.arange(7)), 1 / 255)
     ops.augment(x, Augmentation(), AugmentKey(1, 2))
 
 
 def run_updates(ops: Ops, n: int, k: int, f: int) -> None:
-    """All updates, with gradients as arrays and as factors, with a check of the loss and without."""
+    """All updates, for gradients as arrays and as factors, with and without a check of the loss."""
     labels, logits = ops.asarray(np.zeros(5, np.int64)), ops.asarray(np.zeros((5, 10), np.float32))
     losses, correct, _ = ops.softmax_cross_entropy(logits, labels)
     for check in (None, ops.record_step(ops.new_epoch_losses(2), 1, losses, correct)):
@@ -158,12 +163,42 @@ def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
         yield n, channels, filters, window2d((14, 14), (5, 5), (1, 1), "same")
         yield n, channels, filters, window2d((13, 14), (3, 2), (2, 1), "valid")
         yield n, channels, filters, window2d((14, 14), (1, 1), (1, 1), "valid")
-    for channels in (8, 32, 64):  # few pixels: the lower tiles
+    for channels in (8, 32, 64):  # few pixels: the low tiles
         yield 1, channels, channels, window2d((7, 7), (3, 3), (1, 1), "same")
 
 
 def test_compiled_kernels_are_kept_in_checksummed_files() -> None:
     assert {type(kernel._compiled._cache._cache_file) for kernel in _jit.kernels} == {KernelFiles}
+
+
+def test_a_kernel_is_found_in_the_cache_by_another_process() -> None:
+    """The key of a kernel is made of its closure, device functions included: no address and no random number may be in it."""
+    here, elsewhere = cache_keys(), subprocess.run(
+        [sys.executable, "-c", "import test_cuda_compilation; print(*test_cuda_compilation.cache_keys(), sep='\\n')"],
+        cwd=Path(__file__).parent, env={**os.environ, "PYTHONHASHSEED": "1"}, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert here == elsewhere
+    assert len(set(here)) == len(_jit.kernels), "two kernels have one key"
+
+
+def cache_keys() -> list[str]:
+    """Each kernel's name, and its key but for types and compiler."""
+    compiler = SimpleNamespace(magic_tuple=tuple)
+    return [f"{kernel.name} {kernel._compiled._cache._index_key((), compiler)}" for kernel in _jit.kernels]
+
+
+def test_a_compilation_that_fails_is_reported_as_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all later compilations would count as parts of it, and no second of theirs."""
+    monkeypatch.setattr(_jit, "kernels", [])
+
+    @_jit.kernel
+    def broken(x: Any) -> None:
+        x[0] = x.nonesuch
+
+    with compilations() as compiled, pytest.raises(Exception):  # noqa: B017  a typing error on a GPU, else a missing driver
+        broken.launch(1, 32, np.zeros(1, np.float32))
+    assert compiled.count == 1
+    assert compiled.seconds > 0
 
 
 def test_every_kernel_is_launched_by_some_network_or_op(launches: set[Launch]) -> None:
@@ -172,7 +207,7 @@ def test_every_kernel_is_launched_by_some_network_or_op(launches: set[Launch]) -
 
 
 def test_a_kernel_has_one_set_of_types(launches: set[Launch]) -> None:
-    """So it is compiled once. An argument that is a number here and an array there would cost a second compilation."""
+    """So it is compiled once. An argument that is sometimes a number and sometimes an array would cost a second compilation."""
     signatures = defaultdict(set)
     for launch in launches:
         signatures[launch.kernel].add(launch.types)
@@ -191,12 +226,12 @@ def test_grids_and_blocks_are_of_a_size_that_every_gpu_takes(launches: set[Launc
     for launch in launches:
         assert 1 <= launch.block_size <= MOST_THREADS, launch
         assert all(1 <= side <= most for side, most in zip(launch.blocks, MOST_BLOCKS, strict=False)), launch
-        assert launch.block_size % 32 == 0, f"{launch}: a warp that is not full is time lost"
+        assert launch.block_size % 32 == 0, f"{launch}: expected full warps of 32 threads"
 
 
 @pytest.fixture(scope="module")
 def machine_code(launches: set[Launch]) -> dict[Key, MachineCode]:
-    """Of every kernel, for every set of types it is launched with and every architecture."""
+    """The machine code of every kernel, for the types of each launch and every architecture."""
     return {
         (kernel, types, architecture): code
         for kernel, types in {(launch.kernel, launch.types) for launch in launches}
@@ -227,7 +262,7 @@ def test_a_block_fits_into_registers_and_shared_memory(
             code = machine_code[launch.kernel, launch.types, architecture]
             in_use = (
                 math.ceil(code.registers / 8) * 8 * math.ceil(launch.block_size / 32) * 32
-            )  # given out in eights, to whole warps
+            )  # allotted in eights, to whole warps
             assert in_use <= REGISTERS, (launch, architecture)
     signatures = {(launch.kernel, launch.types) for launch in launches}
     hungriest, largest = (max(machine_code.items(), key=lambda item: getattr(item[1], what)) for what in ("registers", "shared"))

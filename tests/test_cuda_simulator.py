@@ -1,4 +1,4 @@
-"""Every CUDA kernel, without a GPU: ``tests/cuda`` in a process of its own, where Numba simulates the device."""
+"""Every CUDA kernel, without a GPU: ``tests/cuda`` in processes of their own, where Numba simulates the device."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from numbacnn.backends.cuda._jit import missing_package, numba_cuda
 HERE = Path(__file__).parent
 
 PROCESSES = 2
-"""The simulator keeps one processor busy."""
+"""A simulator keeps one processor busy."""
 
 
 @pytest.mark.skipif(numba_cuda is None, reason=str(missing_package()))

@@ -1,1 +1,1 @@
-"""The CUDA device. ``_jit`` alone imports ``numba.cuda``; each other file is the twin of the CPU's file of that name."""
+"""The CUDA device. Only ``_jit`` imports ``numba.cuda``; files in ``plain`` are twins of the CPU's files of the same name."""

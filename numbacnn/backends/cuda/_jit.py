@@ -1,4 +1,4 @@
-"""The one door to ``numba.cuda``: how kernels are compiled, and whether and where they can run.
+"""The only module that imports ``numba.cuda``: it compiles kernels, and says whether and where they can run.
 
 With ``NUMBA_ENABLE_CUDASIM=1`` in the environment, Numba's simulator runs them thread by thread in Python: slowly, but anywhere.
 """
@@ -22,15 +22,15 @@ from numbacnn.backends.kernel_files import KernelFiles
 
 if not hasattr(np, "row_stack"):  # numba-cuda 0.30 uses this name, which NumPy 2.5 has dropped
     np.row_stack = np.vstack
-# A small network makes small grids, and that is no mistake. Numba reads its settings from here anew at each compilation.
+# Small networks make small grids, which is no mistake. Numba reads the environment again at each compilation.
 QUIET = os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0") == "0"
 
 OLDEST, TOO_NEW = (0, 30, 4), (0, 31)
-"""The numba-cuda that kernels are checked with: from the first version on, before the second; as in pyproject.toml."""
+"""Versions of numba-cuda that kernels are checked with: from the first one up to the second, exclusive; as in pyproject.toml."""
 
 
 def installed_version() -> str | None:
-    """The version of numba-cuda, or None where there is none."""
+    """The version of numba-cuda, or None if it is not installed."""
     try:
         return importlib.metadata.version("numba-cuda")
     except importlib.metadata.PackageNotFoundError:
@@ -38,7 +38,7 @@ def installed_version() -> str | None:
 
 
 def is_supported(version: str | None) -> bool:
-    """Whether a version of numba-cuda is one that kernels are checked with."""
+    """Whether kernels are checked with this version of numba-cuda."""
     return version is not None and OLDEST <= tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < TOO_NEW
 
 
@@ -67,9 +67,9 @@ SIMULATED = numba_cuda is not None and bool(getattr(config, "ENABLE_CUDASIM", Fa
 
 
 class _Simulator:
-    """What stands for ``cuda`` in the simulator: within a kernel, what its threads see.
+    """``cuda`` in the simulator: within a kernel, the context of its threads.
 
-    The simulator puts that into a module when it calls a function there, and takes it out again, though other threads may be at it.
+    Numba's simulator replaces a module's ``cuda`` while it runs a function there, although other threads may run the same module.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -77,15 +77,15 @@ class _Simulator:
 
 
 def _shared_array(self: Any, shape: Any, dtype: Any, alignment: int | None = None) -> Any:
-    """An array in shared memory, told apart by the line that asks for it. In the simulator two threads that asked for one at the same
-    time each got their own; and Numba's own simulator, unlike numba-cuda's, knows no alignment."""
-    asking = sys._getframe(1)
+    """An array in shared memory, identified by the line that allocates it. In Numba's simulator, two threads that allocate at the same
+    time each get their own; and it, unlike numba-cuda's, has no alignment."""
+    caller = sys._getframe(1)
     with _lock:
-        return self._allocations.setdefault((asking.f_code, asking.f_lineno), np.empty(shape, dtype))
+        return self._allocations.setdefault((caller.f_code, caller.f_lineno), np.empty(shape, dtype))
 
 
 cuda: Any = numba_cuda
-"""Untyped: the types that Numba gives, to cuda.grid say, are the compiler's, and not those of who writes a kernel."""
+"""Untyped: Numba annotates cuda.grid and others with the compiler's types, not with those of a kernel."""
 
 if SIMULATED:
     from numba.cuda.simulator import kernel as simulator
@@ -96,12 +96,12 @@ if SIMULATED:
     cuda = _Simulator()
 
 NUMPY_SHIM = np.lib.NumpyVersion(np.__version__) >= "2.5.0"
-"""Whether NumPy has had to be helped, see above."""
+"""Whether NumPy needs ``row_stack``, see above."""
 
 SOURCES = Path(__file__).parent
 
 kernels: list["Kernel"] = []
-"""Every kernel there is, for the checks that walk all of them."""
+"""All kernels, for checks of each."""
 
 
 class Kernel:
@@ -113,12 +113,20 @@ class Kernel:
     def __init__(self, function: Callable[..., None]):
         self.name = ".".join([*function.__module__.split(".")[-2:], function.__name__])
         self.function = function
-        self._compiled = _compiled(function)
+        self._compiled = cuda.jit(function)
+        self._cache = None if SIMULATED else _cache(function)
+        if self._cache is not None:
+            self._compiled._cache = self._cache
         kernels.append(self)
 
     def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *args: Any) -> None:
-        """Run it on a grid of ``blocks``, each of so many ``threads``."""
-        self._compiled[blocks, threads](*args)
+        """Run it on a grid of ``blocks``, each of ``threads``."""
+        try:
+            self._compiled[blocks, threads](*args)
+        except BaseException:
+            if self._cache is not None:
+                self._cache.end_compilation()  # numba-cuda saves nothing after a compilation that failed
+            raise
 
 
 def kernel(function: Callable[..., None]) -> Kernel:
@@ -130,12 +138,12 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 
 def device_function(function: Callable[..., Any]) -> Any:
-    """Decorate a function that kernels call. It becomes part of each: arrays that are handed to it can stay in registers."""
+    """Decorate a function that kernels call. It is inlined into each, so its arrays can stay in registers."""
     return function if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
 
 
 def emitting() -> tuple[Any, Any, Any]:
-    """What it takes to emit instructions: LLVM's ``ir``, the compiler's ``types``, and ``intrinsic``. Not in the simulator."""
+    """LLVM's ``ir``, the compiler's ``types`` and ``intrinsic``, which emit instructions. Not in the simulator."""
     from llvmlite import ir
     from numba.cuda import types
     from numba.cuda.extending import intrinsic
@@ -143,44 +151,64 @@ def emitting() -> tuple[Any, Any, Any]:
     return ir, types, intrinsic
 
 
-def _compiled(function: Callable[..., None]) -> Any:
-    dispatcher = cuda.jit(function)
-    if not SIMULATED:
-        folder = cache_folder(SOURCES, VERSION or "").path
-        with cached_in(folder, cuda_config) if folder else contextlib.nullcontext():
-            dispatcher._cache = _cache(function, folder)
-    return dispatcher
-
-
-def _cache(function: Callable[..., None], folder: Path | None) -> Any:
-    """Where a compiled kernel is looked for, and what tells of its compilation: numba-cuda itself tells nobody."""
+def _cache(function: Callable[..., None]) -> Any:
+    """Where a compiled kernel is looked for, and where its compilation is reported: numba-cuda itself reports none."""
     from numba.cuda.dispatcher import CUDACache, NullCache  # the simulator has none
+
+    folder = cache_folder(SOURCES, VERSION or "").path
 
     class Cache(CUDACache if folder else NullCache):  # type: ignore[misc]
         """Damage on the disk costs a compilation, not the run."""
+
+        compilation: dict[str, Any] | None = None
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             found = None
             with contextlib.suppress(Exception):  # whatever a kernel of a patched Numba raises
                 found = super().load_overload(sig, target_context)
             if found is None:
-                event.start_event("numba:compile", {"dispatcher": function, "args": sig})
+                self.compilation = {"dispatcher": function, "args": sig}
+                event.start_event("numba:compile", self.compilation)
             return found
 
         def save_overload(self, sig: Any, data: Any) -> None:
-            event.end_event("numba:compile", {"dispatcher": function, "args": sig})
+            self.end_compilation()
             with contextlib.suppress(Exception):
                 super().save_overload(sig, data)
 
+        def end_compilation(self) -> None:
+            """Report the end of the compilation in progress, if there is one."""
+            compilation, self.compilation = self.compilation, None
+            if compilation is not None:
+                event.end_event("numba:compile", compilation)
+
+        def _index_key(self, sig: Any, codegen: Any) -> Any:
+            return sig, codegen.magic_tuple(), closure_of(function), self._launch_config_key
+
     if folder is None:
         return Cache()
-    cache = Cache(function)
+    with cached_in(folder, cuda_config):
+        cache = Cache(function)
     cache._cache_file = KernelFiles(folder, function, cache._cache_file._dump)
     return cache
 
 
+def closure_of(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """The values a factory gave a function: constants, and device functions by name, each with its own closure.
+
+    They tell apart kernels of one name in the cache. Numba's own key pickles device functions, and every process gets other bytes.
+    Their sources need no key: the cache folder carries a digest of them.
+    """
+    values = [cell.cell_contents for cell in function.__closure__ or ()]
+    functions = [getattr(value, "py_func", None) for value in values]
+    return tuple(
+        (inner.__module__, inner.__qualname__, closure_of(inner)) if inner else value
+        for value, inner in zip(values, functions, strict=True)
+    )
+
+
 class Missing(NamedTuple):
-    """Why the GPU cannot be used, and what to do about it: clauses that a message is made of."""
+    """The reason why the GPU cannot be used, and its remedy: two clauses of a message."""
 
     what: str
     remedy: str
@@ -193,9 +221,9 @@ INSTALL = "install it: pip install 'numbacnn[cuda]', or 'numbacnn[cuda12]' for C
 
 
 def missing_package() -> Missing | None:
-    """Why kernels cannot even be defined here: numba-cuda is not there, or of a version that they were not checked with.
+    """The reason why kernels cannot even be defined: numba-cuda is missing, or of an unsupported version.
 
-    Numba brings a ``numba.cuda`` of its own. It is deprecated, and good for the simulator only.
+    Numba's own ``numba.cuda`` is deprecated, and serves the simulator only.
     """
     if VERSION is not None and not is_supported(VERSION):
         oldest, too_new = (".".join(map(str, version)) for version in (OLDEST, TOO_NEW))
@@ -206,31 +234,31 @@ def missing_package() -> Missing | None:
 
 
 def why_not() -> Missing | None:
-    """What is missing for kernels to run here, and the command that installs it; None if nothing is."""
+    """The reason why kernels cannot run, and its remedy; None if they can."""
     if (missing := missing_package()) or SIMULATED:
         return missing
-    available = cuda.is_available()  # False too where the driver works and only NVVM is missing
+    available = cuda.is_available()  # False also if the driver works and only NVVM is missing
     lines = (cuda.cuda_error() or "").strip().splitlines()
     if lines:
         return Missing(
             f"no usable NVIDIA driver ({lines[0].strip().rstrip('.')})",
             "install NVIDIA's driver (on Ubuntu: sudo ubuntu-drivers install) or, if there is one, see what nvidia-smi says",
         )
-    if lost := missing_library():
-        return Missing(f"the driver works, but the library {lost}, which compiles kernels, is not there", INSTALL)
+    if library := missing_library():
+        return Missing(f"the driver works, but the library {library}, which compiles kernels, is not there", INSTALL)
     if not available:
         return Missing("numba-cuda finds no GPU that it can use", "see what nvidia-smi and numba -s say")
     return _too_old()
 
 
 def missing_library() -> str | None:
-    """The first of the libraries that compile kernels which cannot be loaded; None if all can be. No driver is needed for them."""
+    """The first compiler library that cannot be loaded; None if all can. No driver is needed for them."""
     from cuda.bindings import nvjitlink, nvrtc, nvvm  # numba-cuda depends on these; the libraries come with its extras
 
     for name, probe in (("NVVM", nvvm.version), ("NVRTC", nvrtc.nvrtcVersion), ("nvJitLink", nvjitlink.version)):
         try:
             probe()
-        except Exception:  # of a class that each of them has for itself
+        except Exception:  # each library has an error class of its own
             return name
     return None
 

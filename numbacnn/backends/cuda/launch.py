@@ -1,4 +1,4 @@
-"""Grids: how many blocks of how many threads a kernel is run on. Every kernel is launched from here.
+"""Grids: the blocks and threads of a launch. Every kernel is launched by this module.
 
 A grid depends on the shapes alone, so the same seed gives the same bits on every GPU of a kind.
 """
@@ -8,11 +8,11 @@ from typing import Any
 from numbacnn.backends.cuda._jit import SIMULATED, Kernel
 
 THREADS = 8 if SIMULATED else 256
-"""Threads of a block of a kernel that has one thread per element: small in the simulator, so that a few elements fill several."""
+"""Threads of a block, in kernels with one thread per element. Few in the simulator, so that a few elements fill several blocks."""
 
 
 def over(kernel: Kernel, count: int, *args: Any) -> None:
-    """One thread for each of ``count`` elements: ``cuda.grid(1)`` is its number, and the last block has some to spare."""
+    """One thread for each of ``count`` elements: ``cuda.grid(1)`` is its index. The last block may have threads left over."""
     if count:
         kernel.launch(blocks_of(count, THREADS), THREADS, *args)
 
@@ -25,5 +25,5 @@ def blocks(kernel: Kernel, grid: int | tuple[int, ...], threads: int | tuple[int
 
 
 def blocks_of(count: int, size: int) -> int:
-    """How many blocks of ``size`` cover ``count``."""
+    """The number of blocks of ``size`` that cover ``count``."""
     return (count + size - 1) // size

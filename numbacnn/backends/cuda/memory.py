@@ -1,5 +1,6 @@
-"""The GPU's memory. The only calls that move numbers between host and device, and the only ones that ask for memory."""
+"""The GPU's memory: every transfer between host and device, and every allocation."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,12 +22,18 @@ def to_device(host: Any) -> Any:
 
 
 def to_host(x: Any) -> Any:
-    """A copy of a device array on the host; waits for what is being computed."""
+    """A copy of a device array on the host, once its computation is done."""
     return x.copy_to_host()
 
 
+@functools.cache
+def zeros(count: int, dtype: Any) -> Any:
+    """Zeros that kernels read in place of an absent argument. One array for all callers: nobody may write to it."""
+    return to_device(np.zeros(count, dtype))
+
+
 def free_bytes() -> int:
-    """Bytes of the device that nobody uses."""
+    """Free bytes of the device."""
     return 2**33 if SIMULATED else int(cuda.current_context().get_memory_info().free)
 
 
@@ -40,7 +47,7 @@ def _shortage_explained(size: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # By its number: where there is no driver, the class of the error cannot be imported.
+        # By its code: without a driver, the class of the error cannot be imported.
         if int(getattr(error, "code", 0)) != CUDA_ERROR_OUT_OF_MEMORY:
             raise
         message = f"the GPU has no room for {size:,} bytes more: {free_bytes():,} are free"

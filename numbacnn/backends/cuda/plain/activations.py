@@ -1,4 +1,4 @@
-"""Activations on the GPU, one thread per element; softmax, one thread per row: rows of an image are many, rows of classes short.
+"""Activations on the GPU, one thread per element; softmax, one thread per row.
 
 The kernels take flat arrays, so that each is compiled once for images and rows alike.
 """
@@ -8,57 +8,58 @@ import math
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.memory import arena
+from numbacnn.backends.cuda.plain.geometry import as_rows
 
 
 def relu(x):
     """See ``Ops.relu``."""
-    return _each(_relu, x)
+    return _elementwise(_relu, x)
 
 
 def relu_backward(y, dy):
     """See ``Ops.relu_backward``."""
-    return _each(_relu_backward, y, dy)
+    return _elementwise(_relu_backward, y, dy)
 
 
 def sigmoid(x):
     """See ``Ops.sigmoid``."""
-    return _each(_sigmoid, x)
+    return _elementwise(_sigmoid, x)
 
 
 def sigmoid_backward(y, dy):
     """See ``Ops.sigmoid_backward``."""
-    return _each(_sigmoid_backward, y, dy)
+    return _elementwise(_sigmoid_backward, y, dy)
 
 
 def tanh(x):
     """See ``Ops.tanh``."""
-    return _each(_tanh, x)
+    return _elementwise(_tanh, x)
 
 
 def tanh_backward(y, dy):
     """See ``Ops.tanh_backward``."""
-    return _each(_tanh_backward, y, dy)
+    return _elementwise(_tanh_backward, y, dy)
 
 
 def softmax(x):
     """See ``Ops.softmax``."""
-    return _each_row(_softmax, x)
+    return _row_by_row(_softmax, x)
 
 
 def softmax_backward(y, dy):
     """See ``Ops.softmax_backward``."""
-    return _each_row(_softmax_backward, y, dy)
+    return _row_by_row(_softmax_backward, y, dy)
 
 
-def _each(kernel, *arguments):
+def _elementwise(kernel, *arguments):
     out = arena.like(arguments[0])
-    launch.over(kernel, out.size, *(each.reshape(-1) for each in (*arguments, out)))
+    launch.over(kernel, out.size, *(array.reshape(-1) for array in (*arguments, out)))
     return out
 
 
-def _each_row(kernel, *arguments):
+def _row_by_row(kernel, *arguments):
     out = arena.like(arguments[0])
-    rows = [each.reshape(-1, tuple(out.shape)[-1]) for each in (*arguments, out)]
+    rows = [as_rows(array) for array in (*arguments, out)]
     launch.over(kernel, len(rows[0]), *rows)
     return out
 

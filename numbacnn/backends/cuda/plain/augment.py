@@ -1,8 +1,8 @@
-"""Random distortions of training images on the GPU: a grid of 7 x 7 points moves, and the picture between them follows smoothly.
+"""Random distortions of training images on the GPU: a grid of 7 x 7 points moves, and the pixels between them follow smoothly.
 
-    draws -> how far each grid point moves -> where each pixel comes from -> the mean of the four pixels around that place
+    draws -> how far each grid point moves -> the source of each pixel -> the mean of the four pixels around that point
 
-``numbacnn/backends/cpu/augment.py`` says why. Here a thread owns a grid point, and then a pixel; the draws are the CPU's bit for bit.
+``backends/cpu/plain/augment.py`` says why. A thread owns a grid point, and then a pixel; the draws are the CPU's, bit for bit.
 """
 
 import math
@@ -44,22 +44,22 @@ def augment(x, amounts, key):
 
 @device_function
 def draw(n, k, key):
-    """Number ``k`` of image ``n``, in [-1, 1): a hash of its place."""
+    """Number ``k`` of image ``n``, in [-1, 1): a hash of its position."""
     h = mix(mix((n * DRAWS + k) & BITS) ^ key)
     return np.float32(h >> 8) * np.float32(2.0**-23) - np.float32(1)
 
 
 @device_function
 def floor(number):
-    """As an integer, which ``math.floor`` gives in Python, but not on the GPU."""
+    """The floor as an integer: ``math.floor`` gives one in Python, but not on the GPU."""
     return int(math.floor(number))  # noqa: RUF046
 
 
 @device_function
 def cosine_and_sine(half_turns):
-    """Of an angle, to float32's last digit: Taylor's series within an eighth of a turn, and quarter turns for the rest.
+    """Cosine and sine of an angle, to float32's last digit: Taylor's series within an eighth of a turn, and quarter turns for the rest.
 
-    Those of ``math`` would bring float64 along, for angles larger than any image is turned by.
+    The functions of ``math`` contain float64, for angles larger than any image is turned by.
     """
     quarters = floor(half_turns * np.float32(2) + np.float32(0.5))
     x = (half_turns - np.float32(quarters) * np.float32(0.5)) * np.float32(math.pi)
@@ -100,7 +100,7 @@ def _move_grid(height, width, shift, half_turns, scale, shear, elastic, seed, st
 
 @device_function
 def cell_on(i, size):
-    """Where pixel ``i`` of an axis lies in the grid: the first of the four points that move it, and how far into its cell it is."""
+    """The grid cell of pixel ``i`` along an axis: the first of the four points that move it, and its distance into the cell, in cells."""
     span = max(size - 1, 1)
     cell = min(i * CELLS // span, CELLS - 1)
     return cell, np.float32(i * CELLS - cell * span) / np.float32(span)
@@ -108,7 +108,7 @@ def cell_on(i, size):
 
 @device_function
 def spline(distance):
-    """How much a grid point counts at so many cells from it: at most two. The uniform cubic B-spline; de Boor 1978, chapter IX."""
+    """The weight of a grid point ``distance`` cells away, at most two. The uniform cubic B-spline; de Boor 1978, chapter IX."""
     d = abs(distance)
     beyond = np.float32(2) - d
     far = beyond * beyond * beyond / np.float32(6)
@@ -117,20 +117,20 @@ def spline(distance):
 
 @device_function
 def pixel(x, n, r, q, c):
-    """Outside of the image all is 0."""
+    """A value of the image; 0 outside of it."""
     return x[n, r, q, c] if 0 <= r < x.shape[1] and 0 <= q < x.shape[2] else x.dtype.type(0)
 
 
 @device_function
-def clipped(place, size):
-    """No place is further out than a pixel: nothing is to be seen there."""
-    place = place if place > np.float32(-1) else np.float32(-1)
-    return place if place < np.float32(size) else np.float32(size)
+def clipped(coordinate, size):
+    """At most one pixel outside the image, where all values are 0."""
+    coordinate = coordinate if coordinate > np.float32(-1) else np.float32(-1)
+    return coordinate if coordinate < np.float32(size) else np.float32(size)
 
 
 @kernel
 def _warp(x, grid, y):
-    """y[n,i,j] = x[n] between the four pixels around where the grid says; a thread has all channels of a pixel."""
+    """y[n,i,j] = x[n] at the point that the grid gives, between four pixels; a thread owns all channels of a pixel."""
     n, i, j, _ = cell_of(cuda.grid(1), x.shape[1], x.shape[2], 1)
     if n < x.shape[0]:
         a0, u = cell_on(i, x.shape[1])

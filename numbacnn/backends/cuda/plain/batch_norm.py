@@ -1,8 +1,8 @@
-"""Batch normalisation on the GPU. Sums over the batch are cut as in ``reduction.py``: float32 stands that.
+"""Batch normalisation on the GPU. Sums over the batch are cut as in ``reduction.py``, so float32 suffices.
 
-Forward, each part finds its own mean and then the squares around it, so that nothing cancels; what lies between the parts' means is
-added when they are put together. All of it is done on distances from the first row: they have digits to spare where a large mean
-would leave none. Source: Chan, Golub & LeVeque 1983, "Algorithms for Computing the Sample Variance".
+Forward, each part computes its own mean and then the squares around it, so that nothing cancels; the distances between the parts' means
+are added when the parts are joined. All values are distances from the first row, which keep their digits where the mean is large.
+Source: Chan, Golub & LeVeque 1983, "Algorithms for Computing the Sample Variance".
 """
 
 import math
@@ -11,36 +11,33 @@ from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
 from numbacnn.backends.cuda.launch import THREADS, blocks_of
 from numbacnn.backends.cuda.memory import arena
+from numbacnn.backends.cuda.plain.geometry import as_rows
 from numbacnn.backends.cuda.plain.reduction import RUN, lane_of, parts_of, rows_of_part, sum_lanes, sum_parts, total_of
 
 
 def batch_norm(x, gamma, beta, epsilon):
     """See ``Ops.batch_norm``."""
-    mean, variance = moments(_rows(x))
+    mean, variance = moments(as_rows(x))
     return batch_norm_inference(x, gamma, beta, mean, variance, epsilon), mean, variance
 
 
 def batch_norm_inference(x, gamma, beta, mean, variance, epsilon):
     """See ``Ops.batch_norm_inference``."""
     y = arena.like(x)
-    launch.over(_normalise, y.size, _rows(x), gamma, beta, mean, variance, x.dtype.type(epsilon), _rows(y))
+    launch.over(_normalise, y.size, as_rows(x), gamma, beta, mean, variance, x.dtype.type(epsilon), as_rows(y))
     return y
 
 
 def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
     """See ``Ops.batch_norm_backward``."""
-    dx, x, dy, epsilon = arena.like(x), _rows(x), _rows(dy), x.dtype.type(epsilon)
+    dx, x, dy, epsilon = arena.like(x), as_rows(x), as_rows(dy), x.dtype.type(epsilon)
     count, channels = x.shape
     parts = arena.empty((parts_of(count, channels), 2 * channels), x.dtype)
     sum_parts(_sum_gradients, channels, parts, x, mean, variance, epsilon, dy)
     sums = total_of(parts)
     dgamma, dbeta = sums[:channels], sums[channels:]
-    launch.over(_input_gradient, dx.size, x, gamma, mean, variance, epsilon, dy, dgamma, dbeta, _rows(dx))
+    launch.over(_input_gradient, dx.size, x, gamma, mean, variance, epsilon, dy, dgamma, dbeta, as_rows(dx))
     return dx, dgamma, dbeta
-
-
-def _rows(x):
-    return x.reshape(-1, tuple(x.shape)[-1])
 
 
 def moments(x):
@@ -55,28 +52,28 @@ def moments(x):
 
 @kernel
 def _moments_of_parts(x, parts):
-    """parts[part] = each channel's mean, as a distance from x[0], and then each channel's squares around it, of the part's rows."""
+    """parts[part] = each channel's mean over the part's rows, as a distance from x[0], and then the sum of squares around it."""
     sums = cuda.shared.array(THREADS, x.dtype)
     t = cuda.threadIdx.x
     lane, lanes, c, width = lane_of(x.shape[1])
     first, stop = rows_of_part(x.shape[0])
-    is_there, few = c < x.shape[1], x.dtype.type(max(stop - first, 1))
+    is_present, rows = c < x.shape[1], x.dtype.type(max(stop - first, 1))
     mean = x.dtype.type(0)
     for squares in range(2):
         total = x.dtype.type(0)
-        if lane < lanes and is_there and first < stop:
+        if lane < lanes and is_present and first < stop:
             origin = x[0, c]
             for start in range(first + lane, stop, RUN * lanes):
                 run = x.dtype.type(0)
                 for n in range(start, min(start + RUN * lanes, stop), lanes):
-                    away = (x[n, c] - origin) - mean
-                    run += away * away if squares else away
+                    distance = (x[n, c] - origin) - mean
+                    run += distance * distance if squares else distance
                 total += run
         sums[t] = total
         sum_lanes(sums, lanes, width)
-        if t < width and is_there:
-            parts[cuda.blockIdx.x, squares * x.shape[1] + c] = sums[t] if squares else sums[t] / few
-        mean = sums[t % width] / few
+        if t < width and is_present:
+            parts[cuda.blockIdx.x, squares * x.shape[1] + c] = sums[t] if squares else sums[t] / rows
+        mean = sums[t % width] / rows
         cuda.syncthreads()
 
 
@@ -87,19 +84,19 @@ def _join_moments(x, parts, mean, variance):
     t = cuda.threadIdx.x
     count, channels = x.shape
     lane, lanes, c, width = lane_of(channels)
-    is_there, all_rows = c < channels, x.dtype.type(max(count, 1))
+    is_present, all_rows = c < channels, x.dtype.type(max(count, 1))
     centre = x.dtype.type(0)
     for squares in range(2):
         total = x.dtype.type(0)
-        if lane < lanes and is_there:
+        if lane < lanes and is_present:
             for part in range(lane, parts.shape[0], lanes):
                 rows = x.dtype.type((part + 1) * count // parts.shape[0] - part * count // parts.shape[0])
-                away = parts[part, c] - centre
-                total += parts[part, channels + c] + rows * away * away if squares else rows * away
+                distance = parts[part, c] - centre
+                total += parts[part, channels + c] + rows * distance * distance if squares else rows * distance
         sums[t] = total
         sum_lanes(sums, lanes, width)
         centre = sums[t % width] / all_rows
-        if t < width and is_there:
+        if t < width and is_present:
             if squares:
                 variance[c] = centre
             else:
@@ -123,9 +120,9 @@ def _sum_gradients(x, mean, variance, epsilon, dy, parts):
     t = cuda.threadIdx.x
     lane, lanes, c, width = lane_of(x.shape[1])
     first, stop = rows_of_part(x.shape[0])
-    is_there = c < x.shape[1]
+    is_present = c < x.shape[1]
     dgamma, dbeta = x.dtype.type(0), x.dtype.type(0)
-    if lane < lanes and is_there:
+    if lane < lanes and is_present:
         inverse = x.dtype.type(1) / math.sqrt(variance[c] + epsilon)
         for start in range(first + lane, stop, RUN * lanes):
             dgamma_run, dbeta_run = x.dtype.type(0), x.dtype.type(0)
@@ -134,11 +131,11 @@ def _sum_gradients(x, mean, variance, epsilon, dy, parts):
                 dbeta_run += dy[n, c]
             dgamma += dgamma_run
             dbeta += dbeta_run
-    for which in range(2):
-        sums[t] = dbeta if which else dgamma
+    for is_beta in range(2):
+        sums[t] = dbeta if is_beta else dgamma
         sum_lanes(sums, lanes, width)
-        if t < width and is_there:
-            parts[cuda.blockIdx.x, which * x.shape[1] + c] = sums[t]
+        if t < width and is_present:
+            parts[cuda.blockIdx.x, is_beta * x.shape[1] + c] = sums[t]
         cuda.syncthreads()
 
 

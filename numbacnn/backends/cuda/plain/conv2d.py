@@ -1,17 +1,13 @@
 """Convolution on the GPU, the readable version: one thread per output cell, input cell or value of a filter, and a plain sum.
 
-``conv2d_tiled.py`` is the fast one; this is what it is checked against.
+``tiled/conv2d.py`` is the fast version; it is checked against this one.
 """
-
-import functools
-
-import numpy as np
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
-from numbacnn.backends.cuda.memory import arena, to_device
+from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.plain.geometry import cell_of, covering, inside
-from numbacnn.backends.cuda.plain.reduction import sum_rows, total_of
+from numbacnn.backends.cuda.plain.reduction import sum_pixels, total_of
 
 IMAGE_GROUPS = 32
 """The gradient of filters is summed in at most this many groups of images, then group by group: fixed, and work for more threads."""
@@ -30,17 +26,6 @@ def conv2d_backward(x, filters, dy, window, needs_dx):
     """See ``Ops.conv2d_backward``."""
     dx = _input_gradient(x, filters, dy, window) if needs_dx else None
     return dx, _filter_gradient(x, filters, dy, window), sum_pixels(dy)
-
-
-def sum_pixels(dy):
-    """out[f] = sum over all but the last axis of dy[..., f]: the gradient of a bias."""
-    return sum_rows(dy.reshape(-1, tuple(dy.shape)[-1]))
-
-
-@functools.cache
-def zeros(count, dtype):
-    """A bias for layers without one."""
-    return to_device(np.zeros(count, dtype))
 
 
 def _input_gradient(x, filters, dy, window):
@@ -94,13 +79,13 @@ def _conv2d_input_gradient(dy, filters, rows, columns, dx):
 def _conv2d_filter_gradient(x, dy, rows, columns, sums):
     """sums[group,u,v,c,f] = sum over the group's n, and i, j, of x[n, i*s-p+u, j*s-p+v, c] * dy[n,i,j,f]"""
     groups, _, _, channels, maps = sums.shape
-    group, u, v, place = cell_of(cuda.grid(1), rows.kernel, columns.kernel, channels * maps)
+    group, u, v, pair = cell_of(cuda.grid(1), rows.kernel, columns.kernel, channels * maps)
     if group < groups:
-        c = place // maps
-        f = place - c * maps
+        c = pair // maps
+        f = pair - c * maps
         total = x.dtype.type(0)
         for n in range(group * x.shape[0] // groups, (group + 1) * x.shape[0] // groups):
-            image = x.dtype.type(0)  # a sum of its own: fewer roundings one after the other
+            image = x.dtype.type(0)  # one sum per image: fewer roundings in a row
             for i in range(rows.out):
                 r = i * rows.stride - rows.pad_before + u
                 if 0 <= r < rows.size:

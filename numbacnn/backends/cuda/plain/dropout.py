@@ -1,6 +1,6 @@
 """Dropout on the GPU: no generator and no stored mask, but a hash of the cell's position, bit for bit that of the CPU.
 
-The hash is one of 32 bits. It is written with wider numbers and a mask: those of the simulator have no width.
+The hash has 32 bits. It is written with wider integers and a mask, since the simulator's integers have no width.
 """
 
 from numbacnn.backends.cuda import launch
@@ -25,7 +25,7 @@ def mix(h):
 
 @device_function
 def stream_key(seed, step, stream):
-    """One hash of three numbers: what the draws of one layer (or of augmentation) in one step start from."""
+    """One hash of three numbers: the start of all draws of one layer (or of augmentation) in one step."""
     return mix(mix(mix(seed) ^ step) ^ stream)
 
 

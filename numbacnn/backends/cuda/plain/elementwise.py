@@ -1,4 +1,4 @@
-"""What is left: sums of branches, joining and splitting channels, pixels to numbers. One thread per element."""
+"""Sums of branches, joined and split channels, and pixels as numbers, on the GPU: one thread per element."""
 
 import math
 
@@ -7,6 +7,7 @@ import numpy as np
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
 from numbacnn.backends.cuda.memory import arena
+from numbacnn.backends.cuda.plain.geometry import as_rows
 
 
 def add(a, b):
@@ -48,7 +49,7 @@ def split(x, sizes):
 
 
 def _copy_run(source, first_source, target, first_target, channels):
-    rows, out = (each.reshape(-1, tuple(each.shape)[-1]) for each in (source, target))
+    rows, out = as_rows(source), as_rows(target)
     launch.over(_copy_channels, len(rows) * channels, rows, first_source, out, first_target, channels)
 
 

@@ -1,4 +1,4 @@
-"""Where a thread is, and which cells and windows meet: for kernels with one thread per cell.
+"""The cell of a thread, the cells of a window and the windows over a cell: for kernels with one thread per cell.
 
 ``axis`` is one axis of a ``Window2D``.
 """
@@ -6,13 +6,18 @@
 from numbacnn.backends.cuda._jit import device_function
 
 
+def as_rows(x):
+    """A view of an array with its last axis as columns, and all others as rows."""
+    return x.reshape(-1, tuple(x.shape)[-1])
+
+
 @device_function
-def cell_of(place, height, width, channels):
-    """(n, i, j, c) of a place in images (n, height, width, channels): neighbouring threads have neighbouring channels."""
-    pixel = place // channels
+def cell_of(index, height, width, channels):
+    """(n, i, j, c) of a flat index into images (n, height, width, channels): neighbouring threads have neighbouring channels."""
+    pixel = index // channels
     row = pixel // width
     n = row // height
-    return n, row - n * height, pixel - row * width, place - pixel * channels
+    return n, row - n * height, pixel - row * width, index - pixel * channels
 
 
 @device_function
@@ -25,6 +30,6 @@ def inside(i, axis):
 @device_function
 def covering(r, axis):
     """The windows that cover input cell ``r``: the first one, one past the last."""
-    place = r + axis.pad_before
-    # ceil((place - kernel + 1) / stride), of a number that may be negative only where 0 is the answer
-    return max(0, place - axis.kernel + axis.stride) // axis.stride, min(place // axis.stride + 1, axis.out)
+    position = r + axis.pad_before
+    # ceil((position - kernel + 1) / stride), which is negative only where the answer is 0
+    return max(0, position - axis.kernel + axis.stride) // axis.stride, min(position // axis.stride + 1, axis.out)

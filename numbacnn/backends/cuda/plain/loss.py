@@ -1,6 +1,6 @@
 """The loss on the GPU: softmax and cross-entropy in one step, so that neither log(0) nor exp(1000) can happen. One thread per image.
 
-What comes of a step is written down on the device: nobody waits for it.
+The results of a step stay on the device, so that the host need not wait for them.
 """
 
 import math
@@ -47,7 +47,7 @@ def _softmax_cross_entropy(logits, labels, count, losses, correct, gradient):
 
 @kernel
 def _record_step(losses, correct, step, step_losses, step_correct):
-    """One block: each thread adds up some images, then the threads in pairs, pairs of pairs, and so on."""
+    """One block: each thread adds up some images; then threads are added in pairs, pairs of pairs, and so on."""
     loss_parts = cuda.shared.array(THREADS, losses.dtype)
     correct_parts = cuda.shared.array(THREADS, np.int32)
     t = cuda.threadIdx.x

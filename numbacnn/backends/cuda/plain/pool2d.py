@@ -1,6 +1,6 @@
-"""Pooling on the GPU. Forward, a thread owns one output cell; backward, one input cell, which looks at the windows that cover it.
+"""Pooling on the GPU. Forward, a thread owns one output cell; backward, one input cell, and gathers from the windows that cover it.
 
-``rows`` and ``columns`` are the two axes of a ``Window2D``: Numba does not take them as one nested tuple.
+``rows`` and ``columns`` are the two axes of a ``Window2D``: Numba does not accept a nested tuple.
 """
 
 import numpy as np
@@ -58,7 +58,7 @@ def _max_pool(x, rows, columns, y, winners):
         for r in range(r0, r1):
             for q in range(q0, q1):
                 value = x[n, r, q, c]
-                # NaN compares false with everything: it must win, and keep what it won. -inf wins only where nothing has yet.
+                # NaN compares false with everything, yet must win and stay the winner. -inf wins only if no value has won yet.
                 if value > best or winner < 0 or (value != value and best == best):
                     u, v = r - i * rows.stride + rows.pad_before, q - j * columns.stride + columns.pad_before
                     best, winner = value, u * columns.kernel + v

@@ -2,25 +2,27 @@
 
     rows -> parts, one a block -> lanes of threads in a block -> runs of rows in a lane
 
-Each sum is one of a few sums of the step to the right of it, and lanes are added up in pairs, pairs of pairs, and so on: no value meets
-more than a few hundred roundings. How a sum is cut depends on its shape alone. A second launch adds up the parts.
+A run, a lane and a part are sums of a few values each, and lanes are added in pairs, pairs of pairs, and so on: no value goes through more
+than a few hundred roundings. The cut depends on the shape alone. A second launch adds up the parts.
 
-Threads of a block stand side by side in columns, so that they read what lies side by side; where columns are fewer than threads,
-the next lane takes the next row.
+Neighbouring threads of a block take neighbouring columns, so that they read neighbouring values; if columns are fewer than threads, the
+next lane takes the next row.
 """
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.launch import THREADS, blocks_of
 from numbacnn.backends.cuda.memory import arena
+from numbacnn.backends.cuda.plain.geometry import as_rows
 
 MOST_PARTS = 512
-ROWS_OF_PART, RUN = 128, 16
-"""A part has at least so many rows, and so many for each of its lanes. A lane adds up runs of RUN rows."""
+ROWS_PER_PART, RUN = 128, 16
+"""A part has about ROWS_PER_PART rows, or RUN rows per lane if those are more. A lane adds up runs of RUN rows."""
 
 
-def sum_rows(x):
-    """out[f] = sum over n of x[n, f]"""
+def sum_pixels(x):
+    """out[f] = sum over all but the last axis of x[..., f]: the gradient of a bias."""
+    x = as_rows(x)
     rows, columns = x.shape
     sums = arena.empty((parts_of(rows, columns), columns), x.dtype)
     sum_parts(_sum_rows, columns, sums, x)
@@ -28,7 +30,7 @@ def sum_rows(x):
 
 
 def total_of(sums):
-    """The sum of the rows of ``sums``, which are parts: at most MOST_PARTS."""
+    """The total of partial sums, one in each row of ``sums``: at most MOST_PARTS rows."""
     if len(sums) > 1:
         parts, sums = sums, arena.empty((1, sums.shape[1]), sums.dtype)
         sum_parts(_sum_rows, parts.shape[1], sums, parts)
@@ -36,9 +38,9 @@ def total_of(sums):
 
 
 def parts_of(rows, columns):
-    """Into how many parts rows are cut."""
+    """The number of parts that rows are cut into."""
     lanes = THREADS // min(columns, THREADS)
-    return max(1, min(blocks_of(rows, max(lanes * RUN, ROWS_OF_PART)), MOST_PARTS))
+    return max(1, min(blocks_of(rows, max(lanes * RUN, ROWS_PER_PART)), MOST_PARTS))
 
 
 def sum_parts(kernel, columns, sums, *args):
@@ -48,9 +50,9 @@ def sum_parts(kernel, columns, sums, *args):
 
 @device_function
 def lane_of(columns):
-    """What this thread adds up: its lane, of how many, its column, and how many columns the block has.
+    """This thread's lane, the number of lanes, its column, and the number of columns of the block.
 
-    Threads that are left over have a lane that is none of those, or a column that is not there.
+    A thread left over has a lane past the last one, or a column past the last one.
     """
     width = min(columns, THREADS)
     lane = cuda.threadIdx.x // width
@@ -66,7 +68,7 @@ def rows_of_part(rows):
 
 @device_function
 def sum_lanes(sums, lanes, width):
-    """``sums`` has one value for each thread: those of the first lane become the sums over all lanes. All threads of a block call it."""
+    """Add up all lanes into the first one. ``sums`` has one value for each thread; all threads of a block must call."""
     t = cuda.threadIdx.x
     while lanes > 1:
         half = (lanes + 1) // 2

@@ -1,17 +1,16 @@
 """Parameter updates on the GPU, in place, one thread per element.
 
-The rules are device functions on one element of flat arrays, so that ``tiled/dense.py`` can apply them to each part of a gradient as
-soon as it is known. Their numbers come in the arrays' own type: anything wider would make the arithmetic wide.
+The rules are device functions on one element of flat arrays, so that ``tiled/dense.py`` can apply them to a gradient in
+registers. Their numbers have the arrays' dtype: wider ones would widen the arithmetic.
 """
 
-import functools
 import math
 
 import numpy as np
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
-from numbacnn.backends.cuda.memory import to_device
+from numbacnn.backends.cuda.memory import zeros
 
 
 @device_function
@@ -42,12 +41,12 @@ def adam_rule(parameter, m, v, i, g, step_size, new1, new2, epsilon):
 
 def update(parameter, slots, gradient, rule, check):
     """See ``Ops.update``."""
-    flat = (each.reshape(-1) for each in (parameter, *slots, gradient))
+    flat = (array.reshape(-1) for array in (parameter, *slots, gradient))
     launch.over(UPDATES[rule.kind], parameter.size, *flat, *numbers_of(rule, parameter.dtype), *loss_of(check))
 
 
 def numbers_of(rule, dtype):
-    """The numbers of a rule in the arrays' own type; Adam's kernels take 1-b1 and 1-b2."""
+    """The numbers of a rule in the arrays' dtype; Adam's kernels take 1-b1 and 1-b2."""
     numbers = rule.numbers
     if rule.kind == "adam":
         step_size, beta1, beta2, epsilon = numbers
@@ -57,18 +56,14 @@ def numbers_of(rule, dtype):
 
 def loss_of(check):
     """The losses of the epoch, and the position of the one that must be finite; without a check, a loss that is."""
-    return (_finite_loss(), 0) if check is None else (check.losses, check.step)
-
-
-@functools.cache
-def _finite_loss():
-    return to_device(np.zeros(1, np.float32))
+    return (zeros(1, np.float32), 0) if check is None else (check.losses, check.step)
 
 
 def moving_average_update(average, value, momentum, check):
     """See ``Ops.moving_average_update``."""
-    keep = average.dtype.type(momentum)
-    launch.over(_moving_average, average.size, average, value, keep, average.dtype.type(1) - keep, *loss_of(check))
+    momentum = average.dtype.type(momentum)
+    args = average, value, momentum, average.dtype.type(1) - momentum
+    launch.over(_moving_average, average.size, *args, *loss_of(check))
 
 
 @kernel
@@ -96,7 +91,7 @@ UPDATES = {"sgd": _sgd, "momentum": _momentum, "adam": _adam}
 
 
 @kernel
-def _moving_average(average, value, keep, give, losses, step):
+def _moving_average(average, value, momentum, rest, losses, step):
     i = cuda.grid(1)
     if i < average.size and math.isfinite(losses[step]):
-        average[i] = average[i] * keep + value[i] * give
+        average[i] = average[i] * momentum + value[i] * rest

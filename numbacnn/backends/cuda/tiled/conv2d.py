@@ -1,61 +1,58 @@
-"""Convolution on the GPU by tiles: the fast version of ``conv2d.py``, with ReLU and max pooling fused.
+"""Convolution on the GPU by tiles: the fast version of ``plain/conv2d.py``, with ReLU and max pooling fused.
 
-A convolution is a matrix product, see ``tiles.py``, whose left factor is never written down: its rows are pixels, and a row holds the
-values under the filter at that pixel. The three products are
+A convolution is a matrix product, see ``product.py``, whose left factor is never written to memory: its rows are pixels, and a row holds
+the values under the filter at that pixel. The three products are
 
     z        = pixels (n, i, j)  x  filters f         summed over the cells (u, v, c) of a filter
     dfilters = cells (u, v, c)   x  filters f         summed over pixels (n, i, j), and cut into parts
     dx       = pixels (n, r, q)  x  channels c        summed over (u, v, f), with dz in place of x and the filters turned
 
-Where is the value of a pixel and a cell? In NHWC the kw*c values under one row of a filter lie side by side, so (v, c) can count as one
+Addresses. In NHWC the kw*c values under one row of a filter lie side by side, so (v, c) can count as one
 number v: a patch is kh runs of kw*c values, a line of the image apart. With top = i*stride - pad, left = (j*stride - pad) * c,
 
     value(pixel, cell) = x[start of the image + (top + u) * line + left + v]      if 0 <= top + u < height and 0 <= left + v < line
 
-and 0 else: that is the padding. All but one number of these belong to the rows that a thread fetches, and stay in registers. What
-goes along k is taken step by step, without divisions: those are done once for each row, and shared (``_pixel`` and the tables).
+and 0 else: that is the padding. Tops, lefts and offsets of the rows that a thread loads stay in registers. (u, v) goes along k step by
+step, without divisions: those are done once for each row, and shared (``_pixel`` and the tables).
 
-Pooling. Pixels are numbered window after window, cell after cell within a window, so a thread's rows hold whole windows: it picks the
-largest of them in its own registers, and z is never written down. Pixels between windows are not computed at all.
+Pooling. Pixels are numbered window after window, cell after cell within a window, so a thread's rows hold whole windows: it finds the
+largest value in its own registers, and z is never written to memory. Pixels between windows are not computed at all.
 
-Stride. With a stride s the pixels of x fall into s * s classes, by the remainders of their place: those of one class meet the same
-cells of the filter, every s-th, and among themselves they are a convolution with stride 1. A block belongs to one class.
+Stride. With a stride s the pixels of x fall into s * s classes, by the remainders of row and column: pixels of one class meet the same
+cells of the filter, every s-th, and form a convolution with stride 1. A block belongs to one class.
 """
 
-import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.launch import blocks_of
-from numbacnn.backends.cuda.memory import arena, to_device
-from numbacnn.backends.cuda.plain.conv2d import sum_pixels, zeros
+from numbacnn.backends.cuda.memory import arena, zeros
+from numbacnn.backends.cuda.plain.reduction import sum_pixels
 from numbacnn.backends.cuda.tiled.product import (
-    PAD,
     TILES,
     WIDTH,
+    Matrix,
     add_parts,
-    clear,
-    fetch,
     grid_of,
-    keep,
-    multiply,
-    next_row,
-    place_rows,
+    load_term,
+    make_product,
+    my_slice,
     read_four,
     rectified,
-    share,
+    row_offsets,
     tile_for,
     write_four,
+    write_sums,
 )
-from numbacnn.backends.cuda.tiled.vectors import ALIGNED, is_within, load, store
+from numbacnn.backends.cuda.tiled.vectors import is_within, load, store
 from numbacnn.backends.fused_pool import pool_geometry
 
 
 class Images(NamedTuple):
-    """How images lie in memory: so many of them, of ``height`` lines of ``line`` values."""
+    """The layout of images in memory: their number, their lines, and the values of a line."""
 
     number: int
     height: int
@@ -74,7 +71,7 @@ def conv2d(x, filters, bias, window, relu, pool):
     tile = tile_for(pixels, maps)
     grid = (blocks_of(pixels, tile.rows), blocks_of(maps, tile.columns))
     images = Images(count, rows.size, columns.size * channels)
-    out = y.reshape(-1), _no_winners() if winners is None else winners.reshape(-1)
+    out = y.reshape(-1), zeros(1, np.uint8) if winners is None else winners.reshape(-1)
     args = x.reshape(-1), filters.reshape(-1), bias, images, rows, columns, cells, channels, relu, *out
     launch.blocks(_FORWARD[tile], grid, tile.threads, *args)
     return y, winners
@@ -86,21 +83,16 @@ def conv2d_backward(x, filters, dz, window, needs_dx):
     return dx, _filter_gradient(x, filters, dz, window), sum_pixels(dz)
 
 
-@functools.cache
-def _no_winners():
-    return to_device(np.zeros(1, np.uint8))
-
-
 def _filter_gradient(x, filters, dz, window):
     rows, columns = window
     kh, kw, channels, maps = filters.shape
     images = Images(x.shape[0], rows.size, columns.size * channels)
     taps, pixels = kh * kw * channels, x.shape[0] * rows.out * columns.out
     tile = tile_for(taps, maps)
-    grid, each = grid_of(tile, taps, maps, pixels)
+    grid, terms_per_part = grid_of(tile, taps, maps, pixels)
     dfilters = arena.like(filters)
     parts = dfilters if grid[2] == 1 else arena.empty((grid[2], taps, maps), x.dtype)
-    args = x.reshape(-1), dz.reshape(-1), images, rows, columns, channels, each, maps, parts.reshape(-1)
+    args = x.reshape(-1), dz.reshape(-1), images, rows, columns, channels, terms_per_part, maps, parts.reshape(-1)
     launch.blocks(_FILTER_GRADIENT[tile], grid, tile.threads, *args)
     return dfilters if grid[2] == 1 else add_parts(parts, zeros(maps, x.dtype), False, dfilters)
 
@@ -122,28 +114,52 @@ def _input_gradient(x, filters, dz, window):
 # --- patches -----------------------------------------------------------------------------------------------------------------------
 
 
+class Patches(NamedTuple):
+    """The left factor.
+
+    Args:
+        matrix: the images, flat.
+        tops, lefts, offsets: of the rows that a thread loads.
+        images: their layout.
+        steps: numbers that the loader and ``advance`` of one kernel need.
+    """
+
+    matrix: Any
+    tops: Any
+    lefts: Any
+    offsets: Any
+    images: Images
+    steps: Any
+
+
 @device_function
-def fetch_patch(values, x, at, tops, lefts, places, u, v, images, is_inside):
-    """A thread's values of one term: those at (tops[e] + u, lefts[e] + v), which lie at at + places[e]; zeros outside the image."""
+def load_patch(values, patches, offset, u, v, is_present):
+    """A thread's values of one term: those at (tops[e] + u, lefts[e] + v), at offset + offsets[e]; zeros outside the image."""
     for e in range(values.shape[0]):
         values[e] = 0
-    if is_inside:
+    if is_present:
         for e in range(values.shape[0]):
-            if is_within(tops[e] + u, images.height) & is_within(lefts[e] + v, images.line):
-                values[e] = load(x, at + places[e])
+            if is_within(patches.tops[e] + u, patches.images.height) & is_within(patches.lefts[e] + v, patches.images.line):
+                values[e] = load(patches.matrix, offset + patches.offsets[e])
 
 
 @device_function
-def recall(numbers, table, first, lanes):
-    """What a table in shared memory says of the rows that a thread fetches."""
+def load_geometry(numbers, table, first, lanes):
+    """The entries of a table in shared memory for the rows that a thread loads."""
     for e in range(numbers.shape[0]):
         numbers[e] = table[first + e * lanes]
 
 
 @device_function
-def next_cell(u, v, step, run):
-    """``step`` cells further in a patch of runs of ``run`` values."""
-    v += step
+def load_right(values, b, position, is_present):
+    """A thread's values of one term of the right factor, whose offset is the first number of a position."""
+    load_term(values, b.matrix, position[0], b.offsets, is_present)
+
+
+@device_function
+def next_cell(u, v, steps, run):
+    """``steps`` cells further in a patch of runs of ``run`` values."""
+    v += steps
     while v >= run:
         v -= run
         u += 1
@@ -151,9 +167,9 @@ def next_cell(u, v, step, run):
 
 
 @device_function
-def next_pixel(n, i, j, step, height, width):
-    """``step`` pixels further."""
-    j += step
+def next_pixel(n, i, j, steps, height, width):
+    """``steps`` pixels further."""
+    j += steps
     while j >= width:
         j -= width
         i += 1
@@ -163,7 +179,51 @@ def next_pixel(n, i, j, step, height, width):
     return n, i, j
 
 
-# --- forward -----------------------------------------------------------------------------------------------------------------------
+# --- forward: a position is (offset in the filters, u, v) --------------------------------------------------------------------------
+
+
+@device_function
+def _load_pixels(values, a, position, is_present):
+    _, u, v = position
+    image, _ = a.steps
+    load_patch(values, a, image + u * a.images.line + v, u, v, is_present)
+
+
+@device_function
+def _advance_cell(position, a, b, steps):
+    _, run = a.steps
+    offset, u, v = position
+    u, v = next_cell(u, v, steps, run)
+    return offset + steps * b.step, u, v
+
+
+@device_function
+def _pool(sums, s, r, m, n, out):
+    """Keep the largest value of a window so far; write it after the window's last cell."""
+    bias, best, winners_so_far, cells, pixels, relu, y, winners = out
+    biases = cuda.local.array(WIDTH, y.dtype)
+    maps, size = bias.size, cells.kh * cells.kw
+    cell = r % size
+    read_four(biases, bias, n, maps - n, maps)
+    for i in range(WIDTH):
+        value, before = sums[0, s + i] + biases[i], best[s + i]
+        # NaN compares false with everything, yet must win and stay the winner.
+        if cell == 0 or value > before or (value != value and before == before):
+            best[s + i], winners_so_far[s + i] = value, cell
+    if cell == size - 1 and m < pixels and n < maps:
+        _write_window(best, winners_so_far, s, y, winners, m // size * maps + n, maps - n, maps, size > 1, relu)
+
+
+@device_function
+def _write_window(best, winners_so_far, s, y, winners, offset, count, maps, is_pooled, relu):
+    values = cuda.local.array(WIDTH, y.dtype)
+    for i in range(WIDTH):
+        values[i] = rectified(best[s + i], relu)
+    write_four(values, y, offset, count, maps)
+    if is_pooled:
+        for i in range(WIDTH):
+            if i < count:
+                store(winners, offset + i, np.uint8(winners_so_far[s + i]))
 
 
 @device_function
@@ -178,200 +238,161 @@ def _pixel(m, cells):
 
 
 def _make_forward(tile):
-    rows_, columns_, depth, thread_rows, thread_columns = tile
-    across, lanes, threads = tile.across, tile.lanes, tile.threads
-    a_size, b_size, a_each, b_each = tile.slices(rows_), tile.slices(columns_), rows_ // lanes, columns_ // lanes
-    a_step, b_step = rows_ + PAD, columns_ + PAD
-    own = thread_rows, thread_columns
+    tile_rows, tile_columns, depth, _, thread_columns = tile
+    lanes, threads, a_count, b_count = tile.lanes, tile.threads, tile.loads(tile_rows), tile.loads(tile_columns)
+    product = make_product(tile, _load_pixels, load_right, _advance_cell, _pool)
 
     @kernel
     def _conv2d_pixels(x, filters, bias, images, rows, columns, cells, channels, relu, y, winners):
         """A block owns a tile of pixels (x) by filters (y)."""
         t = cuda.threadIdx.x
-        tops = cuda.shared.array(rows_, np.int32)
-        lefts = cuda.shared.array(rows_, np.int32)
-        places = cuda.shared.array(rows_, np.int32)
-        a_slices = cuda.shared.array(a_size, x.dtype, ALIGNED)
-        b_slices = cuda.shared.array(b_size, x.dtype, ALIGNED)
-        a_values = cuda.local.array(a_each, x.dtype)
-        b_values = cuda.local.array(b_each, x.dtype)
-        a_tops = cuda.local.array(a_each, np.int32)
-        a_lefts = cuda.local.array(a_each, np.int32)
-        a_places = cuda.local.array(a_each, np.int32)
-        b_places = cuda.local.array(b_each, np.int32)
-        a_now = cuda.local.array(thread_rows, x.dtype)
-        b_now = cuda.local.array(thread_columns, x.dtype)
-        sums = cuda.local.array(own, x.dtype)
+        tops = cuda.shared.array(tile_rows, np.int32)
+        lefts = cuda.shared.array(tile_rows, np.int32)
+        offsets = cuda.shared.array(tile_rows, np.int32)
+        a_tops = cuda.local.array(a_count, np.int32)
+        a_lefts = cuda.local.array(a_count, np.int32)
+        a_offsets = cuda.local.array(a_count, np.int32)
+        b_offsets = cuda.local.array(b_count, np.int32)
+        best = cuda.local.array(thread_columns, x.dtype)
+        winners_so_far = cuda.local.array(thread_columns, np.int32)
 
         run, maps = columns.kernel * channels, bias.size
         pixels = images.number * cells.rows * cells.columns * cells.kh * cells.kw
-        terms = rows.kernel * run
-        top, left = cuda.blockIdx.x * rows_, cuda.blockIdx.y * columns_
+        top, left = cuda.blockIdx.x * tile_rows, cuda.blockIdx.y * tile_columns
         first_image = _pixel(top, cells)[0]
-        for row in range(t, rows_, threads):
+        for row in range(t, tile_rows, threads):
             n, i, j = _pixel(min(top + row, pixels - 1), cells)
             r, q = i * rows.stride - rows.pad_before, (j * columns.stride - columns.pad_before) * channels
             tops[row], lefts[row] = r, q
-            places[row] = ((n - first_image) * images.height + r) * images.line + q
+            offsets[row] = ((n - first_image) * images.height + r) * images.line + q
         cuda.syncthreads()
 
-        a_k, a_row = share(t, True, depth, lanes)
-        b_k, b_row = share(t, False, depth, lanes)
-        recall(a_tops, tops, a_row, lanes)
-        recall(a_lefts, lefts, a_row, lanes)
-        recall(a_places, places, a_row, lanes)
-        place_rows(b_places, b_row, lanes, maps - 1 - left, 1)
+        a_term, a_row = my_slice(t, True, depth, lanes)
+        b_term, b_row = my_slice(t, False, depth, lanes)
+        load_geometry(a_tops, tops, a_row, lanes)
+        load_geometry(a_lefts, lefts, a_row, lanes)
+        load_geometry(a_offsets, offsets, a_row, lanes)
+        row_offsets(b_offsets, b_row, lanes, maps - 1 - left, 1)
         image = first_image * images.height * images.line
-        b_at = left + b_k * maps
-        row, column = t // across * thread_rows, t % across * WIDTH
-
-        clear(sums)
-        u, v = next_cell(0, a_k, 0, run)
-        fetch_patch(a_values, x, image + u * images.line + v, a_tops, a_lefts, a_places, u, v, images, a_k < terms)
-        fetch(b_values, filters, b_at, b_places, b_k < terms)
-        half = 0
-        k = 0
-        while k < terms:
-            keep(a_values, a_slices, (half + a_k) * a_step + a_row, lanes)
-            keep(b_values, b_slices, (half + b_k) * b_step + b_row, lanes)
-            cuda.syncthreads()
-            k += depth
-            u, v = next_cell(u, v, depth, run)
-            b_at += depth * maps
-            fetch_patch(a_values, x, image + u * images.line + v, a_tops, a_lefts, a_places, u, v, images, k + a_k < terms)
-            fetch(b_values, filters, b_at, b_places, k + b_k < terms)
-            multiply(a_slices, half * a_step + row, b_slices, half * b_step + column, tile, a_now, b_now, sums)
-            half = depth - half
-
-        offsets = cuda.local.array(WIDTH, x.dtype)
-        best = cuda.local.array(thread_columns, x.dtype)
-        won = cuda.local.array(thread_columns, np.int32)
-        size = cells.kh * cells.kw
-        for r in range(thread_rows):
-            cell = r % size
-            for s in range(0, thread_columns, WIDTH):
-                f = left + column + s * across
-                read_four(offsets, bias, f, maps - f, maps)
-                for i in range(WIDTH):
-                    value, before = sums[0, s + i] + offsets[i], best[s + i]
-                    # NaN compares false with everything: it must win, and keep what it won.
-                    if cell == 0 or value > before or (value != value and before == before):
-                        best[s + i], won[s + i] = value, cell
-                if cell == size - 1 and top + row + r < pixels and f < maps:
-                    _write_window(best, won, s, y, winners, (top + row + r) // size * maps + f, maps - f, maps, size > 1, relu)
-            next_row(sums)
+        u, v = next_cell(0, a_term, 0, run)
+        product(
+            Patches(x, a_tops, a_lefts, a_offsets, images, (image, run)), Matrix(filters, b_offsets, maps),
+            (a_term, a_row), (b_term, b_row), (left + b_term * maps, u, v), 0, rows.kernel * run,
+            (bias, best, winners_so_far, cells, pixels, relu, y, winners),
+        )  # fmt: skip
 
     return _conv2d_pixels
 
 
+# --- gradient of the filters: a position is (offset in dz, n, i, j) ----------------------------------------------------------------
+
+
 @device_function
-def _write_window(best, won, s, y, winners, at, count, maps, is_pooled, relu):
-    values = cuda.local.array(WIDTH, y.dtype)
-    for i in range(WIDTH):
-        values[i] = rectified(best[s + i], relu)
-    write_four(values, y, at, count, maps)
-    if is_pooled:
-        for i in range(WIDTH):
-            if i < count:
-                store(winners, at + i, np.uint8(won[s + i]))
+def _load_cells(values, a, position, is_present):
+    _, n, i, j = position
+    rows, columns, channels = a.steps
+    r, q = i * rows.stride - rows.pad_before, (j * columns.stride - columns.pad_before) * channels
+    load_patch(values, a, (n * a.images.height + r) * a.images.line + q, r, q, is_present)
 
 
-# --- backward ----------------------------------------------------------------------------------------------------------------------
+@device_function
+def _advance_pixel(position, a, b, steps):
+    offset, n, i, j = position
+    rows, columns, _ = a.steps
+    n, i, j = next_pixel(n, i, j, steps, rows.out, columns.out)
+    return offset + steps * b.step, n, i, j
+
+
+@device_function
+def _write_taps(sums, s, r, m, n, out):
+    array, taps, maps = out
+    if m < taps and n < maps:
+        write_sums(sums, s, (cuda.blockIdx.z * taps + m) * maps + n, maps - n, maps, array)
 
 
 def _make_filter_gradient(tile):
-    rows_, columns_, depth, thread_rows, thread_columns = tile
-    across, lanes = tile.across, tile.lanes
-    a_size, b_size, a_each, b_each = tile.slices(rows_), tile.slices(columns_), rows_ // lanes, columns_ // lanes
-    a_step, b_step = rows_ + PAD, columns_ + PAD
-    own = thread_rows, thread_columns
+    tile_rows, tile_columns, depth = tile[:3]
+    lanes, a_count, b_count = tile.lanes, tile.loads(tile_rows), tile.loads(tile_columns)
+    product = make_product(tile, _load_cells, load_right, _advance_pixel, _write_taps)
 
     @kernel
-    def _conv2d_taps(x, dz, images, rows, columns, channels, each, maps, out):
-        """A block owns a tile of filter cells (x) by filters (y), and ``each`` of the pixels (z)."""
-        t = cuda.threadIdx.x
-        a_slices = cuda.shared.array(a_size, x.dtype, ALIGNED)
-        b_slices = cuda.shared.array(b_size, x.dtype, ALIGNED)
-        a_values = cuda.local.array(a_each, x.dtype)
-        b_values = cuda.local.array(b_each, x.dtype)
-        a_tops = cuda.local.array(a_each, np.int32)
-        a_lefts = cuda.local.array(a_each, np.int32)
-        a_places = cuda.local.array(a_each, np.int32)
-        b_places = cuda.local.array(b_each, np.int32)
-        a_now = cuda.local.array(thread_rows, x.dtype)
-        b_now = cuda.local.array(thread_columns, x.dtype)
-        sums = cuda.local.array(own, x.dtype)
+    def _conv2d_taps(x, dz, images, rows, columns, channels, terms_per_part, maps, out):
+        """A block owns a tile of filter cells (x) by filters (y), and ``terms_per_part`` of the pixels (z)."""
+        a_tops = cuda.local.array(a_count, np.int32)
+        a_lefts = cuda.local.array(a_count, np.int32)
+        a_offsets = cuda.local.array(a_count, np.int32)
+        b_offsets = cuda.local.array(b_count, np.int32)
 
         run = columns.kernel * channels
         taps = rows.kernel * run
-        top, left = cuda.blockIdx.x * rows_, cuda.blockIdx.y * columns_
-        first = cuda.blockIdx.z * each
-        stop = min(first + each, images.number * rows.out * columns.out)
-        a_k, a_row = share(t, False, depth, lanes)  # the same for b: a pixel's channels lie side by side, and so do its maps
-        place_rows(a_places, a_row, lanes, taps - 1 - top, 1)
-        for e in range(a_each):
-            tap = top + a_places[e]
+        top, left = cuda.blockIdx.x * tile_rows, cuda.blockIdx.y * tile_columns
+        first = cuda.blockIdx.z * terms_per_part
+        stop = min(first + terms_per_part, images.number * rows.out * columns.out)
+        term, row = my_slice(
+            cuda.threadIdx.x, False, depth, lanes
+        )  # of both: channels of a pixel lie side by side, and so do maps
+        row_offsets(a_offsets, row, lanes, taps - 1 - top, 1)
+        for e in range(a_count):
+            tap = top + a_offsets[e]
             a_tops[e] = tap // run
             a_lefts[e] = tap - tap // run * run
-            a_places[e] = a_tops[e] * images.line + a_lefts[e]
-        place_rows(b_places, a_row, lanes, maps - 1 - left, 1)
-        row, column = t // across * thread_rows, t % across * WIDTH
-
-        clear(sums)
-        b_at = (first + a_k) * maps + left
-        line = (first + a_k) // columns.out
-        n, i, j = line // rows.out, line % rows.out, (first + a_k) % columns.out
-        r, q = i * rows.stride - rows.pad_before, (j * columns.stride - columns.pad_before) * channels
-        at = (n * images.height + r) * images.line + q
-        fetch_patch(a_values, x, at, a_tops, a_lefts, a_places, r, q, images, first + a_k < stop)
-        fetch(b_values, dz, b_at, b_places, first + a_k < stop)
-        half = 0
-        k = first
-        while k < stop:
-            keep(a_values, a_slices, (half + a_k) * a_step + a_row, lanes)
-            keep(b_values, b_slices, (half + a_k) * b_step + a_row, lanes)
-            cuda.syncthreads()
-            k += depth
-            n, i, j = next_pixel(n, i, j, depth, rows.out, columns.out)
-            r, q = i * rows.stride - rows.pad_before, (j * columns.stride - columns.pad_before) * channels
-            at = (n * images.height + r) * images.line + q
-            b_at += depth * maps
-            fetch_patch(a_values, x, at, a_tops, a_lefts, a_places, r, q, images, k + a_k < stop)
-            fetch(b_values, dz, b_at, b_places, k + a_k < stop)
-            multiply(a_slices, half * a_step + row, b_slices, half * b_step + column, tile, a_now, b_now, sums)
-            half = depth - half
-
-        values = cuda.local.array(WIDTH, x.dtype)
-        for r in range(thread_rows):
-            m = top + row + r
-            for s in range(0, thread_columns, WIDTH):
-                f = left + column + s * across
-                if m < taps and f < maps:
-                    for i in range(WIDTH):
-                        values[i] = sums[0, s + i]
-                    write_four(values, out, (cuda.blockIdx.z * taps + m) * maps + f, maps - f, maps)
-            next_row(sums)
+            a_offsets[e] = a_tops[e] * images.line + a_lefts[e]
+        row_offsets(b_offsets, row, lanes, maps - 1 - left, 1)
+        pixel = first + term
+        line = pixel // columns.out
+        product(
+            Patches(x, a_tops, a_lefts, a_offsets, images, (rows, columns, channels)), Matrix(dz, b_offsets, maps),
+            (term, row), (term, row), (pixel * maps + left, line // rows.out, line % rows.out, pixel % columns.out), first, stop,
+            (out, taps, maps),
+        )  # fmt: skip
 
     return _conv2d_taps
 
 
-@device_function
-def _class_of(remainder, axis):
-    """The pixels of x with this remainder, and the filter cells that they meet, along one axis.
+# --- gradient of the input: a position is (u, v, f) --------------------------------------------------------------------------------
 
-    Pixel remainder + a*stride meets cell first + b*stride in window shift + a - b, for b below ``cells``; ``pixels`` counts the a.
+
+class TurnedFilters(NamedTuple):
+    """The right factor: filters, with their cells from the last one to the first.
+
+    Args:
+        matrix: flat.
+        offsets: of the channels that a thread loads.
+        u, v: the last cell of the class.
+        rows, columns: the axes of the window.
+        left: the first channel of the block.
+        channels, maps: the last two axes of the filters.
     """
-    place = remainder + axis.pad_before
-    first = place % axis.stride
-    cells = (axis.kernel - first + axis.stride - 1) // axis.stride
-    pixels = (axis.size - remainder + axis.stride - 1) // axis.stride
-    return first, cells, place // axis.stride, pixels
+
+    matrix: Any
+    offsets: Any
+    u: int
+    v: int
+    rows: Any
+    columns: Any
+    left: int
+    channels: int
+    maps: int
 
 
 @device_function
-def next_turned(u, v, f, step, maps, width):
-    """``step`` terms further: maps fastest, then ``width`` columns."""
-    f += step
+def _load_turned_pixels(values, a, position, is_present):
+    u, v, f = position
+    image, maps, _ = a.steps
+    load_patch(values, a, image + (u * a.images.line + v * maps + f), u, v * maps + f, is_present)
+
+
+@device_function
+def _load_turned_filters(values, b, position, is_present):
+    u, v, f = position
+    cell = (b.u - u * b.rows.stride) * b.columns.kernel + b.v - v * b.columns.stride
+    load_term(values, b.matrix, (cell * b.channels + b.left) * b.maps + f, b.offsets, is_present)
+
+
+@device_function
+def next_turned(u, v, f, steps, maps, width):
+    """``steps`` terms further: maps fastest, then ``width`` columns."""
+    f += steps
     while f >= maps:
         f -= maps
         v += 1
@@ -381,43 +402,62 @@ def next_turned(u, v, f, step, maps, width):
     return u, v, f
 
 
+@device_function
+def _advance_turned(position, a, b, steps):
+    u, v, f = position
+    _, maps, width = a.steps
+    return next_turned(u, v, f, steps, maps, width)
+
+
+@device_function
+def _write_pixels(sums, s, r, m, n, out):
+    dx, targets, first_image, rows, columns, pixels, channels = out
+    image = first_image * rows.size * columns.size  # computed after the loop: before, it would cost 50 registers
+    if m < pixels and n < channels:
+        write_sums(sums, s, (image + targets[m - cuda.blockIdx.x * targets.size]) * channels + n, channels - n, channels, dx)
+
+
+@device_function
+def _class_of(remainder, axis):
+    """The pixels of x with this remainder, and the filter cells that they meet, along one axis.
+
+    Pixel remainder + a*stride meets cell first + b*stride in window shift + a - b, for b below ``cells``; ``pixels`` counts the a.
+    """
+    position = remainder + axis.pad_before
+    first = position % axis.stride
+    cells = (axis.kernel - first + axis.stride - 1) // axis.stride
+    pixels = (axis.size - remainder + axis.stride - 1) // axis.stride
+    return first, cells, position // axis.stride, pixels
+
+
 def _make_input_gradient(tile):
-    rows_, columns_, depth, thread_rows, thread_columns = tile
-    across, lanes, threads = tile.across, tile.lanes, tile.threads
-    a_size, b_size, a_each, b_each = tile.slices(rows_), tile.slices(columns_), rows_ // lanes, columns_ // lanes
-    a_step, b_step = rows_ + PAD, columns_ + PAD
-    own = thread_rows, thread_columns
+    tile_rows, tile_columns, depth = tile[:3]
+    lanes, threads, a_count, b_count = tile.lanes, tile.threads, tile.loads(tile_rows), tile.loads(tile_columns)
+    product = make_product(tile, _load_turned_pixels, _load_turned_filters, _advance_turned, _write_pixels)
 
     @kernel
     def _conv2d_turned(dz, filters, images, rows, columns, channels, maps, dx):
         """A block owns a tile of pixels (x) by channels (y), all of one class (z). ``images`` are those of dz."""
         t = cuda.threadIdx.x
-        tops = cuda.shared.array(rows_, np.int32)
-        lefts = cuda.shared.array(rows_, np.int32)
-        places = cuda.shared.array(rows_, np.int32)
-        targets = cuda.shared.array(rows_, np.int32)
-        a_slices = cuda.shared.array(a_size, dz.dtype, ALIGNED)
-        b_slices = cuda.shared.array(b_size, dz.dtype, ALIGNED)
-        a_values = cuda.local.array(a_each, dz.dtype)
-        b_values = cuda.local.array(b_each, dz.dtype)
-        a_tops = cuda.local.array(a_each, np.int32)
-        a_lefts = cuda.local.array(a_each, np.int32)
-        a_places = cuda.local.array(a_each, np.int32)
-        b_places = cuda.local.array(b_each, np.int32)
-        a_now = cuda.local.array(thread_rows, dz.dtype)
-        b_now = cuda.local.array(thread_columns, dz.dtype)
-        sums = cuda.local.array(own, dz.dtype)
+        tops = cuda.shared.array(tile_rows, np.int32)
+        lefts = cuda.shared.array(tile_rows, np.int32)
+        offsets = cuda.shared.array(tile_rows, np.int32)
+        targets = cuda.shared.array(tile_rows, np.int32)
+        a_tops = cuda.local.array(a_count, np.int32)
+        a_lefts = cuda.local.array(a_count, np.int32)
+        a_offsets = cuda.local.array(a_count, np.int32)
+        b_offsets = cuda.local.array(b_count, np.int32)
 
         across_classes = min(columns.stride, columns.size)
-        row_rest, column_rest = cuda.blockIdx.z // across_classes, cuda.blockIdx.z % across_classes
-        u0, kh, row_shift, height = _class_of(row_rest, rows)
-        v0, kw, column_shift, width = _class_of(column_rest, columns)
+        row_remainder, column_remainder = cuda.blockIdx.z // across_classes, cuda.blockIdx.z % across_classes
+        u0, kh, row_shift, height = _class_of(row_remainder, rows)
+        v0, kw, column_shift, width = _class_of(column_remainder, columns)
         pixels, terms = images.number * height * width, kh * kw * maps
-        top, left = cuda.blockIdx.x * rows_, cuda.blockIdx.y * columns_
+        top, left = cuda.blockIdx.x * tile_rows, cuda.blockIdx.y * tile_columns
         if top >= pixels:
             return
         first_image = top // (height * width)
-        for row in range(t, rows_, threads):
+        for row in range(t, tile_rows, threads):
             m = min(top + row, pixels - 1)
             line = m // width
             n = line // height
@@ -425,48 +465,25 @@ def _make_input_gradient(tile):
             n -= first_image
             # Terms go over the cells from the last to the first one, and so over dz from above to below.
             r, q = a + row_shift - (kh - 1), (b + column_shift - (kw - 1)) * maps
-            tops[row], lefts[row], places[row] = r, q, (n * images.height + r) * images.line + q
-            targets[row] = (n * rows.size + a * rows.stride + row_rest) * columns.size + b * columns.stride + column_rest
+            tops[row], lefts[row], offsets[row] = r, q, (n * images.height + r) * images.line + q
+            targets[row] = (
+                (n * rows.size + a * rows.stride + row_remainder) * columns.size + b * columns.stride + column_remainder
+            )
         cuda.syncthreads()
 
-        a_k, a_row = share(t, True, depth, lanes)  # the same for b: maps lie side by side in filters too
-        recall(a_tops, tops, a_row, lanes)
-        recall(a_lefts, lefts, a_row, lanes)
-        recall(a_places, places, a_row, lanes)
-        place_rows(b_places, a_row, lanes, channels - 1 - left, maps)
-        image = first_image * images.height * images.line
+        term, row = my_slice(t, True, depth, lanes)  # of both: maps lie side by side in filters too
+        load_geometry(a_tops, tops, row, lanes)
+        load_geometry(a_lefts, lefts, row, lanes)
+        load_geometry(a_offsets, offsets, row, lanes)
+        row_offsets(b_offsets, row, lanes, channels - 1 - left, maps)
         u_last, v_last = u0 + (kh - 1) * rows.stride, v0 + (kw - 1) * columns.stride
-        row, column = t // across * thread_rows, t % across * WIDTH
-
-        clear(sums)
-        u, v, f = next_turned(0, 0, a_k, 0, maps, kw)
-        at, cell = u * images.line + v * maps + f, (u_last - u * rows.stride) * columns.kernel + v_last - v * columns.stride
-        fetch_patch(a_values, dz, image + at, a_tops, a_lefts, a_places, u, v * maps + f, images, a_k < terms)
-        fetch(b_values, filters, (cell * channels + left) * maps + f, b_places, a_k < terms)
-        half = 0
-        k = 0
-        while k < terms:
-            keep(a_values, a_slices, (half + a_k) * a_step + a_row, lanes)
-            keep(b_values, b_slices, (half + a_k) * b_step + a_row, lanes)
-            cuda.syncthreads()
-            k += depth
-            u, v, f = next_turned(u, v, f, depth, maps, kw)
-            at, cell = u * images.line + v * maps + f, (u_last - u * rows.stride) * columns.kernel + v_last - v * columns.stride
-            fetch_patch(a_values, dz, image + at, a_tops, a_lefts, a_places, u, v * maps + f, images, k + a_k < terms)
-            fetch(b_values, filters, (cell * channels + left) * maps + f, b_places, k + a_k < terms)
-            multiply(a_slices, half * a_step + row, b_slices, half * b_step + column, tile, a_now, b_now, sums)
-            half = depth - half
-
-        values = cuda.local.array(WIDTH, dz.dtype)
-        image = first_image * rows.size * columns.size
-        for r in range(thread_rows):
-            for s in range(0, thread_columns, WIDTH):
-                c = left + column + s * across
-                if top + row + r < pixels and c < channels:
-                    for i in range(WIDTH):
-                        values[i] = sums[0, s + i]
-                    write_four(values, dx, (image + targets[row + r]) * channels + c, channels - c, channels)
-            next_row(sums)
+        image = first_image * images.height * images.line
+        product(
+            Patches(dz, a_tops, a_lefts, a_offsets, images, (image, maps, kw)),
+            TurnedFilters(filters, b_offsets, u_last, v_last, rows, columns, left, channels, maps),
+            (term, row), (term, row), next_turned(0, 0, term, 0, maps, kw), 0, terms,
+            (dx, targets, first_image, rows, columns, pixels, channels),
+        )  # fmt: skip
 
     return _conv2d_turned
 

@@ -1,8 +1,8 @@
-"""Max pooling fused to the convolution before it: the forward half is the end of ``conv2d_tiled.py``, the gradient is here.
+"""Max pooling fused to the convolution before it: its gradient. Forward, it is the epilogue of ``conv2d.py``.
 
-Only where windows do not overlap, need no padding and have 2 or 4 cells, so that a thread, which holds a few rows of a tile, holds
-whole windows. The winner of a window is kept as one byte. ReLU comes after the pooling, where it has fewer values to look at: the
-largest value is the same, and where nothing is positive no gradient passes anyway.
+Windows must not overlap or need padding, and must have 2 or 4 cells, so that a thread's rows of a tile hold whole windows. The winner of
+a window is one byte. ReLU comes after the pooling, where it has fewer values to read: the largest value is the same, and where no value
+is positive no gradient passes anyway.
 """
 
 from numbacnn.backends.cuda import launch
@@ -15,7 +15,7 @@ from numbacnn.shapes import Window2D
 
 
 def can_fuse(pool: Window2D) -> bool:
-    """Whether ``conv2d_tiled.conv2d`` can do it: no padding, no overlap, and windows of which a thread holds whole ones."""
+    """Whether ``conv2d.conv2d`` can fuse a pooling: no padding, no overlap, and windows that fit a thread's rows."""
     rows, columns = pool
     return is_simple(pool) and POOL_CELLS % (rows.kernel * columns.kernel) == 0
 
@@ -24,8 +24,8 @@ def max_pool_relu_backward(y, dy, winners, window, pool, relu):
     """The gradient before ReLU and pooling, of the convolution's whole output.
 
     Args:
-        y, dy: what came out in the end, and its gradient.
-        winners: uint8, the cell of each window that won.
+        y, dy: the output after pooling and ReLU, and its gradient.
+        winners: uint8, the winning cell of each window.
         window, pool: of the convolution and of the pooling; ``relu``: whether no gradient passes where y is not positive.
     """
     height, width = window.out
@@ -37,7 +37,7 @@ def max_pool_relu_backward(y, dy, winners, window, pool, relu):
 
 @kernel
 def _unpool(y, dy, winners, pool, relu, dz):
-    """Each cell asks its window whether it has won; one between windows has none to ask."""
+    """A cell takes its window's gradient if it has won; a cell between windows takes none."""
     n, i, j, f = cell_of(cuda.grid(1), dz.shape[1], dz.shape[2], dz.shape[3])
     if n < dz.shape[0]:
         p, q = i // pool.sh, j // pool.sw

@@ -16,9 +16,9 @@ though, and every value of ``b`` for all rows. So values are read once and used 
                       +-----------+
                     k |     |     |          for slice in k, 8 terms at a time:
                       +-----|-----+              barrier                       the slice is complete
-        a: 128 rows   +-----v-----+              fetch the next slice          from memory into registers
+        a: 128 rows   +-----v-----+              load the next slice           from memory into registers
            x 8 terms  |           |              multiply this one             shared memory -> sums in registers
-              +---+   |           |              keep the fetched one          registers -> the other half of shared memory
+              +---+   |           |              store the loaded one          registers -> the other buffer in shared memory
               | --|---|> 8 x 8   |
               |   |   |  of a     |
               +---+   |  thread   |
@@ -29,12 +29,12 @@ Four things decide whether this works as planned.
 Registers.      Sums must not be indexed by anything unknown to the compiler, else it puts them into memory. So every loop over them has
                 constant bounds, and kernels are made by factories, one for each tile, whose sizes are constants to the compiler.
 
-Waiting.        A read from memory takes hundreds of cycles. It is begun before the multiplication of a slice and its values are not
-                looked at before the end, so the waiting is done while others compute. There are two halves of shared memory, written and
-                read in turns, so one barrier for each slice is enough.
+Waiting.        A read from memory takes hundreds of cycles. It starts before the multiplication of a slice, and its values are used only
+                after it, so the GPU computes while it waits. Shared memory has two buffers, written and read in turns, so one barrier per
+                slice is enough.
 
 Coalescing.     Memory is read in sectors of 32 bytes. Neighbouring threads must read neighbouring values, so threads are spread along
-                whichever axis of a or b lies contiguous in memory: 8 threads along k, or 8 and more along the rows (``share``).
+                whichever axis of a or b lies contiguous in memory: 8 threads along k, or 8 and more along the rows (``my_slice``).
 
 Bank conflicts. Shared memory has 32 banks, one value wide. Values that the threads of a warp read together must lie in different
                 banks, or be the same value. A slice is stored term by term, with its rows side by side: a warp (8 threads across, 4
@@ -42,21 +42,25 @@ Bank conflicts. Shared memory has 32 banks, one value wide. Values that the thre
                 columns are two groups of 4, half a tile apart: 8 in a row would meet in the same banks. PAD shifts each term by four
                 banks, so that 8 threads along k write a value each of 4 rows to 32 different banks.
 
-With few tiles most of the GPU would be idle, so long sums are cut: each part of k is a block of its own, which writes its partial sums
-down, and a second kernel adds them up in order (``add_parts``). Into how many parts depends on the shape of the product alone: the same
-seed gives the same bits.
+The loop is written once, in ``make_product``. Dense layers and convolutions differ in three things: how they load a value, how they step
+along k, and their epilogue, the use of the finished sums.
 
-Sources: Volkov & Demmel 2008, Benchmarking GPUs to Tune Dense Linear Algebra; NVIDIA, CUTLASS: Fast Linear Algebra in CUDA C++.
+With few tiles most of the GPU would be idle, so long sums are cut: each part of k is a block of its own, which writes its partial sums,
+and a second kernel adds them up in order (``add_parts``). The number of parts depends on the shape of the product alone, so the same seed
+gives the same bits.
+
+Sources: Volkov & Demmel 2008, Benchmarking GPUs to Tune Dense Linear Algebra; NVIDIA, CUTLASS: Fast Linear Algebra in CUDA C++;
+MLX, steel_conv.h (the loop with loaders).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel
 from numbacnn.backends.cuda.launch import blocks_of
-from numbacnn.backends.cuda.tiled.vectors import load, load4, store, store4
+from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, store, store4
 
 PAD = 4
 """Values between the terms of a slice. A multiple of four, so that vectors stay aligned."""
@@ -92,10 +96,14 @@ class Tile(NamedTuple):
 
     @property
     def lanes(self) -> int:
-        """Threads that fetch values of the same term."""
+        """Threads that load values of the same term."""
         return self.threads // self.depth
 
-    def slices(self, side: int) -> int:
+    def loads(self, side: int) -> int:
+        """Values of a slice that a thread loads; ``side`` is ``rows`` or ``columns``."""
+        return side // self.lanes
+
+    def buffers(self, side: int) -> int:
         """Values of two slices, one being read and one being written; ``side`` is ``rows`` or ``columns``."""
         return 2 * self.depth * (side + PAD)
 
@@ -110,23 +118,23 @@ FEW_ROWS = [Tile(4, 8, 2, 4, 4)] if SIMULATED else [
 ]  # fmt: skip
 
 TILES = MANY_ROWS + FEW_ROWS
-"""Every tile for which kernels are made. In the simulator, where a thread costs a fraction of a millisecond, there are tiny ones."""
+"""All tiles; kernels are made for each. The simulator, where a thread costs a fraction of a millisecond, has tiny ones."""
 
 POOL_CELLS = 4
-"""The rows of every thread are a multiple of it: they hold whole windows of so many cells, or of any divisor."""
+"""The most cells of a fused pooling window. A thread's rows are a multiple of it, so they hold whole windows."""
 
 BLOCKS = 6 if SIMULATED else 264
-"""So many blocks keep a large GPU busy: two for each of 132 multiprocessors. A number of its own, not the GPU's."""
+"""Blocks that keep a large GPU busy: two for each of 132 multiprocessors. A constant, so that all GPUs cut sums alike."""
 
 LEAST_TERMS = 4 if SIMULATED else 128
-"""A part of a sum is no shorter: it would cost more to add up than to compute."""
+"""The fewest terms of a part: shorter parts cost more to add up than to compute."""
 
 ADDERS = 2 if SIMULATED else 8
 """Threads that share the parts of one sum."""
 
 
 def tile_for(rows: int, columns: int) -> Tile:
-    """The tile for a product of this size: the narrowest that holds the columns, and the lower ones for few rows."""
+    """The tile for a product of this size: the narrowest that holds the columns; a low one for few rows."""
     tiles = FEW_ROWS if rows <= MANY_ROWS[0].rows // 2 else MANY_ROWS
     return next((tile for tile in tiles if columns <= tile.columns), tiles[-1])
 
@@ -135,13 +143,91 @@ def grid_of(tile: Tile, rows: int, columns: int, terms: int) -> tuple[tuple[int,
     """Blocks along rows, columns and parts of the sum; and the terms of a part."""
     down, across = blocks_of(rows, tile.rows), blocks_of(columns, tile.columns)
     parts = max(1, min(BLOCKS // max(down * across, 1), terms // LEAST_TERMS))
-    each = max(blocks_of(blocks_of(terms, parts), tile.depth), 1) * tile.depth
-    return (down, across, max(blocks_of(terms, each), 1)), each
+    terms_per_part = max(blocks_of(blocks_of(terms, parts), tile.depth), 1) * tile.depth
+    return (down, across, max(blocks_of(terms, terms_per_part), 1)), terms_per_part
+
+
+class Matrix(NamedTuple):
+    """A factor in memory.
+
+    Args:
+        matrix: flat.
+        offsets: of the rows that a thread loads.
+        step: from term to term.
+    """
+
+    matrix: Any
+    offsets: Any
+    step: int
+
+
+def make_product(tile, load_a, load_b, advance, epilogue):
+    """The main loop of every product: a device function that sums the tile of ``out`` which its block owns.
+
+    A product differs from another one in four device functions. ``a``, ``b`` and ``out`` are tuples that only these read, except for
+    the dtype of a.matrix. A position is a tuple of numbers: the term that a thread loads next, as its loaders need it.
+
+    Args:
+        tile: sizes, constants to the compiler.
+        load_a: load_a(values, a, position, is_present) reads this thread's values of one term; zeros unless ``is_present``.
+        load_b: the same for b.
+        advance: advance(position, a, b, steps) is the position ``steps`` terms further.
+        epilogue: epilogue(sums, s, r, m, n, out) uses sums[0, s] and the next three, the results (m, n) to (m, n + 3). It is called
+            for each row r of the thread in turn, and also for rows and columns past the last one.
+
+    Returns:
+        product(a, b, a_slice, b_slice, position, first, stop, out), which sums the terms from ``first`` up to ``stop``. The slices
+        are those of ``my_slice``; ``position`` is this thread's term of the first slice.
+
+    The order of the numbers in a position decides the order of registers: with another one, the compiler needs up to 42 registers more.
+    """
+    rows, columns, depth, thread_rows, thread_columns = tile
+    across, lanes = tile.across, tile.lanes
+    a_size, b_size, a_count, b_count = tile.buffers(rows), tile.buffers(columns), tile.loads(rows), tile.loads(columns)
+    a_step, b_step = rows + PAD, columns + PAD
+    sums_shape = thread_rows, thread_columns
+
+    @device_function
+    def product(a, b, a_slice, b_slice, position, first, stop, out):
+        a_slices = cuda.shared.array(a_size, a.matrix.dtype, ALIGNED)
+        b_slices = cuda.shared.array(b_size, a.matrix.dtype, ALIGNED)
+        a_values = cuda.local.array(a_count, a.matrix.dtype)
+        b_values = cuda.local.array(b_count, a.matrix.dtype)
+        left_terms = cuda.local.array(thread_rows, a.matrix.dtype)
+        right_terms = cuda.local.array(thread_columns, a.matrix.dtype)
+        sums = cuda.local.array(sums_shape, a.matrix.dtype)
+        a_term, a_row = a_slice
+        b_term, b_row = b_slice
+        row, column = cuda.threadIdx.x // across * thread_rows, cuda.threadIdx.x % across * WIDTH
+
+        clear(sums)
+        load_a(a_values, a, position, first + a_term < stop)
+        load_b(b_values, b, position, first + b_term < stop)
+        buffer = 0
+        k = first
+        while k < stop:
+            store_slice(a_values, a_slices, (buffer + a_term) * a_step + a_row, lanes)
+            store_slice(b_values, b_slices, (buffer + b_term) * b_step + b_row, lanes)
+            cuda.syncthreads()
+            k += depth
+            position = advance(position, a, b, depth)
+            load_a(a_values, a, position, k + a_term < stop)
+            load_b(b_values, b, position, k + b_term < stop)
+            multiply(a_slices, buffer * a_step + row, b_slices, buffer * b_step + column, tile, left_terms, right_terms, sums)
+            buffer = depth - buffer
+
+        top, left = cuda.blockIdx.x * rows, cuda.blockIdx.y * columns
+        for r in range(thread_rows):
+            for s in range(0, thread_columns, WIDTH):
+                epilogue(sums, s, r, top + row + r, left + column + s * across, out)
+            next_row(sums)
+
+    return product
 
 
 @device_function
-def share(t, along_terms, depth, lanes):
-    """Which values of a slice thread ``t`` fetches: its one term, and the first of its rows, which lie ``lanes`` apart."""
+def my_slice(t, along_terms, depth, lanes):
+    """The values of a slice that thread ``t`` loads: its one term, and the first of its rows, which lie ``lanes`` apart."""
     if along_terms:
         return t % depth, t // depth
     return t // lanes, t % lanes
@@ -155,35 +241,35 @@ def clear(sums):
 
 
 @device_function
-def place_rows(places, first, lanes, last, step):
-    """Where the rows of a matrix lie that a thread fetches. Past the last row, the last one again: read, but not written."""
-    for e in range(places.shape[0]):
-        places[e] = min(first + e * lanes, last) * step
+def row_offsets(offsets, first, lanes, last, step):
+    """Offsets of the rows of a matrix that a thread loads. Past the last row, the last one again: read, but not written."""
+    for e in range(offsets.shape[0]):
+        offsets[e] = min(first + e * lanes, last) * step
 
 
 @device_function
-def fetch(values, matrix, at, places, is_inside):
+def load_term(values, matrix, offset, offsets, is_present):
     """A thread's values of one term. Past the last term, zeros: they are multiplied and added as all others."""
     for e in range(values.shape[0]):
         values[e] = 0
-    if is_inside:
+    if is_present:
         for e in range(values.shape[0]):
-            values[e] = load(matrix, at + places[e])
+            values[e] = load(matrix, offset + offsets[e])
 
 
 @device_function
-def keep(values, slices, at, lanes):
-    """Put what was fetched into shared memory."""
+def store_slice(values, slices, offset, lanes):
+    """Put the loaded values into shared memory."""
     for e in range(values.shape[0]):
-        store(slices, at + e * lanes, values[e])
+        store(slices, offset + e * lanes, values[e])
 
 
 @device_function
-def multiply(a, a_at, b, b_at, tile, left, right, sums):
+def multiply(a, a_offset, b, b_offset, tile, left, right, sums):
     """sums[r, s] += a[k, r] * b[k, s] for all terms k of a slice.
 
     Args:
-        a, a_at, b, b_at: the slices, and where a thread's rows and columns of the first term lie.
+        a, a_offset, b, b_offset: the slices, and the offsets of a thread's rows and columns of the first term.
         tile: its sizes.
         left, right: room for the values of one term, in registers.
         sums: in registers too.
@@ -191,19 +277,19 @@ def multiply(a, a_at, b, b_at, tile, left, right, sums):
     a_step, b_step, group = tile.rows + PAD, tile.columns + PAD, tile.columns // tile.thread_columns * WIDTH
     k = 0
     while k < tile.depth:  # two at a time, counted by hand: a ``range`` would cost more instructions than all reads together
-        multiply_term(a, a_at, b, b_at, group, left, right, sums)
-        multiply_term(a, a_at + a_step, b, b_at + b_step, group, left, right, sums)
-        a_at += 2 * a_step
-        b_at += 2 * b_step
+        multiply_term(a, a_offset, b, b_offset, group, left, right, sums)
+        multiply_term(a, a_offset + a_step, b, b_offset + b_step, group, left, right, sums)
+        a_offset += 2 * a_step
+        b_offset += 2 * b_step
         k += 2
 
 
 @device_function
-def multiply_term(a, a_at, b, b_at, group, left, right, sums):
+def multiply_term(a, a_offset, b, b_offset, group, left, right, sums):
     for r in range(0, left.shape[0], WIDTH):
-        left[r], left[r + 1], left[r + 2], left[r + 3] = load4(a, a_at + r)
+        left[r], left[r + 1], left[r + 2], left[r + 3] = load4(a, a_offset + r)
     for s in range(0, right.shape[0], WIDTH):
-        right[s], right[s + 1], right[s + 2], right[s + 3] = load4(b, b_at + s // WIDTH * group)
+        right[s], right[s + 1], right[s + 2], right[s + 3] = load4(b, b_offset + s // WIDTH * group)
     for r in range(left.shape[0]):
         for s in range(right.shape[0]):
             sums[r, s] += left[r] * right[s]
@@ -211,7 +297,7 @@ def multiply_term(a, a_at, b, b_at, group, left, right, sums):
 
 @device_function
 def next_row(sums):
-    """Move all rows up by one. So the row that a thread is done with next is always row 0, an index the compiler knows."""
+    """Move all rows up by one, so that a thread's current row is always row 0, an index the compiler knows."""
     for r in range(sums.shape[0] - 1):
         for s in range(sums.shape[1]):
             sums[r, s] = sums[r + 1, s]
@@ -224,26 +310,35 @@ def rectified(value, relu):
 
 
 @device_function
-def read_four(values, x, at, count, columns):
-    """Four neighbours of a row of ``columns``, in one go if it can be; as many as ``count`` says are left, and zeros."""
+def read_four(values, x, offset, count, columns):
+    """Four neighbours in a row of ``columns``: one vector if it is aligned, else the ``count`` values left in the row, and zeros."""
     if count >= WIDTH and columns % WIDTH == 0:
-        values[0], values[1], values[2], values[3] = load4(x, at)
+        values[0], values[1], values[2], values[3] = load4(x, offset)
     else:
         for i in range(WIDTH):
             values[i] = 0
             if i < count:
-                values[i] = load(x, at + i)
+                values[i] = load(x, offset + i)
 
 
 @device_function
-def write_four(values, x, at, count, columns):
+def write_four(values, x, offset, count, columns):
     """The reverse of ``read_four``."""
     if count >= WIDTH and columns % WIDTH == 0:
-        store4(x, at, (values[0], values[1], values[2], values[3]))
+        store4(x, offset, (values[0], values[1], values[2], values[3]))
     else:
         for i in range(WIDTH):
             if i < count:
-                store(x, at + i, values[i])
+                store(x, offset + i, values[i])
+
+
+@device_function
+def write_sums(sums, s, offset, count, columns, out):
+    """Write sums[0, s] and the next three to out[offset] and so on, in a row of ``columns`` with ``count`` values left."""
+    values = cuda.local.array(WIDTH, out.dtype)
+    for i in range(WIDTH):
+        values[i] = sums[0, s + i]
+    write_four(values, out, offset, count, columns)
 
 
 def add_parts(parts, bias, relu, out):
@@ -259,14 +354,14 @@ def _make_add_parts(threads):
 
     @kernel
     def _add_parts(parts, bias, relu, count, out):
-        """A thread adds up a run of the parts of a value; the first of its column of threads adds up what they found."""
+        """The threads of a column each add up a run of a value's parts; the first of them adds up their sums."""
         sums = cuda.shared.array(threads, parts.dtype)
         x, group = cuda.threadIdx.x, cuda.threadIdx.y
         i = cuda.blockIdx.x * across + x
-        each = (count + ADDERS - 1) // ADDERS
+        parts_per_thread = (count + ADDERS - 1) // ADDERS
         total = parts.dtype.type(0)
         if i < out.size:
-            for part in range(group * each, min((group + 1) * each, count)):
+            for part in range(group * parts_per_thread, min((group + 1) * parts_per_thread, count)):
                 total += parts[part * out.size + i]
         sums[group * across + x] = total
         cuda.syncthreads()

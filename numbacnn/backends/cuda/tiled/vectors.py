@@ -1,8 +1,8 @@
 """Bare memory accesses: single values, and four neighbours in one instruction.
 
 Numba's own ``x[i]`` counts negative indices from the end, which costs instructions at each access, and it moves one value at a time. In
-the inner loop of a matrix product both would cost more than the arithmetic. Here ``i`` counts from the start of memory, is never
-negative, and nothing is checked.
+the inner loop of a matrix product both would cost more than the arithmetic. These functions take ``i`` from the start of memory, never
+negative, and check nothing.
 
     load(x, i)              x[i]
     load4(x, i)             (x[i], ..., x[i+3]); i is a multiple of 4, and x begins at a multiple of 16 bytes
@@ -10,7 +10,7 @@ negative, and nothing is checked.
     store4(x, i, values)    x[i], ..., x[i+3] = values, where the same holds
     is_within(i, n)         0 <= i < n, in one comparison
 
-In the simulator they are ordinary Python, which checks them all.
+In the simulator they are ordinary Python, which checks every access.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ if SIMULATED:
     ALIGNED = None
 else:
     ALIGNED = VECTOR
-"""What arrays in shared memory are given as ``alignment``, which the simulator does not know."""
+"""The ``alignment`` of arrays in shared memory. The simulator has none."""
 
 
 def _define_simulated() -> tuple[Any, ...]:
@@ -57,8 +57,8 @@ def _define_simulated() -> tuple[Any, ...]:
 def _define_compiled() -> tuple[Any, ...]:
     ir, types, intrinsic = emitting()
 
-    def place(context: Any, builder: Any, signature: Any, arguments: Any, count: int) -> Any:
-        """Where x[i] lies, as a pointer to ``count`` values."""
+    def pointer_to(context: Any, builder: Any, signature: Any, arguments: Any, count: int) -> Any:
+        """The address of x[i], as a pointer to ``count`` values."""
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         pointer = builder.gep(data, [context.cast(builder, arguments[1], signature.args[1], types.int64)])
         if count == 1:
@@ -68,7 +68,7 @@ def _define_compiled() -> tuple[Any, ...]:
     def loader(count: int) -> Any:
         def load(typing_context: Any, x: Any, i: Any) -> Any:
             def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                pointer = place(context, builder, signature, arguments, count)
+                pointer = pointer_to(context, builder, signature, arguments, count)
                 if count == 1:
                     return builder.load(pointer)
                 vector = builder.load(pointer, align=count * signature.args[0].dtype.bitwidth // 8)
@@ -82,14 +82,14 @@ def _define_compiled() -> tuple[Any, ...]:
     def storer(count: int) -> Any:
         def store(typing_context: Any, x: Any, i: Any, value: Any) -> Any:
             def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                pointer = place(context, builder, signature, arguments, count)
+                pointer = pointer_to(context, builder, signature, arguments, count)
                 if count == 1:
                     builder.store(arguments[2], pointer)
                     return context.get_dummy_value()
                 vector = ir.Constant(pointer.type.pointee, ir.Undefined)
                 for lane in range(count):
-                    each = builder.extract_value(arguments[2], lane)
-                    vector = builder.insert_element(vector, each, ir.Constant(ir.IntType(32), lane))
+                    value = builder.extract_value(arguments[2], lane)
+                    vector = builder.insert_element(vector, value, ir.Constant(ir.IntType(32), lane))
                 builder.store(vector, pointer, align=count * signature.args[0].dtype.bitwidth // 8)
                 return context.get_dummy_value()
 
