@@ -14,7 +14,8 @@ from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
-from numbacnn.training.state import State, from_checkpoint, to_checkpoint
+from numbacnn.training.saving import from_checkpoint, to_checkpoint
+from numbacnn.training.state import State
 
 PREVIOUS = "previous"
 MODEL_FILE = "model.safetensors"
