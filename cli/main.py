@@ -20,6 +20,7 @@ import click  # noqa: E402
 from numbacnn.errors import NumbaCNNError  # noqa: E402
 from numbacnn.version import __version__  # noqa: E402
 
+from .signals import Terminated, raise_terminated  # noqa: E402
 from .streams import open_streams  # noqa: E402
 
 COMMANDS = {
@@ -95,18 +96,10 @@ def app(debug: bool) -> None:
     """Convolutional networks you can read, run fast on the machine you have, and trust."""
 
 
-class Terminated(BaseException):
-    """SIGTERM has come; like KeyboardInterrupt, nothing but the entry point catches it."""
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated
-
-
 def run() -> None:
     """Run the command line and leave with its exit code."""
     open_streams()
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, raise_terminated)
     sys.exit(_guarded())
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from numbacnn.checkpoint import TrainedNetwork, load_checkpoint, save_checkpoint, save_network
+from numbacnn.checkpoint import Checkpoint, TrainedNetwork, load_checkpoint, save_checkpoint, save_network
 from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder, write_atomically
 from numbacnn.ops import Ops
@@ -93,20 +93,28 @@ class RunFolder:
         if self._only_begun:
             self._only_begun.unlink(missing_ok=True)
 
-    def resume(self, ops: Ops) -> tuple[State, dict[str, Any]]:
-        """The state that was saved here, and what was saved beside it.
+    def load(self) -> Checkpoint:
+        """The checkpoint of the run begun last.
 
         Raises:
             CheckpointError: there is none, or it cannot be read.
         """
+        return load_checkpoint(self.resumable())
+
+    def resume(self, checkpoint: Checkpoint, ops: Ops) -> State:
+        """The state of a checkpoint from ``load``; the run goes on in this folder.
+
+        Raises:
+            CheckpointError: a field of it is missing or not as expected.
+        """
         source = self.resumable()
-        state, about = from_checkpoint(load_checkpoint(source), ops, str(source))
-        earlier_in = about.pop(PREVIOUS, None)
+        state, about = from_checkpoint(checkpoint, ops, str(source))
+        earlier_in = about.get(PREVIOUS)
         self._is_ours = source == self.checkpoint or (earlier_in is not None and (self.path / str(earlier_in)).is_dir())
-        return state, about
+        return state
 
     def resumable(self) -> Path:
-        """The checkpoint of the run begun last.
+        """The file of the run begun last.
 
         Raises:
             CheckpointError: there is none.
