@@ -1,4 +1,4 @@
-"""``numbacnn evaluate``: how good a trained network is, and what it confuses."""
+"""``numbacnn evaluate``: the accuracy of a trained network, and the classes that it confuses."""
 
 from pathlib import Path
 

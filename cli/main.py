@@ -5,7 +5,7 @@
 
 import time
 
-# CPU time is all the time there was until now, so this is when the process began.
+# The process has done nothing but compute so far, so its CPU time tells when it began.
 PROCESS_START = time.perf_counter() - time.process_time()
 
 import importlib  # noqa: E402
@@ -37,7 +37,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and help line; imports one when it is called, so that --help needs none."""
+    """A group that imports a command when it is called: --help needs their names and help lines alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 
 
 def _options_meant(given: str, ctx: click.Context) -> list[str]:
-    """The options of a command that ``given`` is the beginning or the initials of, else those it may be misspelt from."""
+    """The options that begin with ``given`` or have it as initials, else the options of similar spelling."""
     import difflib  # only a mistyped option needs it
 
     options = {name.lstrip("-"): name for option in ctx.command.get_params(ctx) for name in option.opts if name.startswith("--")}
@@ -121,14 +121,14 @@ def _guarded() -> int:
 
 
 def _misused(error: click.ClickException) -> int:
-    """Usage, and what is wrong, in which the user's own words may stand."""
+    """Print the usage and the error, which may quote the user."""
     from . import console  # slow to import, and --help does without
 
     page = io.StringIO()
     error.show(page)
     usage, _, message = page.getvalue().partition("Error: ")
     sys.stderr.write(console.printable_lines(usage))
-    if message:  # none where only the help is shown
+    if message:  # none if only the help is shown
         console.error(message.rstrip("\n").replace("\n\t", " "))
     return error.exit_code
 

@@ -27,34 +27,38 @@ from .train_run import Run, new_run, resumed_run
     "--model", default="cnn", show_default=True, help="A preset, a .toml model file, or a .safetensors network to start from."
 )
 @options.labelled_images
-@click.option("--epochs", type=options.COUNT, metavar="N", help="How often each image is seen; the preset's number by default.")
+@click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the preset's.")
 @click.option("--batch-size", type=options.COUNT, default=100, show_default=True, metavar="N", help="Images per update.")
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="By default the preset's.")
-@click.option("--learning-rate", type=options.PositiveNumber(), help="Of the first epoch; by default the preset's.")
-@click.option("--lr-decay", type=options.PositiveNumber(), help="Factor per epoch; by default the preset's, 1 for none.")
-@click.option("--schedule", type=click.Choice(list(SCHEDULES)), help="How the rate changes; by default the preset's.")
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Update rule; by default the preset's.")
+@click.option("--learning-rate", type=options.PositiveNumber(), help="Learning rate of the first epoch; by default the preset's.")
+@click.option(
+    "--lr-decay", type=options.PositiveNumber(), help="Factor of the rate per epoch, 1 for no decay; by default the preset's."
+)
+@click.option(
+    "--schedule", type=click.Choice(list(SCHEDULES)), help="Course of the rate over the epochs; by default the preset's."
+)
 @click.option("--validation", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
-              help="Share of the training images held out; the epoch that does best on them is kept.")  # fmt: skip
+              help="Share of the training images held out; the epoch with the lowest loss on them is kept.")  # fmt: skip
 @click.option("--early-stop", type=options.COUNT, metavar="N",
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
 @click.option("--augment/--no-augment", default=None,
               help="Shift, turn, scale and bend training images at random, but for the last sixth of the epochs; "
-              "by default as the preset has it.")  # fmt: skip
+              "by default as in the preset.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
 @options.computing
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
 @options.test_limit
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; runs/<model>-<dataset> by default."
+    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>."
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --output, to the bit as if it had never stopped.")
+@click.option("--resume", is_flag=True, help="Resume the run in --output; it ends with the same bits as a run without a stop.")
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "plain", "none"]),
     default="auto",
     show_default=True,
-    help="What to show on stderr.",
+    help="Progress on stderr; auto is a bar on a terminal and plain lines elsewhere.",
 )
 @options.reporting
 @click.pass_context
