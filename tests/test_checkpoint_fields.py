@@ -54,30 +54,35 @@ def resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return resume
 
 
-def setting(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+Change = Callable[[dict[str, Any]], None]
+
+
+def setting(path: str, value: Any) -> Change:
     """Replace the value at a path such as ``history.0.loss``."""
 
     def change(state: dict[str, Any]) -> None:
-        *parents, last = path.split(".")
-        target: Any = state
-        for name in parents:
-            target = target[int(name) if isinstance(target, list) else name]
-        target[int(last) if isinstance(target, list) else last] = value
+        target, key = parent(state, path)
+        target[key] = value
 
     return change
 
 
-def missing(path: str) -> Callable[[dict[str, Any]], None]:
+def missing(path: str) -> Change:
     """Leave out the value at a path."""
 
     def change(state: dict[str, Any]) -> None:
-        *parents, last = path.split(".")
-        target: Any = state
-        for name in parents:
-            target = target[int(name) if isinstance(target, list) else name]
-        del target[int(last) if isinstance(target, list) else last]
+        target, key = parent(state, path)
+        del target[key]
 
     return change
+
+
+def parent(state: Any, path: str) -> tuple[Any, Any]:
+    """The object or list that holds the value at a path, and the value's key or index in it."""
+    *parents, last = (int(part) if part.isdecimal() else part for part in path.split("."))
+    for part in parents:
+        state = state[part]
+    return state, last
 
 
 WRONG = [
@@ -151,7 +156,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("change", "expected"), WRONG, ids=[expected[:60] for _, expected in WRONG])
 def test_a_checkpoint_with_a_wrong_field_is_one_line_that_names_it(
-    good: Checkpoint, resume: Callable[..., tuple[int, str]], change: Callable[[dict[str, Any]], None], expected: str
+    good: Checkpoint, resume: Callable[..., tuple[int, str]], change: Change, expected: str
 ) -> None:
     state = copy.deepcopy(dict(good.state))
     change(state)
@@ -208,3 +213,21 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed(good: Checkpoint, resume:
     del state["settings"]["augment"], state["about"]["exact_conv"]
     code, error = resume(replace(good, state=state))
     assert code == 0, error
+
+
+@pytest.mark.parametrize("exact_conv", [False, True])
+def test_a_resumed_run_opens_its_device_once(
+    good: Checkpoint, resume: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, exact_conv: bool
+) -> None:
+    opened = []
+
+    def open_device(device: str, threads: int | None, exact_conv: bool) -> Any:
+        opened.append(exact_conv)
+        return get_ops(device, threads, exact_conv=exact_conv)
+
+    monkeypatch.setattr("numbacnn_cli.train_run.open_device", open_device)
+    state = copy.deepcopy(dict(good.state))
+    state["about"]["exact_conv"] = exact_conv
+    code, error = resume(replace(good, state=state))
+    assert code == 0, error
+    assert opened == [exact_conv]
