@@ -1,4 +1,4 @@
-"""Compiling kernels: said when it happens, and done in several processes where a network needs many, as one compiles one at a time."""
+"""Compiling kernels: announced to the user, and divided among processes, as one process compiles one kernel at a time."""
 
 import signal
 from collections.abc import Callable
@@ -17,31 +17,31 @@ from .console import notice
 
 
 def announced_compilations() -> AbstractContextManager[Any]:
-    """Listen to the kernels being compiled, and tell the user when the first one is; see ``compilations``."""
-    return compilations(lambda: notice(f"compiling kernels ({_for_how_long()})"))
+    """Count the kernels compiled, and tell the user at the first one; see ``compilations``."""
+    return compilations(lambda: notice(f"compiling kernels ({_cache_note()})"))
 
 
-def _for_how_long() -> str:
+def _cache_note() -> str:
     problem = kernel_cache_problem()
     return f"not kept for later runs: {problem}; see 'numbacnn doctor'" if problem else "once; kept for later runs"
 
 
 MOST_PROCESSES = 4
-"""There are few kernels that take long, and each process takes a second to start and 300 MB."""
+"""Few kernels take long to compile, and each process takes a second to start and 300 MB."""
 
 
 def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_conv: bool, digits: bool) -> int:
-    """Compile the kernels that a network needs, if there are none at all in the cache yet, and several processors.
+    """Compile a network's kernels in several processes if the cache is empty and there are several processors.
 
     Args:
-        ops: the device; nothing is done for one that cannot warm up in parts.
-        graph, settings, exact_conv: what is to be trained, and how.
-        digits: whether digits are to be drawn too.
+        ops: the device; nothing is compiled for one that cannot warm up in parts.
+        graph, settings, exact_conv: the network to train, and how.
+        digits: whether to compile the kernels that draw digits, too.
 
-    What it leaves out, or cannot do because processes cannot be started, is compiled when it is needed.
+    Kernels left out, or all of them if no process can be started, are compiled when training needs them.
 
     Returns:
-        the number of kernels compiled; one that two processes needed at the same time counts twice.
+        the number of kernels compiled; one that two processes compile at the same time counts twice.
     """
     processes = min(threads.available(), MOST_PROCESSES)
     if not ops.can_warm_up_in_parts or processes < 2 or has_compiled_kernels() is not False:
@@ -50,7 +50,7 @@ def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_co
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
-    notice(f"compiling kernels in {processes} processes ({_for_how_long()})")
+    notice(f"compiling kernels in {processes} processes ({_cache_note()})")
     work: list[Callable[[], object]] = [partial(_warm_up_part, part, settings, exact_conv) for part in warmup_parts(graph, ops)]
     if digits:
         work.append(draw_digits)
@@ -62,12 +62,12 @@ def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_co
 
 
 def _die_quietly() -> None:
-    """Ctrl-C reaches every process of the terminal; the first one says so for all."""
+    """Ctrl-C reaches every process of the terminal; the first one reports it for all."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def draw_digits() -> None:
-    """Draw one, for the sake of its kernels."""
+    """Draw one digit, to compile the kernels that do it."""
     load_dataset("digits", Path(), train_limit=1, test_limit=1)
 
 

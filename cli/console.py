@@ -1,4 +1,4 @@
-"""What commands print with: results on stdout, progress and notices on stderr. Text becomes printable here, and nowhere else."""
+"""Printing: results go to stdout, progress and notices to stderr. This is the one file in which text becomes printable."""
 
 import json
 import math
@@ -13,18 +13,18 @@ from rich.console import Console
 from rich.text import Text
 
 NO_LIMIT = 1_000_000
-"""Columns where nobody has said how many there are: a pipe or a file."""
+"""The width of a pipe or a file, in columns."""
 
 
 class Printer(Console):
-    """A console that cuts nothing and obeys nothing: what a string holds is shown, control characters as escapes."""
+    """A console that shows every string whole, with control characters as escapes."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, crop: bool = False, **options: Any) -> None:
         if not soft_wrap:
-            objects = tuple(self._folded(each) if isinstance(each, str) else each for each in objects)
+            objects = tuple(self._folded(item) if isinstance(item, str) else item for item in objects)
         super().print(*objects, soft_wrap=soft_wrap, crop=crop, **options)
 
     def _folded(self, text: str) -> Text:
@@ -32,12 +32,12 @@ class Printer(Console):
 
 
 def stdout() -> Printer:
-    """Where results go."""
+    """The console of results."""
     return _printer(sys.stdout, is_terminal=sys.stdout.isatty())
 
 
 def stderr() -> Printer:
-    """Where progress and notices go; live only on a real terminal, whatever FORCE_COLOR says."""
+    """The console of progress and notices; live only on a real terminal, whatever FORCE_COLOR says."""
     return _printer(sys.stderr, is_terminal=is_live())
 
 
@@ -58,16 +58,16 @@ def _printer(stream: TextIO, is_terminal: bool) -> Printer:
 
 
 def _width(stream: TextIO) -> int | None:
-    """Columns: as many as COLUMNS says, else those of the terminal (None: Rich watches it), else no limit."""
+    """The width in columns: that of COLUMNS, else the terminal's (None: Rich watches it), else no limit."""
     for name in ("COLUMNS", "LINES"):
         if not re.fullmatch("[1-9][0-9]{0,5}", os.environ.get(name, "")):
-            os.environ.pop(name, None)  # Rich would stumble over it
+            os.environ.pop(name, None)  # Rich cannot read it
     given = os.environ.get("COLUMNS")
     return int(given) if given else None if stream.isatty() else NO_LIMIT
 
 
 def folded(text: str, width: int, console: Console) -> list[str]:
-    """A text, made printable, as lines of at most ``width`` columns: broken between words, and within those that are longer."""
+    """A text, made printable, as lines of at most ``width`` columns: broken between words, and within longer words."""
     text = printable(text)
     if cell_len(text) <= width:
         return [text]
@@ -84,38 +84,38 @@ def can_print(console: Console, text: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """A text on one line, as a terminal may be given it.
+    """A text on one line without anything that a terminal obeys.
 
-    Names and files may carry anything: control characters, line ends, marks that turn the direction of writing, halves of
-    characters. A terminal must not obey them, so they are written as Python writes them: ``\\x1b``, ``\\n``, ``\\u202e``.
+    Names and files may contain control characters, line ends, marks that turn the direction of writing, and halves of
+    characters. These are written as Python writes them: ``\\x1b``, ``\\n``, ``\\u202e``.
     """
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else repr(c)[1:-1] for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text whose line ends are the program's own."""
+    """A printable text of several lines; its line ends are kept."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def notice(text: str) -> None:
-    """A sentence on stderr."""
+    """Print a sentence on stderr."""
     _write(sys.stderr, f"{printable(text)}\n")
 
 
 def error(text: str) -> None:
-    """What went wrong, on stderr: one line, or one with an indented list below it, such as that of the mirrors that failed."""
+    """Print an error on stderr: one line, or one with an indented list below it, such as the mirrors that failed."""
     shown = printable_lines(text) if "\n  " in text else printable(text)
     _write(sys.stderr, f"Error: {shown}\n")
 
 
 def print_text(text: str) -> None:
-    """A text of several lines on stdout as it is: a file's content, not somebody's names."""
+    """Print a file's content on stdout, unchanged."""
     _write(sys.stdout, text)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on stdout, in ASCII whatever the stream's encoding; numbers that JSON has no word for become null."""
-    if hasattr(sys.stdout, "reconfigure"):  # a stream put in place by somebody else may have no such method
+    """Print one JSON value on stdout, in ASCII whatever the stream's encoding. NaN and infinities become null."""
+    if hasattr(sys.stdout, "reconfigure"):  # a stream put in place by another program may lack it
         sys.stdout.reconfigure(encoding="ascii")  # not every encoding writes ASCII as ASCII
     _write(sys.stdout, json.dumps(_plain(value), ensure_ascii=True) + "\n")
 

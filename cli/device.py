@@ -1,4 +1,4 @@
-"""The device of a command: chosen in one place, and what was chosen is said."""
+"""The device of a command, and the notice of which one ``--device auto`` has chosen."""
 
 from numbacnn.backends import get_ops, gpu, why_not_cuda
 from numbacnn.ops import Ops
@@ -7,7 +7,7 @@ from .console import notice
 
 
 def open_device(device: str, threads: int | None, exact_conv: bool) -> Ops:
-    """The ops that ``--device``, ``--threads`` and ``--exact-conv`` ask for. Says on stderr what ``auto`` has chosen, and why."""
+    """Open the device that ``--device``, ``--threads`` and ``--exact-conv`` ask for; for ``auto``, say which one and why."""
     ops = get_ops(device, threads, exact_conv=exact_conv)
     if device == "auto":
         missing = why_not_cuda()

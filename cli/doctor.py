@@ -1,4 +1,4 @@
-"""``numbacnn doctor``: what a bug report should contain."""
+"""``numbacnn doctor``: the facts for a bug report."""
 
 from typing import Any
 
@@ -62,4 +62,4 @@ def _cuda_lines(cuda: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append("packages of more than one CUDA: if kernels do not compile, use a fresh environment")
     if cuda["numpy_shim"]:
         lines.append("NumPy 2.5 or later: the name that numba-cuda misses in it is put back")
-    return [("" if place else "cuda", line) for place, line in enumerate(lines)]
+    return [("" if index else "cuda", line) for index, line in enumerate(lines)]

@@ -1,4 +1,4 @@
-"""``numbacnn download``: fetch a data set, checked."""
+"""``numbacnn download``: fetch a data set and check its files."""
 
 from pathlib import Path
 

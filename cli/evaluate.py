@@ -1,4 +1,4 @@
-"""``numbacnn evaluate``: how good a trained network is, and what it confuses."""
+"""``numbacnn evaluate``: the accuracy of a trained network, and the classes that it confuses."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def evaluate(
         data = load_dataset(dataset, data_dir, train_limit=0, test_limit=test_limit, progress=DownloadView(), notice=notice)
         if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
             raise ShapeError(
-                f"{path}: tells {len(network.class_names)} classes apart in images of shape {network.graph.input_shape}, but {dataset} has "
+                f"{path}: expected {len(network.class_names)} classes and images of shape {network.graph.input_shape}, got {dataset} with "
                 f"{len(data.class_names)} classes and images of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
             )
         logits = network.predictor(ops)(data.test_images)

@@ -1,4 +1,4 @@
-"""How a table fits the width there is. Names and numbers are never cut: texts fold, and columns of lesser importance are left out."""
+"""Fitting tables to a width. Names and numbers are never cut: texts fold, and less important columns are left out."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ GAP = "  "
 LEAST_TEXT = 16
 """A text is folded to this width before a column is left out."""
 LEAST_NAME = 12
-"""A name is folded, down to this width, where no column can be left out any more."""
+"""A name is folded, down to this width, if no further column can be left out."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """What stands in a column.
+    """A column and its layout.
 
     Args:
         title: its heading; it may fold between words.
-        right: to the right, as numbers are.
-        folds: a text, which may fold.
-        rank: 0 for a column that is always shown; others are left out where there is no room, the highest rank first.
+        right: whether cells are aligned to the right, as numbers are.
+        folds: whether cells may fold, as texts do.
+        rank: 0 for a column that is always shown; others are left out for lack of room, the highest rank first.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Table:
 
     Args:
         columns: from left to right; the first one names the rows.
-        in_parts: a matrix, of which no column can be left out: where there is no room, the columns are printed in several parts.
+        in_parts: for a matrix: no column is left out, and a wide table is printed in several parts.
     """
 
     def __init__(self, *columns: Column, in_parts: bool = False):
@@ -48,11 +48,11 @@ class Table:
         self._rows: list[list[str]] = []  # a section ends at an empty one
 
     def add_row(self, *cells: str) -> None:
-        """One text for each column."""
+        """Add a row: one text for each column."""
         self._rows.append([printable(cell) for cell in cells])
 
     def add_section(self) -> None:
-        """An empty line."""
+        """Add an empty line."""
         self._rows.append([])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -61,84 +61,84 @@ class Table:
         for number, widths in enumerate(parts):
             if number:
                 yield _line("")
-            for line in self._row_lines(self._titles, widths, console, at_the_bottom=True):
+            for line in self._row_lines(self._titles, widths, console, align_bottom=True):
                 yield _line(line, "bold")
             yield _line(rule * _total(widths.values()))
             for row in self._rows:
                 yield from map(_line, self._row_lines(row, widths, console) if row else [""])
-        left_out = [title for place, title in enumerate(self._titles) if not any(place in widths for widths in parts)]
+        left_out = [title for index, title in enumerate(self._titles) if not any(index in widths for widths in parts)]
         if left_out:
             note = f"{options.max_width} columns have no room for: {', '.join(left_out)}"
             yield from (_line(line, "dim") for line in folded(note, options.max_width, console))
 
     def _parts(self, width: int) -> list[dict[int, int]]:
-        """The width of each column that is shown, by its place: one part, or several one below the other."""
-        wanted = dict(enumerate(max(self._cells(place), cell_len(title)) for place, title in enumerate(self._titles)))
-        least = {place: self._least(place, wanted[place]) for place in wanted}
-        for place in sorted(wanted, key=lambda place: -self.columns[place].rank):
-            if _total(least.values()) <= width or not self.columns[place].rank:
+        """The width of each column shown, by its index: one part, or several to print one below the other."""
+        wanted = dict(enumerate(max(self._cells(index), cell_len(title)) for index, title in enumerate(self._titles)))
+        least = {index: self._least(index, wanted[index]) for index in wanted}
+        for index in sorted(wanted, key=lambda index: -self.columns[index].rank):
+            if _total(least.values()) <= width or not self.columns[index].rank:
                 break
-            del least[place]
+            del least[index]
         if _total(least.values()) <= width:
             return [_widened(least, wanted, width)]
         if self._in_parts:
             return self._split(wanted, width)
-        for place in least:
-            least[place] = self._least_of_all(place, wanted[place])
+        for index in least:
+            least[index] = self._least_of_all(index, wanted[index])
         return [_widened(least, wanted, width)]
 
     def _split(self, wanted: dict[int, int], width: int) -> list[dict[int, int]]:
-        """The columns in as few parts as there is room for, of equal numbers of columns; the first column stands in each."""
+        """The columns in as few parts as fit, with equal numbers of columns; each part begins with the first column."""
         names, *others = wanted
-        widest = max(others, key=lambda place: wanted[place])
-        least = {place: self._least_of_all(place, wanted[place]) for place in wanted}
-        pair = _widened({place: least[place] for place in (names, widest)}, wanted, width)
-        widths = {place: max(least[place], min(wanted[place], pair[widest])) for place in others}
+        widest = max(others, key=lambda index: wanted[index])
+        least = {index: self._least_of_all(index, wanted[index]) for index in wanted}
+        pair = _widened({index: least[index] for index in (names, widest)}, wanted, width)
+        widths = {index: max(least[index], min(wanted[index], pair[widest])) for index in others}
         for size in (-(-len(others) // count) for count in range(1, len(others) + 1)):
             parts = [
-                {names: pair[names]} | {place: widths[place] for place in others[start : start + size]}
+                {names: pair[names]} | {index: widths[index] for index in others[start : start + size]}
                 for start in range(0, len(others), size)
             ]
             if all(_total(part.values()) <= width for part in parts):
                 break
         return parts
 
-    def _cells(self, place: int) -> int:
-        return max((cell_len(row[place]) for row in self._rows if row), default=0)
+    def _cells(self, index: int) -> int:
+        return max((cell_len(row[index]) for row in self._rows if row), default=0)
 
-    def _least(self, place: int, wanted: int) -> int:
-        """The width that a column can do with while names are whole."""
-        is_name = self._in_parts and place > 0  # of a class; other titles are words
-        title = max(map(cell_len, [self._titles[place]] if is_name else self._titles[place].split(" ")))
-        cells = self._cells(place)
-        return min(wanted, max(title, min(cells, LEAST_TEXT) if self.columns[place].folds else cells))
+    def _least(self, index: int, wanted: int) -> int:
+        """The least width of a column with whole names."""
+        is_name = self._in_parts and index > 0  # of a class; other titles are words
+        title = max(map(cell_len, [self._titles[index]] if is_name else self._titles[index].split(" ")))
+        cells = self._cells(index)
+        return min(wanted, max(title, min(cells, LEAST_TEXT) if self.columns[index].folds else cells))
 
-    def _least_of_all(self, place: int, wanted: int) -> int:
-        """The width that a column can do with at all: its numbers are whole."""
-        numbers = self._cells(place) if self.columns[place].right else 0
+    def _least_of_all(self, index: int, wanted: int) -> int:
+        """The least width of a column with whole numbers; its names may fold."""
+        numbers = self._cells(index) if self.columns[index].right else 0
         return min(wanted, max(numbers, LEAST_NAME))
 
     def _row_lines(
-        self, cells: Sequence[str], widths: dict[int, int], console: Console, at_the_bottom: bool = False
+        self, cells: Sequence[str], widths: dict[int, int], console: Console, align_bottom: bool = False
     ) -> Iterator[str]:
-        lines = {place: folded(cells[place], width, console) for place, width in widths.items()}
+        lines = {index: folded(cells[index], width, console) for index, width in widths.items()}
         height = max(map(len, lines.values()))
-        if at_the_bottom:
-            lines = {place: [""] * (height - len(texts)) + texts for place, texts in lines.items()}
+        if align_bottom:
+            lines = {index: [""] * (height - len(texts)) + texts for index, texts in lines.items()}
         for number in range(height):
             line = []
-            for place, width in widths.items():
-                text = lines[place][number] if number < len(lines[place]) else ""
+            for index, width in widths.items():
+                text = lines[index][number] if number < len(lines[index]) else ""
                 space = " " * (width - cell_len(text))
-                line.append(space + text if self.columns[place].right else text + space)
+                line.append(space + text if self.columns[index].right else text + space)
             yield GAP.join(line).rstrip()
 
 
 def _widened(least: dict[int, int], wanted: dict[int, int], width: int) -> dict[int, int]:
-    """Room that is left goes to the columns that want more, in equal shares."""
+    """The widths after the remaining room is shared equally among the columns that want more."""
     widths = dict(least)
     room = width - _total(least.values())
-    waiting = sorted(widths, key=lambda place: wanted[place] - least[place])
+    waiting = sorted(widths, key=lambda index: wanted[index] - least[index])
     while waiting and room > 0:
         more = min(wanted[waiting[0]] - least[waiting[0]], room // len(waiting))
         widths[waiting.pop(0)] += more

@@ -5,7 +5,7 @@
 
 import time
 
-# CPU time is all the time there was until now, so this is when the process began.
+# The process has done nothing but compute so far, so its CPU time tells when it began.
 PROCESS_START = time.perf_counter() - time.process_time()
 
 import importlib  # noqa: E402
@@ -21,6 +21,7 @@ from numbacnn.errors import NumbaCNNError  # noqa: E402
 from numbacnn.spelling import close_matches, did_you_mean  # noqa: E402
 from numbacnn.version import __version__  # noqa: E402
 
+from .signals import Terminated, raise_terminated  # noqa: E402
 from .streams import open_streams  # noqa: E402
 
 COMMANDS = {
@@ -37,7 +38,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and help line; imports one when it is called, so that --help needs none."""
+    """A group that imports a command when it is called: --help needs their names and help lines alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -73,7 +74,7 @@ class LazyGroup(click.Group):
 
 
 def _options_meant(given: str, ctx: click.Context) -> list[str]:
-    """The options of a command that ``given`` is the beginning or the initials of, else those it may be misspelt from."""
+    """The options that begin with ``given`` or have it as initials, else the options of similar spelling."""
     options = {name.lstrip("-"): name for option in ctx.command.get_params(ctx) for name in option.opts if name.startswith("--")}
     word = given.lstrip("-")
     initials = {name: "".join(part[0] for part in name.split("-")) for name in options}
@@ -92,18 +93,10 @@ def app(debug: bool) -> None:
     """Convolutional networks you can read, run fast on the machine you have, and trust."""
 
 
-class Terminated(BaseException):
-    """SIGTERM has come; like KeyboardInterrupt, nothing but the entry point catches it."""
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated
-
-
 def run() -> None:
     """Run the command line and leave with its exit code."""
     open_streams()
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, raise_terminated)
     sys.exit(_guarded())
 
 
@@ -125,14 +118,14 @@ def _guarded() -> int:
 
 
 def _misused(error: click.ClickException) -> int:
-    """Usage, and what is wrong, in which the user's own words may stand."""
+    """Print the usage and the error, which may quote the user."""
     from . import console  # slow to import, and --help does without
 
     page = io.StringIO()
     error.show(page)
     usage, _, message = page.getvalue().partition("Error: ")
     sys.stderr.write(console.printable_lines(usage))
-    if message:  # none where only the help is shown
+    if message:  # none if only the help is shown
         console.error(message.rstrip("\n").replace("\n\t", " "))
     return error.exit_code
 

@@ -1,4 +1,4 @@
-"""What MODEL on the command line may be: a preset, a model file, or a trained network."""
+"""The networks that MODEL names on the command line: a preset, a model file, or a trained network."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ _LONGEST_PATH = 1 << 15  # bytes; no system takes a longer one
 
 
 class Source:
-    """A network by name or file: its graph, how to train it, and trained weights where there are some."""
+    """A network by name or file: its graph, its recipe, and its weights if it is trained."""
 
     def __init__(self, graph: Graph, recipe: Recipe, parameters: dict[str, Any] | None = None):
         self.graph = graph
@@ -40,12 +40,12 @@ def read_model(text: str) -> Source:
 
         network = load_network(path)
         return Source(network.graph, Recipe(), network.parameters)
-    preset(text)  # raises, and says which there are
+    preset(text)  # raises an error that lists the presets
     raise AssertionError
 
 
 def remember_run(folder: Path) -> None:
-    """Note which network was trained last, for ``evaluate`` and ``predict``; not worth an error where it cannot be noted."""
+    """Note which network was trained last, for ``evaluate`` and ``predict``. A note that cannot be written is no error."""
     from numbacnn.errors import NumbaCNNError
     from numbacnn.files import write_atomically
 

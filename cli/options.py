@@ -1,4 +1,4 @@
-"""Options that several commands share, each defined once."""
+"""The options that several commands share, each defined once."""
 
 import math
 from collections.abc import Callable
@@ -33,7 +33,7 @@ debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the
 
 output_format = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-    help="What to print on stdout; JSON is ASCII.",
+    help="Format of the results on stdout; JSON is ASCII.",
 )  # fmt: skip
 
 DATASETS = click.Choice(["mnist", "digits"])
@@ -41,7 +41,9 @@ DATASET_HELP = "mnist: read from --data-dir, or downloaded to it. digits: drawn 
 
 dataset = click.option("--dataset", type=DATASETS, default="mnist", show_default=True, help=DATASET_HELP)
 
-dataset_trained_on = click.option("--dataset", type=DATASETS, help=f"{DATASET_HELP} By default the one it was trained on.")
+dataset_trained_on = click.option(
+    "--dataset", type=DATASETS, help=f"{DATASET_HELP} By default the one that the network was trained on."
+)
 
 data_dir = click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",
@@ -50,23 +52,25 @@ data_dir = click.option(
 
 test_limit = click.option("--test-limit", type=COUNT, metavar="N", help="Use the first N test images only.")
 
-device = click.option("--device", type=click.Choice(list(DEVICES)), default="cpu", show_default=True, help="Where to compute.")
+device = click.option(
+    "--device", type=click.Choice(list(DEVICES)), default="cpu", show_default=True, help="Device to compute on."
+)
 
 threads = click.option(
     "--threads", type=click.IntRange(1, MOST_THREADS), metavar="N",
-    help="CPU threads; as many as the machine grants by default. Changes no result.",
+    help="CPU threads; by default all that the machine grants. Changes no result.",
 )  # fmt: skip
 
 exact_conv = click.option(
     "--exact-conv", is_flag=True,
-    help="Sum convolutions directly, without transforms: slower, and equal to about seven digits.",
+    help="Sum convolutions directly, without transforms: slower, with the same results to about seven digits.",
 )  # fmt: skip
 
 trained_model = click.option(
     "--model",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A trained .safetensors network; the one trained last by default.",
+    help="A trained .safetensors network; by default the one trained last.",
 )
 
 

@@ -1,4 +1,4 @@
-"""``numbacnn predict``: what a trained network reads in people's pictures."""
+"""``numbacnn predict``: the digits that a trained network reads in pictures."""
 
 import io
 import re
@@ -31,7 +31,7 @@ PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".w
 @click.argument("files", nargs=-1, required=True, metavar="PNG...")
 @options.trained_model
 @click.option(
-    "--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="How many classes to list for each picture."
+    "--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="Number of classes to list for each picture."
 )
 @click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
               help="Whether the ink is dark on light; auto looks at the border.")  # fmt: skip
@@ -49,7 +49,7 @@ def predict(
 ) -> int:
     """Read digits from pictures: files, folders, or - for stdin.
 
-    Any size, mode and colour; each picture is brought into the form of the training images, and what was done is shown.
+    Any size, mode and colour; each picture is converted to the form of the training images, and the steps are shown.
 
     \b
     Example: numbacnn predict data/samples
@@ -74,7 +74,7 @@ def predict(
 
 
 def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | None]]:
-    """The pictures that the arguments name; a folder stands for the pictures in it, by name, or for None where there is none."""
+    """The names and pictures of the arguments; a folder stands for its pictures in alphabetical order, or for None if it has none."""
     for name in files:
         path = Path(name)
         if name == STDIN:
@@ -96,11 +96,11 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _read(name: str, source: Path | io.BytesIO | None, invert: Any, size: tuple[int, int]) -> Picture | tuple[str, str]:
-    """A picture, or its name and what is wrong with it: one bad file does not stop the others."""
+    """A picture, or its name and the error: one bad file does not stop the others."""
     if source is None:
         return (
             name,
-            f"{name}: there is no picture in this folder. Expected files that end in {', '.join(sorted(PICTURE_ENDINGS))}",
+            f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got none. Name another one",
         )
     try:
         return read_picture(source, name=name, invert=invert, size=size)
@@ -129,7 +129,7 @@ def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tup
 
 
 def _label(name: str) -> int | str:
-    """Numbers as numbers, other classes by name."""
+    """A class as JSON has it: a number if its name is one."""
     return int(name) if re.fullmatch("0|[1-9][0-9]{0,8}", name) else name
 
 

@@ -1,4 +1,4 @@
-"""How training looks: a live bar on a terminal, one line per epoch elsewhere. All of it on stderr."""
+"""The view of a training run on stderr: a live bar on a terminal, one line per epoch elsewhere."""
 
 from types import TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ class TrainingView:
     """Shows the events of a training run.
 
     Args:
-        epochs: how many there will be.
+        epochs: of the run.
         mode: ``auto`` (a bar on a terminal, lines elsewhere), ``bar``, ``plain`` or ``none``.
     """
 
@@ -35,14 +35,14 @@ class TrainingView:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A line above the bar, or simply a line."""
+        """Print a line, above the bar if there is one."""
         if self._bar:
             self._bar.console.print(text, soft_wrap=True)
         else:
             notice(text)
 
     def show(self, event: Event) -> None:
-        """Take in one event."""
+        """Show one event."""
         match event:
             case StepDone():
                 self._step(event)
@@ -97,7 +97,7 @@ class DownloadView:
         self._task: TaskID | None = None
 
     def __call__(self, name: str, done: int, total: int) -> None:
-        """``done`` of ``total`` bytes of file ``name`` have come."""
+        """Show that ``done`` of ``total`` bytes of the file ``name`` have arrived."""
         if not is_live():
             return
         if self._bar is None or self._task is None or name != self._name:

@@ -1,4 +1,4 @@
-"""``numbacnn samples``: pictures to try ``predict`` on, drawn by the program, in the forms in which people bring theirs."""
+"""``numbacnn samples``: pictures to try ``predict`` on, in the many forms of users' pictures."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ ENLARGED = 6
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("samples"))
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Which ten digits."
+    "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Seed of the ten digits."
 )
 @options.reporting
 def samples(folder: Path, seed: int, output_format: str) -> None:
@@ -39,10 +39,10 @@ def samples(folder: Path, seed: int, output_format: str) -> None:
         images, labels = digits.draw(10, seed=seed)
     files = []
     for image, label in zip(images, labels.tolist(), strict=True):
-        name, dress = FORMS[label]
+        name, convert = FORMS[label]
         path = folder / f"{label}-{name}.png"
         try:
-            dress(image).save(path)
+            convert(image).save(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be written: {error.strerror or error}. Give another folder") from None
         files.append(str(path))

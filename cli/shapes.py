@@ -1,4 +1,4 @@
-"""``numbacnn shapes``: what happens to an image on its way through a network. Needs neither numpy nor numba."""
+"""``numbacnn shapes``: the shape of an image after each layer of a network. Needs neither numpy nor numba."""
 
 from dataclasses import asdict
 
@@ -36,7 +36,7 @@ class InputShape(click.ParamType):
     metavar="N",
     help="Images in a batch, for the memory column and the plan.",
 )
-@click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes it, for this batch size.")
+@click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes a batch of this size.")
 @options.reporting
 def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, with_plan: bool, output_format: str) -> None:
     """Trace the shapes, parameters and cost of a network.

@@ -36,17 +36,17 @@ class Results(io.TextIOWrapper):
         try:
             yield
         except OSError as error:
-            self._lead_nowhere()
+            self._discard()
             if not _is_broken_pipe(error):
                 raise OutputError(
                     f"stdout: cannot be written to: {error.strerror or error}. Make room, or send the output elsewhere"
                 ) from None
 
-    def _lead_nowhere(self) -> None:
-        """What is still buffered would fail again when the program ends."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.fileno())
-        os.close(nowhere)
+    def _discard(self) -> None:
+        """Send the rest nowhere: text still buffered would fail again when the program ends."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.fileno())
+        os.close(null)
 
 
 class Notices(io.TextIOWrapper):
@@ -63,7 +63,7 @@ class Notices(io.TextIOWrapper):
 
 
 def open_streams() -> None:
-    """Put them in place, whatever the shell has handed over."""
+    """Replace the standard streams, some of which the shell may have closed."""
     if sys.stdin is None:  # closed by the shell, as in `numbacnn predict - <&-`
         sys.stdin = open(os.devnull)  # noqa: SIM115
     sys.stdout = _opened(Results, sys.stdout)
@@ -73,7 +73,7 @@ def open_streams() -> None:
 def _opened(kind: type[io.TextIOWrapper], stream: TextIO | None) -> TextIO:
     if stream is None:
         return open(os.devnull, "w")
-    if type(stream) is not io.TextIOWrapper:  # put in place by somebody else
+    if type(stream) is not io.TextIOWrapper:  # put in place by another program
         return stream
     # What the encoding lacks is written as an escape: a question mark would make different names equal.
     return kind(stream.buffer, encoding=stream.encoding, errors="backslashreplace", line_buffering=stream.line_buffering)

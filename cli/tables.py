@@ -1,4 +1,4 @@
-"""Tables: what is in them."""
+"""The contents of tables."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:  # these need numpy, which `shapes` does without
 
 
 def table(*columns: str | Column, in_parts: bool = False) -> Table:
-    """An empty table. A title alone stands for a column of numbers, the first one for the names of the rows."""
-    made = (each if isinstance(each, Column) else Column(each, right=place > 0) for place, each in enumerate(columns))
+    """An empty table. A title alone makes a column of numbers, the first title the column of row names."""
+    made = (each if isinstance(each, Column) else Column(each, right=index > 0) for index, each in enumerate(columns))
     return Table(*made, in_parts=in_parts)
 
 
@@ -56,7 +56,7 @@ def shapes_table(summary: Summary) -> Table:
 
 
 def shapes_remark(summary: Summary) -> list[str]:
-    """What the columns mean, and where weights and work are."""
+    """The meaning of the columns, and the layers with most weights and work."""
     lines = [
         f"MACs are multiply-accumulates for one image, biases not counted; memory is the activations of {summary.batch_size} image(s).",
         "sees is the receptive field and jump the distance between neighbouring cells, in pixels of the image.",
@@ -83,7 +83,7 @@ def class_table(reports: "list[ClassReport]") -> Table:
 
 
 def confusion_table(evaluation: "Evaluation", class_names: tuple[str, ...]) -> Table:
-    """True classes down, predicted ones across; nothing is shown as a dot."""
+    """True classes down, predicted ones across; a zero is shown as a dot."""
     rows = table("true \\ predicted", *class_names, in_parts=True)
     for name, counts in zip(class_names, evaluation.confusion, strict=True):
         rows.add_row(name, *(str(count) if count else "\u00b7" for count in counts))
@@ -91,7 +91,7 @@ def confusion_table(evaluation: "Evaluation", class_names: tuple[str, ...]) -> T
 
 
 def size(count: float) -> str:
-    """Bytes for people, in powers of 1,000."""
+    """A number of bytes in B, kB, MB or GB, powers of 1,000."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

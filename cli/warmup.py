@@ -1,4 +1,4 @@
-"""``numbacnn warmup``: compile now what would be compiled on the first run."""
+"""``numbacnn warmup``: compile kernels ahead of the first run."""
 
 import time
 from collections.abc import Callable
@@ -21,20 +21,22 @@ from .tables import table
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--all", "every", is_flag=True, help="All presets.")
+@click.option("--all", "all_presets", is_flag=True, help="All presets.")
 @options.computing
 @options.reporting
-def warmup(models: tuple[str, ...], every: bool, device: str, threads: int | None, exact_conv: bool, output_format: str) -> None:
+def warmup(
+    models: tuple[str, ...], all_presets: bool, device: str, threads: int | None, exact_conv: bool, output_format: str
+) -> None:
     """Compile the kernels that networks need, so that the first run finds them in the cache.
 
-    MODEL is the name of a preset or a .toml model file; cnn by default. Each takes a step on random images, and nothing is kept but
-    the kernels; those that draw the digits are compiled too.
+    MODEL is the name of a preset or a .toml model file; cnn by default. Each network takes a step on random images, and only
+    the kernels are kept. The kernels that draw digits are compiled, too.
 
     \b
     Example: numbacnn warmup
              numbacnn warmup small my-model.toml
     """
-    sources = [read_model(model) for model in (PRESETS if every else models or ("cnn",))]
+    sources = [read_model(model) for model in (PRESETS if all_presets else models or ("cnn",))]
     ops = open_device(device, threads, exact_conv)
     rows: list[dict[str, Any]] = []
 

@@ -1,7 +1,7 @@
 """Trained networks and checkpoints as files: safetensors, with one JSON text beside the arrays. No pickle anywhere.
 
-A trained network holds its parameters as ``<layer>/<parameter>`` and says what it is: graph, class names, how pixels become
-numbers. A checkpoint holds the same and all that training needs to go on as if it had never stopped.
+A trained network holds its parameters as ``<layer>/<parameter>``, its graph, its class names and its normalisation of pixels.
+A checkpoint holds the state of a training run, which goes on from it as if it had never stopped.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ FORMATS = {"network": 1, "checkpoint": 2}
 METADATA_KEY = "numbacnn"
 
 NORMALISATION = {"scale": PIXEL_SCALE, "offset": 0.0}
-"""How pixels became numbers. There is one way so far; a file that names another is refused."""
+"""From pixels to numbers. There is one normalisation so far; a file that names another is refused."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -52,7 +52,7 @@ class TrainedNetwork:
     summary: Mapping[str, Any]
 
     def predictor(self, ops: Ops) -> Predictor:
-        """What answers for it on a device.
+        """Its predictor on a device.
 
         >>> predictor = load_network(Path("runs/cnn-mnist/model.safetensors")).predictor(ops)
         >>> predictor(images).probabilities
@@ -62,7 +62,7 @@ class TrainedNetwork:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Training, stopped: arrays by name, and plain values. What they mean is the training loop's business."""
+    """A stopped training run: arrays by name, and plain values. Only ``numbacnn.training`` knows their meaning."""
 
     arrays: Arrays
     state: Mapping[str, Any]
@@ -104,11 +104,11 @@ def load_network(path: Path) -> TrainedNetwork:
     _check_arrays(path, graph, arrays)
     if about.get("normalisation") != NORMALISATION:
         raise CheckpointError(
-            f"{path}: pixels are to be scaled by {about.get('normalisation')}, expected {NORMALISATION}. Train it again"
+            f"{path}: normalisation: expected {NORMALISATION}, got {about.get('normalisation')!r:.60}. Train it again"
         )
     if graph.output_shape != (len(class_names),):
         raise CheckpointError(
-            f"{path}: has {len(class_names)} class names for outputs of shape {graph.output_shape}. Train it again"
+            f"{path}: class_names: expected one for each output of shape {graph.output_shape}, got {len(class_names)}. Train it again"
         )
     return TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary)
 
@@ -126,7 +126,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     arrays, about = _read(path, kind="checkpoint", remedy="Start without --resume")
     if not isinstance(about.get("state"), dict):
-        raise CheckpointError(f"{path}: holds no training state. Start without --resume")
+        raise CheckpointError(f"{path}: state: expected an object, got {about.get('state')!r:.60}. Start without --resume")
     return Checkpoint(arrays, about["state"])
 
 
@@ -139,7 +139,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, A
     def write(temporary: str) -> None:
         try:
             save_file(contiguous, temporary, {METADATA_KEY: text})
-        except SafetensorError as error:  # its word for a disk that is full
+        except SafetensorError as error:  # a full disk, among others
             raise OSError(_reason(error)) from None
 
     write_atomically(path, write)
@@ -147,7 +147,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, A
 
 def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
     try:
-        with open_regular(path):  # the system's own words for what is missing or forbidden; safetensors would wait for a pipe
+        with open_regular(path):  # for the system's own error messages; and safetensors would wait for a pipe
             pass
         with safe_open(str(path), "numpy") as file:
             about = json.loads((file.metadata() or {})[METADATA_KEY])
@@ -161,12 +161,12 @@ def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
 
 def _check_format(path: Path, about: Any, kind: str, remedy: str) -> None:
     if not isinstance(about, dict):
-        raise CheckpointError(f"{path}: its description is not an object. {remedy}")
+        raise CheckpointError(f"{path}: description: expected an object, got {about!r:.60}. {remedy}")
     if about.get("kind") != kind:
         raise CheckpointError(f"{path}: expected a {kind}, got a {about.get('kind')!r}. {remedy}")
     if about.get("format") != FORMATS[kind]:
         raise CheckpointError(
-            f"{path}: has format {about.get('format')!r}, this version ({__version__}) reads format {FORMATS[kind]}. "
+            f"{path}: expected format {FORMATS[kind]}, as numbacnn {__version__} writes it, got {about.get('format')!r:.60}. "
             f"It was written by numbacnn {about.get('version')!r}: use that one, or train again"
         )
 
@@ -180,7 +180,7 @@ def _check_arrays(path: Path, graph: Graph, arrays: Arrays) -> None:
     for name, spec in specs.items():
         if arrays[name].shape != spec.shape or arrays[name].dtype != np.float32:
             raise CheckpointError(
-                f"{path}: {name} must be float32 {spec.shape}, got {arrays[name].dtype} {arrays[name].shape}. Train it again"
+                f"{path}: {name}: expected float32 {spec.shape}, got {arrays[name].dtype} {arrays[name].shape}. Train it again"
             )
         if not np.isfinite(arrays[name]).all():
             raise CheckpointError(f"{path}: {name} holds values that are not finite. Train it again")

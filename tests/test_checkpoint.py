@@ -108,11 +108,11 @@ def _small() -> TrainedNetwork:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda about: about.update(format=99), "format 99"),
+        (lambda about: about.update(format=99), "expected format 1, as numbacnn .* writes it, got 99"),
         (lambda about: about.update(kind="checkpoint"), "expected a network, got a 'checkpoint'"),
         (lambda about: about.pop("graph"), "'graph' is missing"),
-        (lambda about: about.update(class_names=["a"]), "1 class names"),
-        (lambda about: about["graph"]["layers"][1].update(units=4), "must be float32"),
+        (lambda about: about.update(class_names=["a"]), r"class_names: expected one for each output of shape \(3,\), got 1"),
+        (lambda about: about["graph"]["layers"][1].update(units=4), "expected float32"),
         (lambda about: about["graph"]["layers"][1].update(type="os.system"), "type: expected one of"),
         (lambda about: about["graph"]["layers"][1].update(name="other"), "missing from the file"),
         (lambda about: about.update(graph=3), "cannot be read"),

@@ -502,7 +502,7 @@ def test_an_empty_folder_and_a_missing_file_are_named(trained: Path) -> None:
     (trained / "empty").mkdir(exist_ok=True)
     draw_one(trained / "one.png")
     done = command("predict", "empty", "one.png", cwd=trained)
-    check_error(done, 1, "empty: there is no picture")
+    check_error(done, 1, "empty: expected a folder of files that end in")
     assert done.stdout.startswith("one.png: ")
     check_error(command("predict", "none.png", cwd=trained), 1, "none.png")
 

@@ -61,7 +61,7 @@ def test_without_test_images_too_an_update_that_spoils_the_weights_is_noticed() 
 
 
 WITHOUT_TESTS = """
-import numbacnn_cli.train as module
+import numbacnn_cli.train_data as module
 from numbacnn_cli.main import run
 load = module.load_dataset
 module.load_dataset = lambda *args, **options: load(*args, **(options | {"test_limit": 0}))

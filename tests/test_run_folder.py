@@ -33,6 +33,10 @@ def save(folder: RunFolder, state: State) -> None:
     folder.save_epoch(state, get_ops("cpu"), network, "config", {})
 
 
+def resumed(folder: RunFolder) -> State:
+    return folder.resume(folder.load(), get_ops("cpu"))
+
+
 def contents(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
 
@@ -52,13 +56,13 @@ def test_what_was_stopped_last_is_resumed_and_then_takes_the_folder_over(tmp_pat
     earlier = contents(tmp_path)
     RunFolder(tmp_path).save_checkpoint(begun(0), get_ops("cpu"), {})
     folder = RunFolder(tmp_path)
-    state, _ = folder.resume(get_ops("cpu"))
+    state = resumed(folder)
     assert (state.epoch, state.step) == (0, 1)
     run(state, stripes(), stop=lambda event: state.epoch == 1)
     save(folder, state)
     assert contents(tmp_path / "previous") == earlier
     assert "unfinished.safetensors" not in contents(tmp_path)
-    assert RunFolder(tmp_path).resume(get_ops("cpu"))[0].epoch == 1
+    assert resumed(RunFolder(tmp_path)).epoch == 1
 
 
 def test_every_earlier_run_is_kept(tmp_path: Path) -> None:
@@ -70,14 +74,14 @@ def test_every_earlier_run_is_kept(tmp_path: Path) -> None:
 def test_a_resumed_run_moves_nothing(tmp_path: Path) -> None:
     save(RunFolder(tmp_path), begun(1))
     folder = RunFolder(tmp_path)
-    folder.resume(get_ops("cpu"))
+    resumed(folder)
     save(folder, begun(2))
     assert not (tmp_path / "previous").exists()
 
 
 def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(nc.CheckpointError, match="no run to resume"):
-        RunFolder(tmp_path).resume(get_ops("cpu"))
+        RunFolder(tmp_path).load()
 
 
 # --- the beginning ----------------------------------------------------------------------------------------------------------------
@@ -91,7 +95,7 @@ def test_a_run_killed_before_its_first_epoch_is_the_one_that_is_resumed(tmp_path
     """And not the finished one that was in the folder before."""
     save(RunFolder(tmp_path), begun(1))
     RunFolder(tmp_path).begin(fresh(seed=7), get_ops("cpu"), {"dataset": "mine"})
-    state, about = RunFolder(tmp_path).resume(get_ops("cpu"))
+    state, about = resumed(RunFolder(tmp_path)), RunFolder(tmp_path).load().state["about"]
     assert (state.settings.seed, state.step, about) == (7, 0, {"dataset": "mine"})
 
 
@@ -101,12 +105,12 @@ def test_a_run_resumed_from_its_beginning_starts_with_the_same_weights(tmp_path:
     weights = {name: ops.to_host(array) + 1 for name, array in fresh().parameters.items()} if pretrained else None
     state = new_state(net(), SETTINGS, ops, weights)
     RunFolder(tmp_path).begin(state, ops, {})
-    found, _ = RunFolder(tmp_path).resume(ops)
+    found = resumed(RunFolder(tmp_path))
     assert found.parameters.keys() == state.parameters.keys()
     for name, array in state.parameters.items():
         np.testing.assert_array_equal(found.parameters[name], array)
     RunFolder(tmp_path).begin(found, ops, {})
-    assert RunFolder(tmp_path).resume(ops)[0].is_pretrained == pretrained, "and once more"
+    assert resumed(RunFolder(tmp_path)).is_pretrained == pretrained, "and once more"
 
 
 def test_the_beginning_of_a_run_costs_no_more_than_its_description(tmp_path: Path) -> None:
@@ -133,8 +137,8 @@ def test_a_third_run_does_not_delete_the_second_which_was_stopped_in_its_first_e
     RunFolder(tmp_path).save_checkpoint(begun(0), get_ops("cpu"), {})
     moved = RunFolder(tmp_path).begin(fresh(seed=3), get_ops("cpu"), {})
     assert moved == tmp_path / "previous"
-    assert RunFolder(moved).resume(get_ops("cpu"))[0].step == 1
-    assert RunFolder(tmp_path).resume(get_ops("cpu"))[0].settings.seed == 3
+    assert resumed(RunFolder(moved)).step == 1
+    assert resumed(RunFolder(tmp_path)).settings.seed == 3
     assert RunFolder(tmp_path).begin(fresh(seed=4), get_ops("cpu"), {}) is None, "a run without a step is not worth keeping"
 
 
@@ -183,7 +187,6 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, number: int, after: bool) -> Callab
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("links", [True, False])
 def test_a_kill_at_any_change_while_a_run_takes_over_loses_neither(tmp_path: Path, after: bool, links: bool) -> None:
-    ops = get_ops("cpu")
     first, second = begun(1), begun(2)
     number = 0
     while True:
@@ -201,7 +204,7 @@ def test_a_kill_at_any_change_while_a_run_takes_over_loses_neither(tmp_path: Pat
         if count() < number:
             break
         taken_over = RunFolder(folder)
-        state, _ = taken_over.resume(ops)
+        state = resumed(taken_over)
         if state.epoch == 2:  # the new run was on the disk
             if not taken_over.is_complete():
                 save(taken_over, state)
@@ -248,7 +251,7 @@ def test_a_layer_called_best_does_not_make_a_run_impossible_to_resume(tmp_path: 
     state = new_state(graph, replace(SETTINGS, validation=0.2), ops)
     run(state, stripes(), stop=lambda event: state.epoch == 1)
     save(RunFolder(tmp_path), state)
-    found, _ = RunFolder(tmp_path).resume(ops)
+    found = resumed(RunFolder(tmp_path))
     assert state.best is not None
     assert found.best is not None
     for ours, theirs in ((state.parameters, found.parameters), (state.slots, found.slots), (state.best, found.best)):

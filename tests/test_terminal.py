@@ -45,11 +45,11 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``model.safetensors``, a network of one layer that says it was trained on digits, and ``one.png``."""
-    place = tmp_path_factory.mktemp("terminal")
-    write_network(place / "model.safetensors")
-    subprocess.run([*PROGRAM, "samples", "samples"], cwd=place, check=True, capture_output=True)
-    (place / "samples" / "3-blue-pen.png").rename(place / "one.png")
-    return place
+    folder = tmp_path_factory.mktemp("terminal")
+    write_network(folder / "model.safetensors")
+    subprocess.run([*PROGRAM, "samples", "samples"], cwd=folder, check=True, capture_output=True)
+    (folder / "samples" / "3-blue-pen.png").rename(folder / "one.png")
+    return folder
 
 
 def write_network(path: Path, class_names: tuple[str, ...] = DIGITS, summary: object = None) -> None:
@@ -78,7 +78,7 @@ def printed(*args: object, cwd: Path, **changed: str) -> str:
 
 
 def in_terminal(*args: object, width: int, cwd: Path, **changed: str) -> str:
-    """What a command that must succeed writes to a terminal of so many columns, stdout and stderr."""
+    """What a command that must succeed writes to a terminal of a given width, stdout and stderr."""
     import fcntl
     import pty
     import termios
@@ -216,8 +216,8 @@ def test_train_evaluate_and_warmup_fit_the_terminal(tmp_path: Path, folder: Path
         shown = without_styles(in_terminal(*args, width=width, cwd=tmp_path))
         assert "…" not in shown
         lines = shown.splitlines()
-        (place,) = [number for number, line in enumerate(lines) if re.fullmatch(row, line)]
-        assert all(len(line) <= width for line in lines[: place + 1] if set(line) == {"─"})
+        (last,) = [number for number, line in enumerate(lines) if re.fullmatch(row, line)]
+        assert all(len(line) <= width for line in lines[: last + 1] if set(line) == {"─"})
 
 
 def confused(class_names: tuple[str, ...]) -> Evaluation:

@@ -27,6 +27,7 @@ from numbacnn.training import (
     to_checkpoint,
     train,
 )
+from numbacnn.training.order import epoch_order
 from numbacnn.values import Array, Augmentation, AugmentKey
 
 
@@ -271,17 +272,17 @@ def test_a_network_that_does_not_fit_the_data_is_refused_before_anything_is_comp
 
 
 def test_too_few_images_to_hold_some_out_is_an_error() -> None:
-    with pytest.raises(nc.TrainingError, match="cannot be divided"):
+    with pytest.raises(
+        nc.TrainingError, match=r"^validation 0\.01: expected at least one image on either side, got 10 to train on and 0"
+    ):
         run(new_state(net(), dataclasses.replace(SETTINGS, validation=0.01), get_ops("cpu")), stripes(count=10))
 
 
 def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
-    from numbacnn.training.loop import _permutation
-
-    orders = [_permutation(50, 3, epoch) for epoch in range(3)]
+    orders = [epoch_order(np.arange(50), 3, epoch) for epoch in range(3)]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert not np.array_equal(orders[0], orders[1])
-    assert np.array_equal(orders[0], _permutation(50, 3, 0))
+    assert np.array_equal(orders[0], epoch_order(np.arange(50), 3, 0))
     assert sum(b.stop - b.start for b in batches(50, 8)) == 50
 
 
@@ -289,7 +290,7 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> Ops:
     """A device whose losses are looked at after the first step and when an epoch ends."""
     ops = get_ops("cpu")
     monkeypatch.setattr(type(ops), "asynchronous", True)
-    monkeypatch.setattr("numbacnn.training.loop._Clock.READ_EVERY", math.inf)
+    monkeypatch.setattr("numbacnn.training.clock.READ_EVERY", math.inf)
     return ops
 
 

@@ -8,9 +8,11 @@
 """
 
 from numbacnn.training.events import EpochDone, EpochRecord, EvaluationStarted, Event, StepDone, StoppedEarly
-from numbacnn.training.loop import check_matches, train
+from numbacnn.training.loop import train
+from numbacnn.training.matching import check_matches
+from numbacnn.training.saving import from_checkpoint, to_checkpoint
 from numbacnn.training.settings import Settings
-from numbacnn.training.state import State, from_checkpoint, new_state, to_checkpoint
+from numbacnn.training.state import State, new_state
 from numbacnn.training.warmup import WarmupPart, warm_up, warm_up_part, warmup_parts
 
 __all__ = [

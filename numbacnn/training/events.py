@@ -1,4 +1,4 @@
-"""What a training loop tells whoever listens. The loop prints nothing; the command line draws these, a notebook may plot them."""
+"""The events of a training run. The loop prints nothing; the command line draws them, a notebook may plot them."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class EpochRecord:
     """One epoch, as in ``history.jsonl``. Losses are means per image; accuracies fractions; times seconds.
 
-    ``test_loss`` and ``test_accuracy`` are None where the data set has no test images, ``validation_loss`` and
-    ``validation_accuracy`` where none are held out.
+    ``test_loss`` and ``test_accuracy`` are None for a data set without test images, ``validation_loss`` and
+    ``validation_accuracy`` for a run without validation images.
     """
 
     epoch: int
@@ -25,7 +25,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class StepDone:
-    """After each update: where training is, and the running means of this epoch."""
+    """After each update: the progress of training, and the running means of the epoch."""
 
     epoch: int
     epochs: int
@@ -38,14 +38,14 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EvaluationStarted:
-    """Before the test and validation images are looked at, if there are any."""
+    """Before the network is evaluated on test and validation images, if there are any."""
 
     epoch: int
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """After each epoch. ``best`` says whether the network is to be kept: the best so far by validation, or simply the latest."""
+    """After each epoch. ``best`` says whether to keep the network: it is the best so far by validation, or simply the latest."""
 
     record: EpochRecord
     best: bool

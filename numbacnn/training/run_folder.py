@@ -1,4 +1,4 @@
-"""The folder of a training run: what is in it, and when it is written."""
+"""The folder of a training run: its files, and the order in which they are written."""
 
 import contextlib
 import json
@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from numbacnn.checkpoint import TrainedNetwork, load_checkpoint, save_checkpoint, save_network
+from numbacnn.checkpoint import Checkpoint, TrainedNetwork, load_checkpoint, save_checkpoint, save_network
 from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
-from numbacnn.training.state import State, from_checkpoint, to_checkpoint
+from numbacnn.training.saving import from_checkpoint, to_checkpoint
+from numbacnn.training.state import State
 
 PREVIOUS = "previous"
 MODEL_FILE = "model.safetensors"
@@ -24,16 +25,16 @@ ANOTHER_FOLDER = "Give another folder with --output"
 class RunFolder:
     """``model.safetensors``, ``checkpoint.safetensors``, ``history.jsonl`` and ``config.toml`` of one run.
 
-    A run is on the disk from its beginning, so what is resumed is the run begun last, and no other. While an earlier run is in
+    A run is on the disk from its beginning, so ``--resume`` takes the run begun last, and no other. While an earlier run is in
     the folder, a new one has only ``unfinished.safetensors`` beside it. Once the new run has completed an epoch, the earlier one
     goes to ``previous/`` (``previous-2/``, ...) as a whole, and the new one takes its place:
 
         unfinished.safetensors    the new run's epoch, and the name of the folder to come
-        previous/                 links to the earlier run's files, made aside and renamed
+        previous/                 links to the earlier run's files, in a folder made under another name
         the four files            of the new run, each replaced as a whole; the checkpoint last
         unfinished.safetensors    removed
 
-    Wherever that is cut short, ``unfinished.safetensors`` is there and says what is left to do.
+    If that is cut short anywhere, ``unfinished.safetensors`` is still in the folder and says what remains to be done.
     """
 
     def __init__(self, path: Path):
@@ -48,7 +49,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the folder and hold it, so that no other process trains into it. The hold ends with the process, however it ends.
+        """Make the folder and lock it, so that no other process trains into it. The lock ends with the process, however it ends.
 
         Raises:
             CheckpointError: the folder cannot be written to, or another process holds it.
@@ -74,12 +75,12 @@ class RunFolder:
         """Put a new run on the disk, before any time is spent on it.
 
         Returns:
-            where a run has been moved that was begun before and stopped in its first epoch; None where there was none.
+            the new folder of an earlier run that was stopped in its first epoch; None if there was none.
         """
         moved = None
         if self._has_trained(self.unfinished):
             moved = self.previous()
-            self._put_together(moved, {self.unfinished: self.checkpoint.name})
+            self._make_folder(moved, {self.unfinished: self.checkpoint.name})
         self._is_ours = not self.earlier_files()
         self.save_checkpoint(state, ops, about)
         self._only_begun = self._target()
@@ -88,24 +89,32 @@ class RunFolder:
         return moved
 
     def abandon(self) -> None:
-        """Forget a run that has failed before anything of it was worth keeping: what is resumed is the one before it."""
+        """Forget a run that has failed before its first step; ``--resume`` takes the run before it."""
         if self._only_begun:
             self._only_begun.unlink(missing_ok=True)
 
-    def resume(self, ops: Ops) -> tuple[State, dict[str, Any]]:
-        """The state that was saved here, and what was saved beside it.
+    def load(self) -> Checkpoint:
+        """The checkpoint of the run begun last.
 
         Raises:
             CheckpointError: there is none, or it cannot be read.
         """
+        return load_checkpoint(self.resumable())
+
+    def resume(self, checkpoint: Checkpoint, ops: Ops) -> State:
+        """The state of a checkpoint from ``load``; the run goes on in this folder.
+
+        Raises:
+            CheckpointError: a field of it is missing or not as expected.
+        """
         source = self.resumable()
-        state, about = from_checkpoint(load_checkpoint(source), ops, str(source))
-        earlier_in = about.pop(PREVIOUS, None)
+        state, about = from_checkpoint(checkpoint, ops, str(source))
+        earlier_in = about.get(PREVIOUS)
         self._is_ours = source == self.checkpoint or (earlier_in is not None and (self.path / str(earlier_in)).is_dir())
-        return state, about
+        return state
 
     def resumable(self) -> Path:
-        """The checkpoint of the run begun last.
+        """The file of the run begun last.
 
         Raises:
             CheckpointError: there is none.
@@ -116,18 +125,18 @@ class RunFolder:
         return source
 
     def is_complete(self) -> bool:
-        """Whether nothing is left to write of the epochs that are done."""
+        """Whether all files of the completed epochs are written."""
         return not self.unfinished.exists() and all(file.exists() for file in self._files())
 
     def save_checkpoint(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
-        """Keep all that is needed to go on, and whatever an earlier run has left."""
+        """Write the checkpoint; the files of an earlier run stay."""
         save_checkpoint(self._target(), to_checkpoint(state, ops, about))
         self._only_begun = None
 
     def save_epoch(self, state: State, ops: Ops, network: TrainedNetwork | None, config: str, about: dict[str, Any]) -> None:
-        """After an epoch: the network if it is to be kept (else None), history, settings and, last, the checkpoint."""
+        """After an epoch, write the network if it is to be kept (else None), history, settings and, last, the checkpoint."""
         if not self._is_ours:
-            self._set_earlier_run_aside(state, ops, about)
+            self._move_earlier_run(state, ops, about)
         if network is not None:
             save_network(self.model, network)
         write_atomically(self.history, history_lines(state.history).encode())
@@ -136,12 +145,12 @@ class RunFolder:
         self.unfinished.unlink(missing_ok=True)
 
     def previous(self) -> Path:
-        """Where an earlier run will go: the first folder that is not there yet."""
+        """The folder for an earlier run: the first name that is free."""
         names = (PREVIOUS, *(f"{PREVIOUS}-{number}" for number in range(2, 1_000_000)))
         return next(self.path / name for name in names if not (self.path / name).exists())
 
     def earlier_files(self) -> list[Path]:
-        """The files of another run, one that is worth keeping: it has a network, or has at least been trained."""
+        """The files of an earlier run that is worth keeping: one with a network, or with at least one step."""
         files = [] if self._is_ours else [file for file in self._files() if file.exists()]
         return files if files != [self.checkpoint] or self._has_trained(self.checkpoint) else []
 
@@ -152,7 +161,7 @@ class RunFolder:
         return self.checkpoint if self._is_ours else self.unfinished
 
     def _has_trained(self, checkpoint: Path) -> bool:
-        """Whether a checkpoint holds more than the beginning of a run, as far as that can be told."""
+        """Whether a checkpoint holds more than the beginning of a run; an unreadable one counts as trained."""
         if not checkpoint.exists():
             return False
         try:
@@ -160,22 +169,22 @@ class RunFolder:
         except (CheckpointError, KeyError, TypeError):
             return True
 
-    def _set_earlier_run_aside(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
+    def _move_earlier_run(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
         if earlier := self.earlier_files():
             target = self.previous()
             self.save_checkpoint(state, ops, about | {PREVIOUS: target.name})
-            self._put_together(target, {file: file.name for file in earlier})
+            self._make_folder(target, {file: file.name for file in earlier})
         self._is_ours = True
 
-    def _put_together(self, target: Path, files: dict[Path, str]) -> None:
-        """Make a folder of files that are elsewhere, under these names: all of it at once."""
-        aside = self.path / f".{PREVIOUS}"
+    def _make_folder(self, target: Path, files: dict[Path, str]) -> None:
+        """Make a folder that holds links to these files under these names, all at once."""
+        temporary = self.path / f".{PREVIOUS}"
         try:
-            shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed at this
-            aside.mkdir()
+            shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
+            temporary.mkdir()
             for file, name in files.items():
-                _link(file, aside / name)
-            os.replace(aside, target)
+                _link(file, temporary / name)
+            os.replace(temporary, target)
         except OSError as error:
             raise CheckpointError(
                 f"{self.path}: the earlier run in it cannot be moved to {target}: {error.strerror or error}. {ANOTHER_FOLDER}"
@@ -190,7 +199,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def history_lines(history: list[EpochRecord]) -> str:
-    """One JSON object per epoch and line; validation only where images were held out, null for tests that there were none of."""
+    """One JSON object per epoch and line; no validation fields without validation images, null without test images."""
     absent = {"validation_loss", "validation_accuracy"}
-    rows = ({key: value for key, value in asdict(each).items() if value is not None or key not in absent} for each in history)
+    rows = ({key: value for key, value in asdict(record).items() if value is not None or key not in absent} for record in history)
     return "".join(json.dumps(row) + "\n" for row in rows)

@@ -1,6 +1,5 @@
 """The settings of a training run: all that decides its result."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 from numbacnn.errors import TrainingError
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
+from numbacnn.training.fields import is_number, is_whole
 
 EPOCHS_PER_PLAIN_ONE = 6
-"""Of so many epochs of augmented training, one sees images as they are; all of these come last."""
+"""In augmented training, one epoch of six sees the images undistorted; these epochs come last."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,13 @@ class Settings:
         schedule: a name in ``SCHEDULES``.
         lr_decay: factor per epoch of the exponential schedule.
         seed: decides initial weights, the order of images, dropout, and augmentation.
-        validation: share of the training images held out to watch, in [0, 1).
+        validation: share of the training images held out for validation, in [0, 1).
         early_stop: stop after this many epochs without a better validation loss; None for never.
-        augment: distort the training images at random, anew each time they are seen (``ops.Augmentation`` says how far); see
+        augment: distort the training images at random, anew each time they are seen (``values.Augmentation`` says how far); see
             ``distorts``.
+
+    Raises:
+        TrainingError: a value has another type or lies outside its range.
     """
 
     epochs: int = 3
@@ -44,26 +47,29 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        _require(0 <= self.seed < 2**63, "seed", "a whole number from 0 to 2^63 - 1", self.seed)
+            self._check(name, is_whole(getattr(self, name), 1), "a whole number of at least 1")
+        self._check("seed", is_whole(self.seed), "a whole number from 0 to 2^63 - 1")
         for name in ("learning_rate", "lr_decay"):
             value = getattr(self, name)
-            _require(math.isfinite(value) and value > 0, name, "a number greater than 0", value)
-        _require(0 <= self.validation < 1, "validation", "a share from 0 up to 1", self.validation)
-        _require(self.optimizer in OPTIMIZERS, "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer)
-        _require(self.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}", self.schedule)
-        _require(isinstance(self.augment, bool), "augment", "true or false", self.augment)
+            self._check(name, is_number(value) and value > 0, "a finite number greater than 0")
+        self._check("validation", is_number(self.validation, 0) and self.validation < 1, "a share from 0 up to, but not, 1")
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            value = getattr(self, name)
+            self._check(name, isinstance(value, str) and value in known, f"one of {', '.join(known)}")
+        self._check("augment", isinstance(self.augment, bool), "true or false")
         if self.early_stop is not None:
-            _require(self.early_stop >= 1, "early_stop", "at least 1 epoch", self.early_stop)
-            _require(
-                self.validation > 0, "validation", "greater than 0, so that early stopping has images to watch", self.validation
-            )
+            self._check("early_stop", is_whole(self.early_stop, 1), "a whole number of at least 1, or none")
+            self._check("validation", self.validation > 0, "a share greater than 0, as early stopping needs validation images")
+
+    def _check(self, name: str, is_expected: bool, expected: str) -> None:
+        if not is_expected:
+            raise TrainingError(f"{name}: expected {expected}, got {getattr(self, name)!r:.60}")
 
     def distorts(self, epoch: int) -> bool:
-        """Whether the images of an epoch, from 0 on, are distorted: all but the last sixth of the epochs, or the last one of few.
+        """Whether the images of an epoch, counted from 0, are distorted: all epochs but the last sixth, and at least the last one.
 
-        What is to be predicted later is not distorted either, and batch normalisation, whose averages are those of the latest
-        batches, goes by the images it was shown last. A single epoch is distorted.
+        The images to predict are not distorted either, and the averages of batch normalisation are those of the latest batches.
+        The only epoch of a run is distorted.
         """
         plain = max(1, self.epochs // EPOCHS_PER_PLAIN_ONE) if self.epochs > 1 else 0
         return self.augment and epoch < self.epochs - plain
@@ -76,8 +82,3 @@ class Settings:
     def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
         """Undo ``to_dict``."""
         return cls(**values)
-
-
-def _require(holds: bool, name: str, expected: str, got: object) -> None:
-    if not holds:
-        raise TrainingError(f"{name} must be {expected}, got {got!r}")

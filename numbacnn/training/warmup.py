@@ -1,4 +1,4 @@
-"""A training run in small, for its side effect: every kernel that the real run will need is compiled, and cached."""
+"""A short training run on random images: it compiles and caches every kernel that the real run needs."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from numbacnn.training.state import new_state
 from numbacnn.values import Array, Augmentation, AugmentKey
 
 IMAGES = 16
-"""Enough images for a device to compute them as it does larger batches, unless its kernels depend on the size."""
+"""A batch that a device computes with the kernels of larger ones, unless its kernels depend on the size."""
 
 
 def warm_up(graph: Graph, settings: Settings, ops: Ops) -> None:
@@ -37,19 +37,19 @@ def warm_up(graph: Graph, settings: Settings, ops: Ops) -> None:
     labels = (np.arange(count) % classes).astype(np.int64)
     names = tuple(str(k) for k in range(classes))
     # The learning rate is tiny: random images must not lead to a loss that is not finite.
-    careful = Settings.from_dict(settings.to_dict() | {"epochs": 1, "batch_size": batch_size, "learning_rate": 1e-9})
-    state = new_state(graph, careful, ops)
+    tiny_steps = Settings.from_dict(settings.to_dict() | {"epochs": 1, "batch_size": batch_size, "learning_rate": 1e-9})
+    state = new_state(graph, tiny_steps, ops)
     for _ in train(state, Dataset("warmup", images, labels, images, labels, names, "random numbers"), ops):
         pass
     predict(without_softmax(graph), ops, state.parameters, images[:1])
 
 
 class WarmupPart(NamedTuple):
-    """A share of a warm-up for a process of its own.
+    """The part of a warm-up that one process does.
 
     Args:
         graph: the network.
-        layers: names of planned layers; none for the two ends, from pixels to numbers and from logits to a loss.
+        layers: names of planned layers; none for the two ends of the network, pixels to numbers and logits to a loss.
     """
 
     graph: Graph
@@ -57,7 +57,7 @@ class WarmupPart(NamedTuple):
 
 
 def warmup_parts(graph: Graph, ops: Ops) -> list[WarmupPart]:
-    """Parts that share few kernels, the longest first: each convolution, and the other layers by their kind."""
+    """Parts that share few kernels, the longest first: one for each convolution, and one for each other kind of layer."""
     kinds: dict[object, list[str]] = defaultdict(list)
     plan = make_plan(without_softmax(graph), ops.can_fuse)
     for each in plan:
@@ -68,7 +68,7 @@ def warmup_parts(graph: Graph, ops: Ops) -> list[WarmupPart]:
 
 
 def warm_up_part(part: WarmupPart, settings: Settings, ops: Ops) -> None:
-    """Run a part on random numbers: as in training, and as in the prediction of a single image."""
+    """Run a part on random numbers, as in training and as in the prediction of a single image."""
     graph = without_softmax(part.graph)
     for each in make_plan(graph, ops.can_fuse):
         if each.name in part.layers:

@@ -1,0 +1,54 @@
+"""The origin of a run: the options that, besides its settings, decide its result. A checkpoint keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numbacnn.datasets import DATASETS
+from numbacnn.training.fields import Fields
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run was started with.
+
+    Args:
+        model: as ``--model`` named it.
+        dataset: a name in ``DATASETS``.
+        train_limit, test_limit: images of each part; None for all.
+        exact_conv: whether convolutions are summed directly.
+        data_sha256: of the images and labels; None for a run stopped before it had loaded them.
+    """
+
+    model: str
+    dataset: str
+    train_limit: int | None
+    test_limit: int | None
+    exact_conv: bool = False
+    data_sha256: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        values = asdict(self)
+        return values if self.data_sha256 else {key: value for key, value in values.items() if key != "data_sha256"}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any] | None, source: str) -> "Origin":
+        """Undo ``to_dict``; trusts nothing.
+
+        Args:
+            source: the checkpoint's file, for messages.
+
+        Raises:
+            CheckpointError: a field is missing or not as expected.
+        """
+        fields = Fields(values, "about", source)
+        known = f"one of {', '.join(DATASETS)}"
+        return cls(
+            model=fields.text("model"),
+            dataset=fields.take("dataset", known, lambda value: isinstance(value, str) and value in DATASETS),
+            train_limit=fields.whole_or_none("train_limit", 1),
+            test_limit=fields.whole_or_none("test_limit", 1),
+            exact_conv=fields.take("exact_conv", "true or false", lambda value: isinstance(value, bool), False),
+            data_sha256=fields.take("data_sha256", "a text", lambda value: value is None or isinstance(value, str), None),
+        )

@@ -1,0 +1,55 @@
+"""The data set of a training run."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+from numbacnn.datasets import Dataset, load_dataset, mnist
+
+from .console import notice
+from .origin import Origin
+from .progress import DownloadView
+
+
+def load(origin: Origin, data_dir: Path) -> Dataset:
+    """Load, download or draw the images that a run is trained on."""
+    return load_dataset(
+        origin.dataset,
+        data_dir,
+        train_limit=origin.train_limit,
+        test_limit=origin.test_limit,
+        progress=DownloadView(),
+        notice=notice,
+    )
+
+
+def load_ahead(origin: Origin, data_dir: Path) -> Callable[[], Dataset]:
+    """Begin to load in the background if the files are there: reading them takes as long as importing Numba.
+
+    Returns:
+        a function that waits for the data set.
+    """
+    work = partial(load, origin, data_dir)
+    if origin.dataset != "mnist" or not mnist.find(data_dir):
+        return work
+    outcome: Future[Dataset] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()  # a daemon: Ctrl-C does not wait for it
+    return outcome.result
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """The sha256 of every label and of about a thousand training images."""
+    digest = hashlib.sha256()
+    for array in (dataset.train_images[:: max(len(dataset.train_images) // 1000, 1)], dataset.train_labels, dataset.test_labels):
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()

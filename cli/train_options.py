@@ -1,0 +1,89 @@
+"""The options of ``numbacnn train`` as one value, and what follows from them."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from numbacnn.errors import CheckpointError
+from numbacnn.models import Recipe
+from numbacnn.training import Settings
+
+from .origin import Origin
+
+EARLY_STOP_VALIDATION = 0.1
+"""The share of the training images that --early-stop holds out unless --validation says otherwise."""
+
+FIXED = ({field.name for field in fields(Origin)} | {field.name for field in fields(Settings)}) - {"data_sha256", "epochs"}
+"""The options that a resumed run cannot change."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """One call of the command. None leaves a choice to the preset, or is the default that the option's help names.
+
+    Args:
+        named: the names of the options that the user gave.
+    """
+
+    model: str
+    dataset: str
+    data_dir: Path
+    epochs: int | None
+    batch_size: int
+    optimizer: str | None
+    learning_rate: float | None
+    lr_decay: float | None
+    schedule: str | None
+    validation: float | None
+    early_stop: int | None
+    augment: bool | None
+    seed: int
+    device: str
+    threads: int | None
+    exact_conv: bool
+    train_limit: int | None
+    test_limit: int | None
+    output: Path | None
+    resume: bool
+    progress: str
+    output_format: str
+    named: frozenset[str]
+
+    def folder(self, model_name: str) -> Path:
+        """Where the run is written to."""
+        return self.output or Path("runs") / f"{model_name}-{self.dataset}"
+
+    def origin(self) -> Origin:
+        """What a checkpoint keeps of the options, besides the settings."""
+        return Origin(self.model, self.dataset, self.train_limit, self.test_limit, self.exact_conv)
+
+    def settings(self, recipe: Recipe) -> Settings:
+        """The settings of a new run; the model's recipe fills in what the user left out."""
+        validation = EARLY_STOP_VALIDATION if self.early_stop else 0.0
+        return Settings(
+            epochs=self.epochs or recipe.epochs,
+            batch_size=self.batch_size,
+            optimizer=self.optimizer or recipe.optimizer,
+            learning_rate=self.learning_rate or recipe.learning_rate,
+            schedule=self.schedule or ("exponential" if self.lr_decay else recipe.schedule),
+            lr_decay=self.lr_decay or recipe.lr_decay,
+            seed=self.seed,
+            validation=validation if self.validation is None else self.validation,
+            early_stop=self.early_stop,
+            augment=recipe.augment if self.augment is None else self.augment,
+        )
+
+    def check_unchanged(self, origin: Origin, settings: Settings, folder: Path) -> None:
+        """Raise if the user gave another value for an option than the run was started with.
+
+        Raises:
+            CheckpointError: with the option, the run's value and the user's.
+        """
+        started_with: dict[str, Any] = {**origin.to_dict(), **settings.to_dict()}
+        for name in sorted(self.named & FIXED):
+            if getattr(self, name) != started_with[name]:
+                flag = "--" + name.replace("_", "-")
+                raise CheckpointError(
+                    f"{folder}: the run was started with {flag} {started_with[name]}, got {getattr(self, name)}. "
+                    f"Leave {flag} out, or start a new run in another --output"
+                )

@@ -1,0 +1,105 @@
+"""The report of a training run: its heading, the JSON object, the text, and the files' descriptions."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from numbacnn.checkpoint import TrainedNetwork, weights_sha256
+from numbacnn.config import write_toml
+from numbacnn.graph import graph_to_dict
+
+from .console import printable, stdout
+from .tables import percent, table
+from .train_run import Run
+
+VARIES = ("seconds", "images_per_second", "output", "threads")
+"""Figures that are not kept in the network's file: the same training makes the same file."""
+
+
+def heading(run: Run) -> str:
+    """The run in one line."""
+    settings, data = run.state.settings, run.dataset
+    tests = f"{len(data.test_images):,}" if len(data.test_images) else "no"
+    images = f"{len(data.train_images):,} training and {tests} test images"
+    return (
+        f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {settings.optimizer} {settings.learning_rate:g}, "
+        f"batch {settings.batch_size}, {'augmented, ' if settings.augment else ''}{run.ops.describe()}, seed {settings.seed}"
+    )
+
+
+def report(run: Run, seconds: float) -> dict[str, Any]:
+    """The object of ``--format json``: the figures of the epoch whose network is kept."""
+    state = run.state
+    record = state.history[(state.best_epoch or len(state.history)) - 1]
+    return {
+        "model": state.graph.name,
+        "dataset": run.dataset.name,
+        "device": run.ops.name,
+        "threads": run.threads,
+        "seed": state.settings.seed,
+        "epochs": state.epoch,
+        "kept_epoch": record.epoch,
+        "train_images": len(run.dataset.train_images),
+        "test_images": len(run.dataset.test_images),
+        "loss": record.loss,
+        "accuracy": record.accuracy,
+        "test_loss": record.test_loss,
+        "test_accuracy": record.test_accuracy,
+        "seconds": round(seconds, 3),
+        "images_per_second": record.images_per_second,
+        "weights_sha256": weights_sha256(state.graph, state.parameters_to_keep(run.ops)),
+        "output": str(run.folder.path),
+    }
+
+
+def print_report(figures: dict[str, Any], run: Run, wrote: bool) -> None:
+    """The same as text, and the next command.
+
+    Args:
+        wrote: whether this call wrote the files, or found them in place.
+    """
+    rows = table("", "loss", "accuracy")
+    rows.add_row(f"{figures['train_images']:,} training images", f"{figures['loss']:.4f}", percent(figures["accuracy"]))
+    result = f"training accuracy {percent(figures['accuracy'])}, no test images,"
+    if figures["test_images"]:
+        rows.add_row(f"{figures['test_images']:,} test images", f"{figures['test_loss']:.4f}", percent(figures["test_accuracy"]))
+        result = f"test accuracy {percent(figures['test_accuracy'])}"
+    console = stdout()
+    console.print(rows)
+    console.print(f"{result} after {figures['kept_epoch']} epoch(s), {figures['seconds']:.1f} s")
+    console.print(f"weights sha256 {figures['weights_sha256']}", soft_wrap=True)
+    verb = "wrote" if wrote else "in place:"
+    console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
+    samples = Path("data") / "samples"
+    if samples.is_dir():
+        console.print(f"next: numbacnn predict {samples}")
+    else:
+        console.print("next: numbacnn samples samples && numbacnn predict samples")
+
+
+def trained_network(run: Run) -> TrainedNetwork:
+    """The network that the run keeps."""
+    figures = report(run, seconds=0)
+    summary = {name: value for name, value in figures.items() if name not in VARIES}
+    return TrainedNetwork(run.state.graph, run.state.parameters_to_keep(run.ops), run.dataset.class_names, summary)
+
+
+def config(run: Run) -> str:
+    """The text of ``config.toml``: the resolved settings, enough to repeat the run."""
+    command = {
+        "model": printable(run.origin.model),  # TOML is UTF-8, which not every file name is
+        "dataset": run.dataset.name,
+        "data_dir": printable(str(run.data_dir)),
+        "train_limit": run.origin.train_limit,
+        "test_limit": run.origin.test_limit,
+        "device": run.ops.name,
+        "threads": run.threads,
+    }
+    settings = {name: value for name, value in run.state.settings.to_dict().items() if value is not None}
+    return write_toml({**command, "training": settings, "network": graph_to_dict(run.state.graph)})
+
+
+def resume_command(run: Run) -> str:
+    """The command line that resumes the run."""
+    data = ["--data-dir", str(run.data_dir)] if run.dataset.name == "mnist" else []
+    return shlex.join(["numbacnn", "train", "--resume", "--output", str(run.folder.path), *data])

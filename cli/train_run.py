@@ -1,0 +1,118 @@
+"""A training run, opened: a new one, or one that was stopped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numbacnn.backends import threads
+from numbacnn.datasets import Dataset
+from numbacnn.errors import CheckpointError
+from numbacnn.ops import Ops
+from numbacnn.training import Settings, State, check_matches, new_state
+from numbacnn.training.run_folder import RunFolder
+
+from .compiling import announced_compilations, warm_up_in_processes
+from .console import notice
+from .device import open_device
+from .model_source import read_model
+from .origin import Origin
+from .train_data import fingerprint, load, load_ahead
+from .train_options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that training needs.
+
+    Args:
+        compilations: counts the kernels compiled in this process.
+        compiled_ahead: kernels compiled in other processes.
+    """
+
+    state: State
+    dataset: Dataset
+    ops: Ops
+    folder: RunFolder
+    origin: Origin
+    data_dir: Path
+    threads: int
+    compilations: Any
+    compiled_ahead: int = 0
+
+
+@contextmanager
+def new_run(options: TrainOptions) -> Iterator[Run]:
+    """Start a run. Cheap checks come before the data are downloaded or drawn; a run that fails before its first step is abandoned."""
+    source = read_model(options.model)
+    folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()
+    loading = load_ahead(origin, options.data_dir)
+    ops = open_device(options.device, options.threads, options.exact_conv)
+    with folder.writing(), announced_compilations() as compilations:
+        try:
+            settings = options.settings(source.recipe)
+            state = new_state(source.graph, settings, ops, source.parameters)
+            if moved := folder.begin(state, ops, origin.to_dict()):
+                notice(
+                    f"the run that was stopped in its first epoch is kept in {moved}: --resume --output {moved} goes on with it"
+                )
+            is_drawn = options.dataset == "digits"
+            ahead = warm_up_in_processes(ops, source.graph, settings, exact_conv=options.exact_conv, digits=is_drawn)
+            dataset = loading()
+            check_matches(source.graph, dataset)
+            if source.parameters is not None:
+                notice(f"starting from the weights of {options.model}")
+            if folder.earlier_files():
+                notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.previous()}")
+            origin = replace(origin, data_sha256=fingerprint(dataset))
+            yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations, ahead)
+        except Exception:
+            folder.abandon()
+            raise
+
+
+@contextmanager
+def resumed_run(options: TrainOptions) -> Iterator[Run]:
+    """Resume a run: its own settings count, and the options that the user gave must agree with them."""
+    folder = RunFolder(options.output or options.folder(read_model(options.model).graph.name))
+    folder.resumable()
+    with folder.writing():
+        checkpoint = folder.load()
+        origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
+        ops = open_device(options.device, options.threads, origin.exact_conv)
+        with announced_compilations() as compilations:
+            state = folder.resume(checkpoint, ops)
+            options.check_unchanged(origin, state.settings, folder.path)
+            _change_epochs(state, options.epochs)
+            dataset = load(origin, options.data_dir)
+            if origin.data_sha256 not in (None, fingerprint(dataset)):
+                raise CheckpointError(
+                    f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with"
+                )
+            origin = replace(origin, data_sha256=fingerprint(dataset))
+            if earlier := folder.earlier_files():
+                files = ", ".join(file.name for file in earlier)
+                notice(
+                    f"going on with {folder.unfinished.name}, the run begun last; {files} are of the run before it, "
+                    "and stay as they are"
+                )
+            notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
+            yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)
+
+
+def _change_epochs(state: State, epochs: int | None) -> None:
+    """Set another number of epochs, and tell the user if that changes the epochs to come."""
+    before = state.settings
+    if epochs is None or epochs == before.epochs:
+        return
+    if before.schedule in ("cosine", "one-cycle"):
+        notice(f"the {before.schedule} schedule spans all epochs: from here on it is that of {epochs}")
+    state.settings = Settings.from_dict(before.to_dict() | {"epochs": epochs})
+    latest = state.epoch if state.batch else state.epoch - 1  # the epoch, counted from 0, of the latest step
+    if not before.distorts(latest) and state.settings.distorts(state.epoch):
+        notice(f"epoch {latest + 1} saw the images as they are; from here on they are distorted, but for the last sixth")
+
+
+def _thread_count(options: TrainOptions) -> int:
+    return options.threads or threads.available()

@@ -1,0 +1,80 @@
+"""The end of an epoch: the network is evaluated, recorded and, if it is the best so far, kept."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.datasets import Dataset
+from numbacnn.graph import Graph
+from numbacnn.metrics import Evaluation, evaluate
+from numbacnn.ops import Ops
+from numbacnn.prediction import predict
+from numbacnn.training.clock import Clock
+from numbacnn.training.divergence import check_finite
+from numbacnn.training.events import EpochDone, EpochRecord
+from numbacnn.training.state import State
+
+
+def finish_epoch(
+    state: State,
+    graph: Graph,
+    ops: Ops,
+    dataset: Dataset,
+    validation_indices: NDArray[np.int64],
+    learning_rate: float,
+    clock: Clock,
+) -> EpochDone:
+    """Evaluate the network on the test and validation images there are, record the epoch, and turn to the next one.
+
+    Args:
+        graph: the network up to its logits.
+        validation_indices: of the training images held out.
+        learning_rate: of the epoch.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    images, labels = dataset.train_images, dataset.train_labels
+    test = _evaluate(state, graph, ops, dataset.test_images, dataset.test_labels)
+    validation = _evaluate(state, graph, ops, images[validation_indices], labels[validation_indices])
+    # The last update has no next step to show its effect: without other images, some training images do.
+    few = slice(0, 0 if test or validation else state.settings.batch_size)
+    training = _evaluate(state, graph, ops, images[few], labels[few])
+    for name, evaluation in (("test", test), ("validation", validation), ("training", training)):
+        if evaluation is not None:
+            check_finite(state, state.step, f"{name} loss", evaluation.loss, learning_rate)
+    state.seconds += clock.lap()
+    trained_on = len(images) - len(validation_indices)
+    record = EpochRecord(
+        epoch=state.epoch + 1,
+        learning_rate=learning_rate,
+        loss=state.loss_sum / trained_on,
+        accuracy=state.correct / trained_on,
+        test_loss=test.loss if test else None,
+        test_accuracy=test.accuracy if test else None,
+        seconds=round(state.seconds, 3),
+        images_per_second=round(clock.images_per_second, 1),
+        validation_loss=validation.loss if validation else None,
+        validation_accuracy=validation.accuracy if validation else None,
+    )
+    state.begin_next_epoch(record)
+    return EpochDone(record, best=_keep_best(state, ops, validation))
+
+
+def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
+    """Keep the parameters if no earlier epoch did better. Without validation images, the latest epoch counts as the best."""
+    if validation is None:
+        return True
+    if validation.loss < state.best_loss:
+        state.best_loss, state.best_epoch = validation.loss, state.epoch
+        state.best = {name: ops.to_host(array).copy() for name, array in state.parameters.items()}
+        return True
+    return False
+
+
+def _evaluate(
+    state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]
+) -> Evaluation | None:
+    """The network's loss and accuracy on images; None if there are none."""
+    return evaluate(predict(graph, ops, state.parameters, images), labels) if len(images) else None

@@ -1,0 +1,39 @@
+"""Which images are trained on, and in which order: functions of the seed, so a checkpoint has no generator's state to lose."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.errors import TrainingError
+from numbacnn.training.settings import Settings
+
+SHUFFLE_STREAM, VALIDATION_STREAM = 1, 2
+
+
+def divide(count: int, settings: Settings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide training images at random, by the seed alone.
+
+    Returns:
+        the indices to train on and those held out for validation, both ascending.
+
+    Raises:
+        TrainingError: no image would be left to train on, or none held out though validation asks for some.
+    """
+    held_out = round(count * settings.validation)
+    if count - held_out < 1 or (settings.validation and not held_out):
+        raise TrainingError(
+            f"validation {settings.validation:g}: expected at least one image on either side, got {count - held_out} to train on "
+            f"and {held_out} held out of {count}. Use more images, or another share"
+        )
+    if not held_out:
+        return np.arange(count), np.arange(0)
+    order = _generator(settings.seed, VALIDATION_STREAM, 0).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def epoch_order(indices: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """The indices in the order of an epoch, counted from 0."""
+    return indices[_generator(seed, SHUFFLE_STREAM, epoch).permutation(len(indices))]
+
+
+def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
+    return np.random.default_rng([seed, stream, number])
