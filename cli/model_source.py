@@ -67,7 +67,7 @@ def trained_model(given: Path | None) -> Path:
     if given is not None:
         return given
     try:
-        return Path(os.fsdecode(read_bounded(LAST_RUN, _LONGEST_PATH).strip())) / "model.safetensors"
+        return Path(os.fsdecode(read_bounded(LAST_RUN, _LONGEST_PATH))) / "model.safetensors"
     except FileNotFoundError:
         raise CheckpointError(
             "no network has been trained from this folder yet. Train one, as in 'numbacnn train --model small --dataset digits', "

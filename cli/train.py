@@ -18,8 +18,8 @@ from .model_source import remember_run
 from .progress import TrainingView
 from .signals import noted_signals
 from .train_options import EARLY_STOP_VALIDATION, TrainOptions
-from .train_report import config, heading, print_report, report, resume_command, trained_network
-from .train_run import Run, new_run, resumed_run
+from .train_report import config, heading, print_report, report, trained_network
+from .train_run import Run, new_run, resume_command, resumed_run
 
 
 @click.command()
@@ -80,7 +80,7 @@ def train(ctx: click.Context, **given: Any) -> int:
         if outcome.signal:
             return 128 + outcome.signal
         remember_run(run.folder.path)
-        if outcome.first_step is None:
+        if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
             notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
         figures = report(run, time.perf_counter() - started)
         if call.output_format == "json":
@@ -121,7 +121,7 @@ def _train(run: Run, progress: str) -> Outcome:
             if number and isinstance(event, (StepDone, EpochDone)) and state.epoch < state.settings.epochs:
                 run.folder.save_checkpoint(state, run.ops, run.origin.to_dict())
                 view.say(f"stopped in epoch {state.epoch + 1} after step {state.step}; nothing is lost. Go on with:")
-                view.say(f"  {resume_command(run)}")
+                view.say(f"  {resume_command(run.folder.path, run.origin, run.data_dir)}")
                 return Outcome(first_step, number)
     return Outcome(first_step)
 

@@ -1,6 +1,5 @@
 """The report of a training run: its heading, the JSON object, the text, and the files' descriptions."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +96,3 @@ def config(run: Run) -> str:
     }
     settings = {name: value for name, value in run.state.settings.to_dict().items() if value is not None}
     return write_toml({**command, "training": settings, "network": graph_to_dict(run.state.graph)})
-
-
-def resume_command(run: Run) -> str:
-    """The command line that resumes the run."""
-    data = ["--data-dir", str(run.data_dir)] if run.dataset.name == "mnist" else []
-    return shlex.join(["numbacnn", "train", "--resume", "--output", str(run.folder.path), *data])

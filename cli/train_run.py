@@ -1,5 +1,6 @@
 """A training run, opened: a new one, or one that was stopped."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from .console import notice
 from .device import open_device
 from .model_source import read_model
 from .origin import Origin
+from .signals import Terminated
 from .train_data import fingerprint, load, load_ahead
 from .train_options import TrainOptions
 
@@ -67,8 +69,15 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
                 notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.previous()}")
             origin = replace(origin, data_sha256=fingerprint(dataset))
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations, ahead)
+        except CheckpointError:  # a disk that is full, say: the run is worth resuming all the same
+            raise
         except Exception:
             folder.abandon()
+            raise
+        except (KeyboardInterrupt, Terminated):
+            if folder.is_only_begun:
+                notice("stopped before the first step. Go on with:")
+                notice(f"  {resume_command(folder.path, origin, options.data_dir)}")
             raise
 
 
@@ -99,6 +108,12 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
                 )
             notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)
+
+
+def resume_command(folder: Path, origin: Origin, data_dir: Path) -> str:
+    """The command line that resumes the run of a folder."""
+    data = ["--data-dir", str(data_dir)] if origin.dataset == "mnist" else []
+    return shlex.join(["numbacnn", "train", "--resume", "--output", str(folder), *data])
 
 
 def _change_epochs(state: State, epochs: int | None) -> None:

@@ -323,6 +323,40 @@ def test_a_run_that_fails_before_its_first_step_is_not_what_is_resumed(trained: 
     assert as_json(command("train", "--resume", "--output", "out", "--format", "json", cwd=tmp_path))["model"] == "net"  # type: ignore[index]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are a Unix matter")
+def test_a_run_that_met_a_full_disk_in_its_first_epoch_is_the_one_that_is_resumed(trained: Path, tmp_path: Path) -> None:
+    import resource
+
+    shutil.copytree(trained / "out", tmp_path / "out")
+    args = ("train", "--model", str(trained / "net.toml"), *map(str, SMALL), "--epochs", "2", "--seed", "9", "--output", "out")
+    done = subprocess.run(
+        [sys.executable, "-c", "from numbacnn_cli.main import run; run()", *args], cwd=tmp_path, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000)),
+    )  # fmt: skip
+    check_error(done, 1, "cannot be written")
+    resumed = as_json(command("train", "--resume", "--output", "out", "--format", "json", cwd=tmp_path))
+    assert (resumed["seed"], resumed["epochs"]) == (9, 2)  # type: ignore[index]
+
+
+def test_ctrl_c_before_the_first_step_says_how_to_go_on(trained: Path, tmp_path: Path) -> None:
+    process = start("train", "--model", trained / "net.toml", *SMALL, "--output", "out", cwd=tmp_path)
+    while not (tmp_path / "out" / "checkpoint.safetensors").exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "numbacnn train --resume --output out" in error
+
+
+def test_a_folder_whose_name_ends_in_a_space_is_the_one_trained_last(trained: Path, tmp_path: Path) -> None:
+    for seed, output in enumerate(("q", "q ")):
+        args = ("train", "--model", trained / "net.toml", *SMALL, "--epochs", 1, "--seed", seed, "--output", output)
+        assert command(*args, cwd=tmp_path).returncode == 0
+    assert as_json(command("evaluate", "--test-limit", 10, "--format", "json", cwd=tmp_path))["model"].endswith(
+        "q /model.safetensors"
+    )  # type: ignore[index]
+
+
 def test_training_goes_on_from_a_trained_network(numbacnn: Run, trained: Path) -> None:
     report = as_json(
         numbacnn("train", "--model", trained / "out" / "model.safetensors", *SMALL, "--epochs", 1, "--format", "json")

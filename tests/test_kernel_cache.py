@@ -157,6 +157,16 @@ def test_no_flipped_bit_is_read(tmp_path: Path, bit: int) -> None:
     assert files.load(("key",)) is None
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_in_the_place_of_a_kernel_is_not_waited_for(tmp_path: Path) -> None:
+    files = files_of(tmp_path)
+    files.save(("key",), 1)
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert files.load(("key",)) is None
+
+
 # --- others -----------------------------------------------------------------------------------------------------------------------
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other rights")

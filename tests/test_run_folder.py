@@ -13,14 +13,14 @@ from test_training import SETTINGS, net, run, stripes
 
 import numbacnn as nc
 from numbacnn.backends import get_ops
-from numbacnn.checkpoint import TrainedNetwork, load_network, weights_sha256
+from numbacnn.checkpoint import TrainedNetwork, load_checkpoint, load_network, weights_sha256
 from numbacnn.training import State, StepDone, new_state
 from numbacnn.training.run_folder import RunFolder
 
 
-def begun(epochs: int) -> State:
+def begun(epochs: int, seed: int = SETTINGS.seed) -> State:
     """A run stopped after one step (epochs 0) or after some epochs."""
-    state = new_state(net(), SETTINGS, get_ops("cpu"))
+    state = new_state(net(), replace(SETTINGS, seed=seed), get_ops("cpu"))
     if epochs:
         run(state, stripes(), stop=lambda event: state.epoch == epochs)
     else:
@@ -29,7 +29,9 @@ def begun(epochs: int) -> State:
 
 
 def save(folder: RunFolder, state: State) -> None:
-    network = TrainedNetwork(state.graph, state.parameters_to_keep(get_ops("cpu")), ("a", "b", "c"), {})
+    network = TrainedNetwork(
+        state.graph, state.parameters_to_keep(get_ops("cpu")), ("a", "b", "c"), {"seed": state.settings.seed}
+    )
     folder.save_epoch(state, get_ops("cpu"), network, "config", {})
 
 
@@ -258,3 +260,42 @@ def test_a_layer_called_best_does_not_make_a_run_impossible_to_resume(tmp_path: 
         assert ours.keys() == theirs.keys()
         for key in ours:
             np.testing.assert_array_equal(ours[key], theirs[key])
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_third_run_after_a_kill_while_the_second_took_over_finds_no_mixture_of_runs(tmp_path: Path, after: bool) -> None:
+    """Each folder of an earlier run holds files of one run alone, and the first two runs are both kept."""
+    ops = get_ops("cpu")
+    first, second, third = (begun(1, seed) for seed in (5, 6, 7))
+    number = 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        save(RunFolder(folder), first)
+        with pytest.MonkeyPatch.context() as patch:
+            count = kill_at(patch, number, after)
+            with contextlib.suppress(Killed):
+                save(RunFolder(folder), second)
+        if count() < number:
+            break
+        taken_up = RunFolder(folder)
+        taken_up.begin(fresh(7), ops, {})
+        save(taken_up, third)
+        kept = {path: seeds_in(path) for path in (folder, *folder.glob("previous*"))}
+        assert all(len(seeds) == 1 for seeds in kept.values()), (number, kept)
+        assert kept.pop(folder) == {7}
+        assert {5} in kept.values(), number
+        if number > 1:  # the first change puts the second run on the disk
+            assert {6} in kept.values(), number
+    assert number > 8
+
+
+def seeds_in(folder: Path) -> set[int]:
+    """The seeds of the runs whose files are in a folder."""
+    seeds = set()
+    if (folder / "checkpoint.safetensors").exists():
+        seeds.add(load_checkpoint(folder / "checkpoint.safetensors").state["settings"]["seed"])
+    if (folder / "model.safetensors").exists():
+        seeds.add(load_network(folder / "model.safetensors").summary["seed"])
+    return seeds

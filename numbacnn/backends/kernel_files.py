@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from numbacnn.reading import open_regular
+
 SUFFIX = ".kernel"
 _START = b"numbacnn kernel 1\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -39,7 +41,7 @@ class KernelFiles:
         """The compiled kernel of a key; None where there is none, or its file is damaged, another's, or writable by others."""
         path, text = self._place(key)
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 if may_be_anothers(os.fstat(file.fileno())):
                     return None
                 content = file.read()

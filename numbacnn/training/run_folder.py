@@ -45,7 +45,7 @@ class RunFolder:
         self.history = path / "history.jsonl"
         self.config = path / "config.toml"
         self._is_ours = False
-        self._only_begun: Path | None = None
+        self.is_only_begun = False
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -78,20 +78,26 @@ class RunFolder:
             the new folder of an earlier run that was stopped in its first epoch; None if there was none.
         """
         moved = None
+        was_taking_over = self._was_taking_over()
+        if was_taking_over and _same_run(self.unfinished, self.checkpoint):  # all that was left to do
+            self.unfinished.unlink()
+            was_taking_over = False
         if self._has_trained(self.unfinished):
             moved = self.previous()
             self._make_folder(moved, {self.unfinished: self.checkpoint.name})
-        self._is_ours = not self.earlier_files()
+        # Of a run that was killed while it took over, the folder holds some files beside some of the run before it. Both are whole
+        # elsewhere: the one has just been moved, the other was before.
+        self._is_ours = was_taking_over or not self.earlier_files()
         self.save_checkpoint(state, ops, about)
-        self._only_begun = self._target()
+        self.is_only_begun = True
         if self._is_ours:
             self.unfinished.unlink(missing_ok=True)
         return moved
 
     def abandon(self) -> None:
         """Forget a run that has failed before its first step; ``--resume`` takes the run before it."""
-        if self._only_begun:
-            self._only_begun.unlink(missing_ok=True)
+        if self.is_only_begun:
+            self._target().unlink(missing_ok=True)
 
     def load(self) -> Checkpoint:
         """The checkpoint of the run begun last.
@@ -108,9 +114,8 @@ class RunFolder:
             CheckpointError: a field of it is missing or not as expected.
         """
         source = self.resumable()
-        state, about = from_checkpoint(checkpoint, ops, str(source))
-        earlier_in = about.get(PREVIOUS)
-        self._is_ours = source == self.checkpoint or (earlier_in is not None and (self.path / str(earlier_in)).is_dir())
+        state, _ = from_checkpoint(checkpoint, ops, str(source))
+        self._is_ours = source == self.checkpoint or self._was_taking_over()
         return state
 
     def resumable(self) -> Path:
@@ -131,7 +136,7 @@ class RunFolder:
     def save_checkpoint(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
         """Write the checkpoint; the files of an earlier run stay."""
         save_checkpoint(self._target(), to_checkpoint(state, ops, about))
-        self._only_begun = None
+        self.is_only_begun = False
 
     def save_epoch(self, state: State, ops: Ops, network: TrainedNetwork | None, config: str, about: dict[str, Any]) -> None:
         """After an epoch, write the network if it is to be kept (else None), history, settings and, last, the checkpoint."""
@@ -159,6 +164,14 @@ class RunFolder:
 
     def _target(self) -> Path:
         return self.checkpoint if self._is_ours else self.unfinished
+
+    def _was_taking_over(self) -> bool:
+        """Whether the unfinished run has moved the earlier one already, and was stopped before all of its own files were there."""
+        try:
+            earlier_in = load_checkpoint(self.unfinished).state["about"].get(PREVIOUS)
+        except (CheckpointError, KeyError, TypeError, AttributeError):
+            return False
+        return isinstance(earlier_in, str) and (self.path / earlier_in).is_dir()
 
     def _has_trained(self, checkpoint: Path) -> bool:
         """Whether a checkpoint holds more than the beginning of a run; an unreadable one counts as trained."""
@@ -189,6 +202,17 @@ class RunFolder:
             raise CheckpointError(
                 f"{self.path}: the earlier run in it cannot be moved to {target}: {error.strerror or error}. {ANOTHER_FOLDER}"
             ) from None
+
+
+def _same_run(first: Path, second: Path) -> bool:
+    """Whether two checkpoints are of one run at one step."""
+    try:
+        states = [dict(load_checkpoint(file).state) for file in (first, second)]
+    except CheckpointError:
+        return False
+    for state in states:
+        state["about"] = {key: value for key, value in state["about"].items() if key != PREVIOUS}
+    return states[0] == states[1]
 
 
 def _link(source: Path, target: Path) -> None:
