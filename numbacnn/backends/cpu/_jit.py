@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numba.extending
 from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
@@ -49,7 +50,7 @@ class _KernelCache(FunctionCache):
             super().save_overload(sig, data)
 
 
-def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool = False) -> Callable[[Callable], Any]:
+def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool | str = False) -> Callable[[Callable], Any]:
     """Decorate a kernel: ``@kernel(parallel=True)``.
 
     Args:
@@ -57,13 +58,16 @@ def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool
             depend on the number of threads.
         fast_math: let sums be reordered and multiply-adds be fused (see ``FAST_MATH``); False gives the same bits on any machine;
             ``"contract"`` fuses, but keeps the order of sums.
-        inline: a small function that only other kernels call: compiled into its callers, never cached on its own.
+        inline: a small function that only other kernels call: compiled into its callers, never cached on its own. ``"always"``
+            copies its source into them, so that constants stay constants and it is never compiled by itself.
     """
     options: dict[str, Any] = {
         "parallel": PRANGE_ONLY if parallel else False,
         "fastmath": {fast_math} if isinstance(fast_math, str) else FAST_MATH if fast_math else False,
         "error_model": "numpy",
     }
+    if inline == "always":
+        options["inline"] = inline
 
     def decorate(function: Callable) -> Any:
         dispatcher = numba.njit(**options)(function)
@@ -74,6 +78,11 @@ def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool
         return dispatcher
 
     return decorate
+
+
+def shared(function: Callable) -> Any:
+    """Decorate a small function of numbers that both Python and kernels call."""
+    return numba.extending.register_jitable(error_model="numpy")(function)
 
 
 class CompilationListener(event.Listener):
