@@ -157,14 +157,19 @@ def check_block(block: ConvBlock, image_shape: tuple[int, ...], filter_shape: tu
     generator = np.random.default_rng([*image_shape, *filter_shape])
     ops = get_ops("cpu", exact_conv=exact)
     x, filters, bias = normal(generator, *image_shape), normal(generator, *filter_shape), normal(generator, filter_shape[3])
-    y, saved = ops.conv2d_block(x, filters, bias, block)
+    # As in a plan: a pooling that cannot be fused is an op of its own.
+    separate = None if block.pool is None or ops.can_fuse(block.pool) else block.pool
+    fused = block if separate is None else block._replace(pool=None)
+    y, saved = ops.conv2d_block(x, filters, bias, fused)
+    y, winners = (y, None) if separate is None else ops.max_pool2d(y, separate)
     dy = normal(generator, *y.shape)
-    found = [y, *ops.conv2d_block_backward(saved, filters, dy, block)]
+    dz = dy if separate is None else ops.max_pool2d_backward(dy, winners, separate)
+    found = [y, *ops.conv2d_block_backward(saved, filters, dz, fused)]
     for what, a, b in zip(("y", "dx", "dfilters", "dbias"), found, right_answers(x, filters, bias, dy, block), strict=True):
         # Where two pixels of a window are equal to seven digits, either may win, and one gradient goes to another pixel.
         assert a.shape == b.shape, what
         assert error(a, b) < BOUND, what
-    without_dx = ops.conv2d_block_backward(saved, filters, dy, block, needs_dx=False)
+    without_dx = ops.conv2d_block_backward(saved, filters, dz, fused, needs_dx=False)
     assert without_dx[0] is None
     assert np.array_equal(without_dx[1], found[2])
 

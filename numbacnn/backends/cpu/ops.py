@@ -51,6 +51,7 @@ class CpuOps(PlainOps):
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
         if x.dtype != np.float32:
             return super().conv2d_block(x, kernel, bias, block)
+        assert block.pool is None or can_fuse(block.pool), "a plan fuses no other pooling"
         bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
         algorithm = self._algorithm(x, kernel, block.window)
         y, saved = ALGORITHMS[algorithm].conv2d(
