@@ -1,10 +1,10 @@
-"""Where a training step or a prediction goes: time and arithmetic of each op, and its share of what the micro-kernel reaches.
+"""The time and arithmetic of each op in a training step or a prediction, as a percentage of the micro-kernel's peak.
 
     python benchmarks/kernels.py --model cnn --steps 60
     python benchmarks/kernels.py --model cnn --inference --batch-size 1 --steps 500
 
 The peak is that of the micro-kernel on a tile in the first-level cache, one thread, times the number of threads. Arithmetic is
-counted as direct summation would need it, so that a transform can exceed the peak.
+counted as for direct summation, so a transform can exceed the peak.
 """
 
 import argparse
@@ -57,23 +57,23 @@ def peak() -> float:
 
 
 def operations(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, float]:
-    """What a call works on, for people, and how many floating-point operations direct summation needs for it."""
-    block = next((each for each in args if isinstance(each, ConvBlock)), None)
+    """The shape that a call works on, for people, and the floating-point operations that direct summation needs."""
+    block = next((argument for argument in args if isinstance(argument, ConvBlock)), None)
     passes = 1 + (name.endswith("_backward") and kwargs.get("needs_dx", True))
     if block is not None:
         kernel = args[1]
         count = len(args[0]) if hasattr(args[0], "shape") else len(args[2])
         return f"{kernel.shape}", 2.0 * passes * count * block.window[0].out * block.window[1].out * math.prod(kernel.shape)
-    if name == "dense_backward":  # the weights' gradient is left to the update
+    if name == "dense_backward":  # the update computes the weights' gradient
         return f"{args[1].shape}", 2.0 * (passes - 1) * len(args[0]) * args[1].size
     if name == "dense":
         return f"{args[1].shape}", 2.0 * len(args[0]) * math.prod(args[1].shape)
-    factors = next((each for each in args if isinstance(each, FactoredGradient)), None)
+    factors = next((argument for argument in args if isinstance(argument, FactoredGradient)), None)
     return f"{args[0].shape}", 2.0 * len(factors.x) * args[0].size if factors else 0.0
 
 
 def watch(ops: Ops, seconds: dict[tuple[str, str, float], list[float]]) -> None:
-    """Let every watched op of ``ops`` write down its time."""
+    """Record the time of every call of the watched ops."""
     for name in WATCHED:
         setattr(ops, name, _timed(name, getattr(ops, name), seconds))
 
@@ -89,7 +89,7 @@ def _timed(name: str, op: Callable[..., Any], seconds: dict[tuple[str, str, floa
 
 
 def training(model: str, batch_size: int, steps: int, ops: Ops) -> Callable[[], list[float]]:
-    """What takes steps, and gives the seconds of each."""
+    """A function that takes steps and returns the seconds of each."""
     preset, generator = PRESETS[model], np.random.default_rng(0)
     images = generator.integers(0, 256, (batch_size * steps, *preset.graph.input_shape), np.uint8)
     labels = generator.integers(0, 10, len(images)).astype(np.uint8)
@@ -108,7 +108,7 @@ def training(model: str, batch_size: int, steps: int, ops: Ops) -> Callable[[], 
 
 
 def inference(model: str, batch_size: int, steps: int, ops: Ops) -> Callable[[], list[float]]:
-    """What predicts the same images again and again, and gives the seconds of each time."""
+    """A function that predicts the same images repeatedly and returns the seconds of each prediction."""
     graph = without_softmax(PRESETS[model].graph)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *graph.input_shape), np.uint8)
     predictor = Predictor(graph, ops, to_device(ops, initial_parameters(graph, 0)))

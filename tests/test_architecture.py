@@ -176,7 +176,6 @@ NO_TWIN = {
     "plain/dense": "a GPU's dense layer is a product of tiles; the oracle of its tests is NumPy's",
     "plain/matmul": "a thread takes a sum by itself, where a CPU's loops are cut for its vectors",
     "plain/geometry": "a thread must find its cell by itself, where a CPU loops over them",
-    "plain/reduction": "a sum by many threads takes several passes",
 }
 """Files of one device's ``plain`` folder without a twin in the other's, and the reason."""
 

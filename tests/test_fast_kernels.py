@@ -1,4 +1,4 @@
-"""The fast kernels against the readable ones, which ``test_functional_*`` holds to the NumPy oracle: float32 against float64."""
+"""The fast kernels in float32 against the readable ones in float64, which ``test_functional_*`` checks against the NumPy oracle."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ from numbacnn.shapes import pool_window2d, window2d
 from numbacnn.values import ConvBlock, FactoredGradient
 
 BOUND = 1e-5
-"""Relative error, in the sense of the root of the sum of squares, that no path may exceed."""
+"""The largest relative error of any algorithm, in the L2 norm."""
 
 Floats = np.ndarray
 
@@ -60,56 +60,56 @@ def test_dense_equals_the_product_in_float64(shape: tuple[int, int, int]) -> Non
 
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", [*DENSE_SHAPES, (1, 513, 65), (1, 300, 129), (2, 300, 64)], ids=str)
-def test_frozen_weights_give_the_bits_of_others_and_each_row_those_it_has_alone(shape: tuple[int, int, int], relu: bool) -> None:
+def test_prepared_weights_give_equal_bits_and_a_row_has_the_same_bits_alone(shape: tuple[int, int, int], relu: bool) -> None:
     count, terms, units = shape
     generator = np.random.default_rng(shape)
     x, weights, bias = normal(generator, count, terms), normal(generator, terms, units), normal(generator, units)
-    frozen = PreparedWeights(weights)
+    prepared = PreparedWeights(weights)
     y = dense.dense(x, weights, bias, relu)
     for _ in range(2):
-        assert np.array_equal(dense.dense(x, frozen, bias, relu), y)
+        assert np.array_equal(dense.dense(x, prepared, bias, relu), y)
     for row in range(min(count, 8)):
-        assert np.array_equal(dense.dense(x[row : row + 1], frozen, bias, relu)[0], y[row])
+        assert np.array_equal(dense.dense(x[row : row + 1], prepared, bias, relu)[0], y[row])
 
 
-def test_what_is_made_of_frozen_weights_outlives_the_step_it_was_made_in() -> None:
+def test_prepared_weights_outlive_the_step_they_were_prepared_in() -> None:
     ops = get_ops("cpu")
     weights, x = np.eye(40, dtype=np.float32), normal(np.random.default_rng(0), 5, 40)
-    frozen = ops.prepare_weights(weights)
+    prepared = ops.prepare_weights(weights)
     for _ in range(3):
         with ops.reuse_memory():
-            assert np.array_equal(ops.dense(x, frozen, None), x)
+            assert np.array_equal(ops.dense(x, prepared, None), x)
             ops.dense(-x, weights, None)
-    assert ops.prepare_weights(weights.astype(np.float64)).dtype == np.float64, "readable kernels take them as they are"
+    assert ops.prepare_weights(weights.astype(np.float64)).dtype == np.float64, "readable kernels take plain arrays"
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 50, 33), (100, 130, 40)], ids=str)
-def test_an_update_fused_to_its_gradient_has_the_bits_of_one_after_the_other(shape: tuple[int, int, int]) -> None:
+def test_an_update_fused_to_its_gradient_has_the_bits_of_a_separate_one(shape: tuple[int, int, int]) -> None:
     count, terms, units = shape
     generator = np.random.default_rng(shape)
     x, dy = normal(generator, count, terms), normal(generator, count, units)
     start = [normal(generator, terms, units) for _ in range(2)] + [normal(generator, terms, units) ** 2]
     gradient = dense.weight_gradient(x, dy)
     for optimizer in OPTIMIZERS.values():
-        kept = 1 + len(optimizer.slots)
-        apart, fused = ([each.copy() for each in start[:kept]] for _ in range(2))
-        updates.update(apart[0], apart[1:], gradient, optimizer.rule(0.01, 3))
+        arrays = 1 + len(optimizer.slots)
+        separate, fused = ([array.copy() for array in start[:arrays]] for _ in range(2))
+        updates.update(separate[0], separate[1:], gradient, optimizer.rule(0.01, 3))
         dense.update(fused[0], fused[1:], x, dy, optimizer.rule(0.01, 3))
-        assert all(np.array_equal(a, b) for a, b in zip(apart, fused, strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(separate, fused, strict=True))
 
 
-def test_a_promised_gradient_is_multiplied_out_on_the_way_to_the_host() -> None:
+def test_a_factored_gradient_is_multiplied_on_its_way_to_the_host() -> None:
     ops = get_ops("cpu")
     x, dy = normal(np.random.default_rng(0), 4, 6), normal(np.random.default_rng(1), 4, 3)
     assert error(ops.to_host(FactoredGradient(x, dy)), x.T.astype(np.float64) @ dy) < BOUND
 
 
 @pytest.mark.parametrize("where", [(0, 0), (3, 7)])
-@pytest.mark.parametrize("freeze", [np.asarray, PreparedWeights])
-def test_nan_is_not_lost(where: tuple[int, int], freeze: Callable[[Floats], Any]) -> None:
+@pytest.mark.parametrize("prepare", [np.asarray, PreparedWeights])
+def test_nan_is_not_lost(where: tuple[int, int], prepare: Callable[[Floats], Any]) -> None:
     x = np.zeros((4, 8), np.float32)
     x[where] = np.nan
-    y = dense.dense(x, freeze(np.ones((8, 3), np.float32)), np.zeros(3, np.float32), True)
+    y = dense.dense(x, prepare(np.ones((8, 3), np.float32)), np.zeros(3, np.float32), True)
     assert np.isnan(y[where[0]]).all()
     assert not np.isnan(np.delete(y, where[0], axis=0)).any()
 
@@ -157,16 +157,21 @@ def check_block(block: ConvBlock, image_shape: tuple[int, ...], filter_shape: tu
     generator = np.random.default_rng([*image_shape, *filter_shape])
     ops = get_ops("cpu", exact_conv=exact)
     x, filters, bias = normal(generator, *image_shape), normal(generator, *filter_shape), normal(generator, filter_shape[3])
-    y, saved = ops.conv2d_block(x, filters, bias, block)
+    # As in a plan: a pooling that cannot be fused is an op of its own.
+    separate = None if block.pool is None or ops.can_fuse(block.pool) else block.pool
+    fused = block if separate is None else block._replace(pool=None)
+    y, saved = ops.conv2d_block(x, filters, bias, fused)
+    y, winners = (y, None) if separate is None else ops.max_pool2d(y, separate)
     dy = normal(generator, *y.shape)
-    found = [y, *ops.conv2d_block_backward(saved, filters, dy, block)]
+    dz = dy if separate is None else ops.max_pool2d_backward(dy, winners, separate)
+    found = [y, *ops.conv2d_block_backward(saved, filters, dz, fused)]
     for what, a, b in zip(("y", "dx", "dfilters", "dbias"), found, right_answers(x, filters, bias, dy, block), strict=True):
-        # Where two pixels of a window are equal to seven digits, either may win: then one gradient lands a pixel further.
+        # Where two pixels of a window are equal to seven digits, either may win, and one gradient goes to another pixel.
         assert a.shape == b.shape, what
         assert error(a, b) < BOUND, what
-    alone = ops.conv2d_block_backward(saved, filters, dy, block, needs_dx=False)
-    assert alone[0] is None
-    assert np.array_equal(alone[1], found[2])
+    without_dx = ops.conv2d_block_backward(saved, filters, dz, fused, needs_dx=False)
+    assert without_dx[0] is None
+    assert np.array_equal(without_dx[1], found[2])
 
 
 @pytest.mark.parametrize("seed", range(250))
@@ -180,7 +185,7 @@ FREQUENCY_WINDOWS = [
     ((9, 11), (2, 4), "valid"),
     ((6, 6), (3, 5), ((4, 0), (1, 3))),
 ]
-"""Each is compiled on its own, so there are few; images and channels vary without that."""
+"""Few, since each is compiled on its own; images and channels need no compilation."""
 
 
 @pytest.mark.parametrize("case", range(12))
@@ -228,15 +233,15 @@ def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: 
         numba.set_num_threads(before)
 
 
-# --- the choice -----------------------------------------------------------------------------------------------------------------
+# --- choice of the algorithm ----------------------------------------------------------------------------------------------------
 
 
-def test_the_choice_depends_on_shapes_alone() -> None:
+def test_the_algorithm_depends_on_shapes_alone() -> None:
     conv2 = window2d((14, 14), (5, 5), (1, 1), "same")
     assert choose_algorithm(100, conv2, 32, 64, 8).algorithm == "frequency"
     assert choose_algorithm(100, conv2, 32, 64, 8).size == (16, 16)
     assert choose_algorithm(1, conv2, 32, 64, 8).algorithm == "direct"
-    assert choose_algorithm(1, conv2, 32, 64, 8, frozen=True) == choose_algorithm(100, conv2, 32, 64, 8)
+    assert choose_algorithm(1, conv2, 32, 64, 8, is_prepared=True) == choose_algorithm(100, conv2, 32, 64, 8)
     assert choose_algorithm(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32, 8).algorithm == "direct"
     assert choose_algorithm(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32, 8).algorithm == "direct"
     assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).algorithm == "winograd"
@@ -261,7 +266,7 @@ def test_vectors_are_those_of_the_cpu(features: str, machine: str, expected: tup
     assert LANES in (4, 8, 16)
 
 
-def test_only_windows_that_neither_overlap_nor_hang_over_are_fused() -> None:
+def test_only_poolings_without_overlap_and_padding_are_fused() -> None:
     assert can_fuse(pool_window2d((8, 8), (2, 2), (2, 2), "valid"))
     assert can_fuse(pool_window2d((8, 8), (2, 2), (3, 3), "valid"))
     assert not can_fuse(pool_window2d((8, 8), (3, 3), (2, 2), "valid"))

@@ -1,4 +1,4 @@
-"""Winograd's convolution: its matrices in exact arithmetic, its programs, and all three passes against the readable kernels."""
+"""Winograd's convolution: matrices in exact arithmetic, programs, and all three passes against the readable kernels."""
 
 import os
 import subprocess
@@ -13,13 +13,15 @@ from numbacnn.backends.cpu.codegen.winograd_matrices import (
     POINTS,
     SUMMING_POINT,
     TILES,
-    Kind,
+    WinogradKind,
     matrices,
     matrix_of,
     winograd_program,
 )
 from numbacnn.backends.cpu.conv import winograd
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
 from numbacnn.backends.cpu.plain import conv2d
+from numbacnn.backends.cpu.products.points import whole_vectors
 from numbacnn.backends.fused_pool import pool_geometry
 from numbacnn.shapes import pool_window2d, window2d
 
@@ -39,15 +41,22 @@ def fractions(rng, count):
 def test_matrices_correlate_and_give_both_gradients_exactly(m, r):
     rng = np.random.default_rng(m * 10 + r)
     d, g, y = (fractions(rng, count) for count in (m + r - 1, r, m))
-    points = {kind: product(matrix_of(kind, m, r), x) for kind, x in ((Kind.INPUT, d), (Kind.FILTER, g), (Kind.OUTPUT_BACK, y))}
+    points = {
+        kind: product(matrix_of(kind, m, r), x)
+        for kind, x in ((WinogradKind.INPUT, d), (WinogradKind.FILTER, g), (WinogradKind.OUTPUT_BACK, y))
+    }
 
     def back(kind, one, other):
         return product(matrix_of(kind, m, r), [a * b for a, b in zip(points[one], points[other], strict=True)])
 
-    assert back(Kind.OUTPUT, Kind.INPUT, Kind.FILTER) == [sum(d[i + k] * g[k] for k in range(r)) for i in range(m)]
-    assert back(Kind.FILTER_BACK, Kind.INPUT, Kind.OUTPUT_BACK) == [sum(d[i + k] * y[i] for i in range(m)) for k in range(r)]
+    assert back(WinogradKind.OUTPUT, WinogradKind.INPUT, WinogradKind.FILTER) == [
+        sum(d[i + k] * g[k] for k in range(r)) for i in range(m)
+    ]
+    assert back(WinogradKind.FILTER_BACK, WinogradKind.INPUT, WinogradKind.OUTPUT_BACK) == [
+        sum(d[i + k] * y[i] for i in range(m)) for k in range(r)
+    ]
     both = [(i, k) for i in range(m) for k in range(r)]
-    assert back(Kind.INPUT_BACK, Kind.OUTPUT_BACK, Kind.FILTER) == [
+    assert back(WinogradKind.INPUT_BACK, WinogradKind.OUTPUT_BACK, WinogradKind.FILTER) == [
         sum(y[i] * g[k] for i, k in both if i + k == j) for j in range(m + r - 1)
     ]
 
@@ -60,7 +69,7 @@ def test_matrices_of_lavin_and_gray():
     assert bt[5] == [0, 4, 0, -5, 0, 1]
 
 
-def test_matrices_need_as_many_points_as_are_known():
+def test_matrices_that_need_more_points_than_are_known_are_refused():
     with pytest.raises(ValueError, match=r"F\(9, 9\) needs 16 finite points"):
         matrices(9, 9)
 
@@ -72,7 +81,7 @@ def test_images_and_outputs_are_transformed_without_rounding_of_coefficients(r):
     assert all(value == 1 for value in made.a[SUMMING_POINT])
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", WinogradKind)
 @pytest.mark.parametrize(("m", "r"), EVERY)
 def test_programs_do_what_their_matrices_do(kind, m, r):
     matrix = np.array(matrix_of(kind, m, r), float)
@@ -82,7 +91,7 @@ def test_programs_do_what_their_matrices_do(kind, m, r):
     assert np.abs(program.run(inputs) - outputs).max() <= 1e-12 * np.abs(matrix).max() * np.abs(outputs).max()
 
 
-@pytest.mark.parametrize("kind", [Kind.INPUT, Kind.INPUT_BACK, Kind.OUTPUT, Kind.OUTPUT_BACK])
+@pytest.mark.parametrize("kind", [WinogradKind.INPUT, WinogradKind.INPUT_BACK, WinogradKind.OUTPUT, WinogradKind.OUTPUT_BACK])
 @pytest.mark.parametrize("r", TILES)
 def test_programs_take_far_less_than_their_matrices_row_by_row(r, kind):
     matrix = np.array(matrix_of(kind, TILES[r], r), float)
@@ -119,7 +128,7 @@ def run(window, pool, data, relu, needs_dx=True):
 
 
 def expected(window, pool, data, relu, y, winners):
-    """The same in float64. Where the largest value stands, and what is positive, is the fast kernel's to say: it may be a tie."""
+    """The results in float64. Winners and signs are taken from the fast kernel, since ties may be broken either way."""
     x, filters, bias, dy = (data[name].astype(float) for name in ("x", "filters", "bias", "dy"))
     z = conv2d.conv2d(x, filters, bias, window)
     dz = np.zeros_like(z)
@@ -171,13 +180,13 @@ def test_errors_are_small_with_many_channels(r, size):
 def test_chunks_of_a_batch_add_up(monkeypatch, pool):
     window, pooled, data = case(np.random.default_rng(0), 7, (9, 10), 3, 5, 6, "same", pool)
     together = run(window, pooled, data, True)
-    monkeypatch.setattr(winograd, "CHUNK_VALUES", 3 * 9 * 36 * winograd.padded(6))
+    monkeypatch.setattr(winograd, "CHUNK_VALUES", 3 * 9 * 36 * whole_vectors(6))
     assert [chunk.stop for chunk in winograd.tiling(window, 7, 5, 6).chunks] == [3, 6, 7]
-    apart = run(window, pooled, data, True)
-    assert np.array_equal(apart[0], together[0])
-    assert np.array_equal(apart[2], together[2])
-    assert relative(apart[3], together[3]) < ERROR
-    assert relative(apart[4], together[4]) < ERROR
+    in_chunks = run(window, pooled, data, True)
+    assert np.array_equal(in_chunks[0], together[0])
+    assert np.array_equal(in_chunks[2], together[2])
+    assert relative(in_chunks[3], together[3]) < ERROR
+    assert relative(in_chunks[4], together[4]) < ERROR
 
 
 def test_input_gradient_is_left_out_on_request():
@@ -187,19 +196,20 @@ def test_input_gradient_is_left_out_on_request():
     assert all(np.array_equal(a, b) for a, b in zip((dfilters, dbias), run(window, pool, data, True)[3:], strict=True))
 
 
-def test_not_a_number_reaches_the_outputs_that_see_it():
+def test_nan_reaches_every_output_whose_window_holds_it():
     window, pool, data = case(np.random.default_rng(0), 1, (9, 9), 3, 2, 3, "same", None)
     data["x"][0, 4, 4, 1] = np.nan
     y, *_ = run(window, pool, data, True)
     assert np.isnan(y[0, 3:6, 3:6]).all()
 
 
-def test_square_filters_of_stride_one_can_be_done():
-    def possible(kernel, strides=(1, 1)):
-        return winograd.can_do(window2d((20, 20), kernel, strides, "same"))
+def test_square_filters_of_stride_one_have_a_winograd_convolution():
+    def is_possible(kernel, strides=(1, 1)):
+        window = window2d((20, 20), kernel, strides, "same")
+        return "winograd" in choose_algorithm(100, window, 32, 32, lanes=8).costs
 
-    assert all(possible((r, r)) for r in range(2, 8))
-    assert not any((possible((1, 1)), possible((8, 8)), possible((3, 5)), possible((3, 3), (2, 1))))
+    assert all(is_possible((r, r)) for r in range(2, 8))
+    assert not any((is_possible((1, 1)), is_possible((8, 8)), is_possible((3, 5)), is_possible((3, 3), (2, 1))))
 
 
 THREADS = """

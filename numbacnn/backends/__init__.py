@@ -1,4 +1,4 @@
-"""Devices. ``get_ops`` is the one place where a device is chosen, and this folder the only one that imports Numba."""
+"""Devices. Only ``get_ops`` chooses a device, and only this folder imports Numba."""
 
 import os
 import sys
@@ -22,16 +22,15 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
 
     Args:
         device: ``"cpu"``, ``"cuda"`` or ``"auto"`` (the fastest one that works).
-        threads: CPU threads; None for what this process uses already, which is as many as the machine grants unless it was told
-            otherwise. Does not change any result.
-        exact_conv: sum every convolution directly, even where another way is faster. Results agree to about seven digits.
+        threads: CPU threads; None to keep the number of this process, at first all that the machine grants. Changes no result.
+        exact_conv: sum every convolution directly, even where a transform is faster. Results agree to about seven digits.
         plain: compute by the CPU's readable kernels alone, as ``functional`` does. A GPU has one set of kernels, and ignores it.
 
     Raises:
-        DeviceError: the device cannot be used; never another one silently in its place.
+        DeviceError: the device cannot be used. No other device silently takes over.
     """
     if device not in DEVICES:
-        raise DeviceError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+        raise DeviceError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
     _start_threads(threads)
     reason = why_not_cuda() if device != "cpu" else None
     if device == "cuda" and reason:
@@ -51,21 +50,21 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
 
 
 def vector_unit() -> tuple[str, int]:
-    """The vector instructions that kernels are compiled for, and how many float32 values one of them takes."""
+    """The vector instructions that kernels are compiled for, and the float32 values in one vector."""
     from numbacnn.backends.cpu.vector_unit import VECTOR_UNIT
 
     return VECTOR_UNIT.name, VECTOR_UNIT.lanes
 
 
 def why_not_cuda() -> "Missing | None":
-    """Why ``--device cuda`` cannot be used here, and what would help; None if it can."""
-    from numbacnn.backends.cuda._jit import why_not  # half a second, and only for those who want a GPU
+    """Why ``--device cuda`` cannot be used on this machine, and the remedy; None if it can."""
+    from numbacnn.backends.cuda._jit import why_not  # late: the import takes half a second
 
     return why_not()
 
 
 def gpu() -> "Gpu":
-    """The GPU that ``--device cuda`` computes on, where ``why_not_cuda`` finds nothing missing."""
+    """The GPU that ``--device cuda`` computes on; only if ``why_not_cuda`` is None."""
     from numbacnn.backends.cuda._jit import gpu
 
     return gpu()
@@ -73,27 +72,27 @@ def gpu() -> "Gpu":
 
 def _start_threads(threads: int | None) -> None:
     if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise DeviceError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
+        raise DeviceError(f"threads: expected 1 to {MOST_THREADS}, got {threads}")
     if "numba" not in sys.modules:
-        # The most that can be asked for later is settled when Numba is imported. A smaller number in the environment does not bind
-        # one that was asked for by name, and more threads than processors are allowed: that is how tests show they change nothing.
+        # Numba fixes the largest possible number when it is imported. An explicit ``threads`` overrides the environment and may exceed
+        # the processors: tests use that to show that the number of threads changes no result.
         os.environ["NUMBA_NUM_THREADS"] = str(max(threads or 1, _threads.available()))
         _threads.wait_briefly()
     import numba
 
     if threads is None:
         return
-    most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009  made at run time, which type checkers do not see
+    most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009  type checkers do not see it
     if threads > most:
         raise DeviceError(
-            f"{threads} threads: Numba was started in this process with at most {most}. "
+            f"threads: expected at most {most}, the number Numba was started with in this process, got {threads}. "
             f"Ask for fewer, or start with NUMBA_NUM_THREADS={threads}"
         )
     numba.set_num_threads(threads)
 
 
 def has_compiled_kernels() -> bool | None:
-    """Whether the cache holds any kernel of the CPU; None where there is no cache."""
+    """Whether the cache has any kernel of the CPU; None if there is no cache."""
     from numbacnn.backends.cpu._jit import SOURCES
     from numbacnn.backends.kernel_cache import cache_folder
 
@@ -102,7 +101,7 @@ def has_compiled_kernels() -> bool | None:
 
 
 def kernel_cache_problem() -> str:
-    """Why compiled kernels are not kept, as a clause; empty where they are."""
+    """Why compiled kernels are not kept, as a clause; empty if they are."""
     from numbacnn.backends.cpu._jit import SOURCES
     from numbacnn.backends.kernel_cache import cache_folder
 
@@ -111,10 +110,10 @@ def kernel_cache_problem() -> str:
 
 @contextmanager
 def compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
-    """Listen to the kernels being compiled, for the CPU and for the GPU: yields an object with ``count`` and ``seconds``.
+    """Count the compilations of kernels, for the CPU and the GPU: yields an object with ``count`` and ``seconds``.
 
     Args:
-        on_first: called when the first compilation starts; loading a kernel from the cache is none.
+        on_first: called when the first compilation starts; loading from the cache is no compilation.
     """
     from numbacnn.backends.cpu import _jit
 

@@ -1,4 +1,4 @@
-"""What ``numbacnn doctor`` reports of the machine, as plain values."""
+"""The report of ``numbacnn doctor`` on this machine, as plain values."""
 
 import importlib.metadata
 import os
@@ -24,7 +24,7 @@ PACKAGES = (
     "torch",
 )
 CUDA_PACKAGES = r"cuda-(bindings|toolkit)|nvidia-(nvvm|nvjitlink|cuda-(nvcc|nvrtc|runtime|cccl))(-cu\d+)?"
-"""Those that compile kernels and talk to the driver."""
+"""Names of the packages that compile kernels and call the driver."""
 VECTOR_FEATURES = ("sse4.2", "avx", "fma", "avx2", "avx512f", "avx512bw", "neon", "sve")
 
 
@@ -101,7 +101,7 @@ def _kernel_cache() -> dict[str, Any]:
 
 
 def _cuda() -> dict[str, Any]:
-    """Whether the GPU can be used, or what is missing; and what a mixture of packages may have to do with it."""
+    """Whether the GPU can be used, the missing part if not, and whether packages of several CUDA versions are mixed."""
     from numbacnn.backends.cuda import _jit
 
     missing = why_not_cuda()
@@ -119,11 +119,11 @@ def _cuda() -> dict[str, Any]:
 
 
 def _cuda_packages() -> dict[str, str]:
-    found = {str(each.name).lower(): each.version for each in importlib.metadata.distributions() if each.name}
+    found = {str(package.name).lower(): package.version for package in importlib.metadata.distributions() if package.name}
     return {name: found[name] for name in sorted(found) if re.fullmatch(CUDA_PACKAGES, name)}
 
 
 def _generation(name: str, version: str) -> str:
-    """The CUDA that a package belongs to: by its name, as nvidia-nvjitlink-cu12, or by its version."""
+    """The CUDA version of a package, from its name (nvidia-nvjitlink-cu12) or else its version."""
     _, named, generation = name.rpartition("-cu")
     return generation if named and generation.isdigit() else version.split(".")[0]

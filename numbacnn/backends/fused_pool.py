@@ -1,4 +1,4 @@
-"""Max pooling that follows a convolution, as numbers that kernels of either device take."""
+"""The geometry of a max pooling fused to a convolution, as numbers that kernels of either device take."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ class Pool(NamedTuple):
 
 
 def pool_geometry(window: Window2D, pool: Window2D | None) -> Pool:
-    """The pooling that follows a convolution, or a window of one cell."""
+    """The geometry of the pooling after a convolution; without one, a window of one cell for each output."""
     rows, columns = pool or window
     if pool is None:
         return Pool(rows.out, columns.out, 1, 1, 1, 1)
@@ -25,13 +25,13 @@ def pool_geometry(window: Window2D, pool: Window2D | None) -> Pool:
 
 
 def no_pooling(window: Window2D) -> Pool:
-    """Every cell of a convolution's input by itself: no pooling, for what is of that size. For the output's: ``pool_geometry``."""
+    """No pooling, for arrays of the size of a convolution's input: a window of one cell for each input."""
     return Pool(window.rows.size, window.columns.size, 1, 1, 1, 1)
 
 
 def is_simple(pool: Window2D) -> bool:
-    """Whether its windows do not overlap, need no padding, and have more than one cell."""
+    """Whether the windows do not overlap, need no padding, and have more than one cell."""
     rows, columns = pool
-    padded = rows.pad_before or rows.pad_after or columns.pad_before or columns.pad_after
-    apart = rows.stride >= rows.kernel and columns.stride >= columns.kernel
-    return apart and not padded and rows.kernel * columns.kernel > 1
+    is_padded = rows.pad_before or rows.pad_after or columns.pad_before or columns.pad_after
+    is_disjoint = rows.stride >= rows.kernel and columns.stride >= columns.kernel
+    return is_disjoint and not is_padded and rows.kernel * columns.kernel > 1

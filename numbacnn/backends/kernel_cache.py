@@ -1,8 +1,9 @@
-"""Where compiled kernels are kept, and whether what lies there may be trusted.
+"""The folder of compiled kernels, and whether its files may be trusted.
 
-Numba's own cache looks at the file of the kernel alone: edit a helper in another file and the old machine code is served. So the
-cache folder carries a digest of all kernel sources of a device and of the compiler: any edit, or another compiler, leads to another
-folder, and a stale kernel cannot be found.
+    <cache>/compiled-kernels/<digest of the device's sources and the compiler>/
+
+Numba's own cache checks the file of the kernel alone: after an edit of a helper in another file it serves the old machine code. With
+the digest in its name, any edit, or another compiler, leads to another folder, so a stale kernel is never found.
 
 Compiled kernels are programs. A folder that belongs to another user, or that others can write to, is not used.
 """
@@ -21,25 +22,25 @@ from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
 
-from numbacnn.backends.kernel_files import SUFFIX, may_be_anothers
+from numbacnn.backends.kernel_files import SUFFIX, is_untrusted
 
 KEEP_UNUSED_DAYS = 30
 PRIVATE = 0o700
 
 
 class CacheFolder(NamedTuple):
-    """The folder of compiled kernels, or why there is none: a clause, such as "others can write to ..."."""
+    """The folder of compiled kernels, or None and the problem: a clause, such as "others can write to ..."."""
 
     path: Path | None
     problem: str = ""
 
     def kernels(self) -> list[Path]:
-        """The files of the kernels in it."""
+        """The kernels' files."""
         return list(self.path.glob(f"*{SUFFIX}")) if self.path else []
 
 
 def source_digest(folder: Path, *versions: str) -> str:
-    """Twelve hex digits that change with any kernel source in ``folder`` and below it, what devices share, above it, and the versions."""
+    """Twelve hex digits that change with any source in ``folder`` or below, any that devices share (one folder up), and the versions."""
     digest = hashlib.sha256("\0".join(versions).encode())
     for path in (*sorted(folder.rglob("*.py")), *sorted(folder.parent.glob("*.py"))):
         digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -48,35 +49,35 @@ def source_digest(folder: Path, *versions: str) -> str:
 
 @functools.cache
 def cache_folder(sources: Path, *versions: str) -> CacheFolder:
-    """The folder for the compiled kernels of ``sources``, made if need be, for this compiler and processor.
+    """The folder for the compiled kernels of ``sources``, this compiler and this processor; made if it does not exist.
 
-    ``NUMBA_CACHE_DIR`` moves it; by default it lies in the user's cache folder.
+    It is in ``NUMBA_CACHE_DIR``, or by default in the user's cache folder.
 
     Args:
         sources: the folder of a device's kernels.
-        versions: of what compiles them, besides Python and Numba.
+        versions: of further compilers, besides Python and Numba.
     """
     given = os.environ.get("NUMBA_CACHE_DIR")
     kernels = (Path(given) if given else user_cache_path("numbacnn")) / "compiled-kernels"
     folder = kernels / source_digest(sources, *_compiler(), *versions)
     try:
-        for each in (kernels, folder):
-            _make_private(each)
-            if may_be_anothers(each.stat()):
-                return CacheFolder(None, f"others can write to {each}, or it is another user's")
+        for path in (kernels, folder):
+            _make_private(path)
+            if is_untrusted(path.stat()):
+                return CacheFolder(None, f"others can write to {path}, or it is another user's")
         os.utime(folder)
         probe = folder / f".probe-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         return CacheFolder(None, f"{folder} cannot be written to ({error.strerror or error})")
-    with contextlib.suppress(OSError):  # another process may be at it too
+    with contextlib.suppress(OSError):  # another process may remove them at the same time
         _forget_old_folders(kernels, keep=folder)
     return CacheFolder(folder)
 
 
 def _compiler() -> tuple[str, ...]:
-    """The versions and the processor that decide whether a compiled kernel is of any use here."""
+    """The versions and the processor that a compiled kernel depends on."""
     import numba
     from llvmlite import __version__, binding
 
@@ -85,7 +86,7 @@ def _compiler() -> tuple[str, ...]:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for this user alone, whatever the umask."""
+    """Make a folder and its missing parents, for this user alone, with any umask."""
     if folder.exists():
         return
     _make_private(folder.parent)
@@ -102,10 +103,10 @@ def _forget_old_folders(kernels: Path, keep: Path) -> None:
 
 @contextlib.contextmanager
 def cached_in(folder: Path, config: Any) -> Iterator[None]:
-    """Within it, what is decorated is cached in ``folder``.
+    """Within it, decorated functions are cached in ``folder``.
 
-    Numba reads the folder from its ``config`` when it decorates; it is set for that moment only, and other users of Numba in this
-    process keep theirs.
+    Numba reads the folder from its ``config`` when it decorates. It is set for that moment only, so that other users of Numba in
+    this process keep their own.
     """
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:

@@ -1,8 +1,9 @@
-"""Compiled kernels as files. They are pickles, that is, programs: a file is read only if nothing about it is in doubt.
+"""Compiled kernels as files. They are pickles, that is, programs: a file is read only if owner, key and checksum are right.
 
-Numba keeps an index and numbered files for each function. Two processes that save at once, a kill or a full disk in between leave an
-index that points to the code of another kernel. Here a file's name is a digest of its kernel's key, so there is no index to go wrong;
-each file is written whole or not at all, repeats its key, and carries a checksum.
+    file = header, key, sha256 of the pickle, pickle          named by a digest of the key
+
+Numba keeps an index and numbered files for each function. Two processes that save at once, a kill or a full disk can leave an index
+that points to the code of another kernel. A name that is a digest needs no index, and each file is written whole or not at all.
 """
 
 import contextlib
@@ -23,12 +24,12 @@ _OTHERS_MAY_WRITE = 0o022
 
 
 class KernelFiles:
-    """The compiled forms of one function, by key: takes the place of Numba's ``IndexDataCacheFile``.
+    """The compiled forms of one function, by key: replaces Numba's ``IndexDataCacheFile``.
 
     Args:
-        folder: where the files lie; see ``kernel_cache``.
-        function: what was compiled. Two functions of one name, from a factory, differ in the key.
-        dump: turns a compiled kernel into a pickle.
+        folder: of the files; see ``kernel_cache``.
+        function: the source. Two functions of one name, from a factory, differ in the key.
+        dump: from a compiled kernel to its pickle.
     """
 
     def __init__(self, folder: Path, function: Callable[..., Any], dump: Callable[[Any], bytes]) -> None:
@@ -38,11 +39,11 @@ class KernelFiles:
         self._dump = dump
 
     def load(self, key: Any) -> Any:
-        """The compiled kernel of a key; None where there is none, or its file is damaged, another's, or writable by others."""
-        path, text = self._place(key)
+        """The compiled kernel of a key; None if its file is missing, damaged, of another user, or writable by others."""
+        path, text = self._file(key)
         try:
             with open_regular(path) as file:
-                if may_be_anothers(os.fstat(file.fileno())):
+                if is_untrusted(os.fstat(file.fileno())):
                     return None
                 content = file.read()
         except OSError:
@@ -54,8 +55,8 @@ class KernelFiles:
         return pickle.loads(payload)
 
     def save(self, key: Any, data: Any) -> None:
-        """Write a compiled kernel: whole, or not at all. OSError where the disk does not let it."""
-        path, text = self._place(key)
+        """Write a compiled kernel, whole or not at all. Raises OSError if the disk fails."""
+        path, text = self._file(key)
         payload = self._dump(data)
         handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".")
         try:
@@ -68,13 +69,13 @@ class KernelFiles:
             raise
 
     def flush(self) -> None:
-        """Numba asks for this before it compiles anew. There is nothing to do: a new kernel replaces the old file."""
+        """Called by Numba before it compiles again. Nothing to do: a new kernel replaces the old file."""
 
-    def _place(self, key: Any) -> tuple[Path, bytes]:
+    def _file(self, key: Any) -> tuple[Path, bytes]:
         text = f"{self._function}\n{key!r}\n".encode()
         return self._folder / f"{self._name}-{hashlib.sha256(text).hexdigest()[:32]}{SUFFIX}", text
 
 
-def may_be_anothers(info: os.stat_result) -> bool:
-    """Whether a file or folder belongs to another user, or others may write to it. Windows has other rights, and its own ways."""
+def is_untrusted(info: os.stat_result) -> bool:
+    """Whether a file or folder belongs to another user, or others may write to it. False on Windows, which has other rights."""
     return hasattr(os, "geteuid") and (info.st_uid != os.geteuid() or bool(info.st_mode & _OTHERS_MAY_WRITE))

@@ -1,18 +1,18 @@
-"""How many threads to use: what the machine really grants, which is not always what it shows. Imports neither numba nor numpy."""
+"""The number of threads that the machine grants this process, often fewer than its processors. Imports neither numba nor numpy."""
 
 import math
 import os
 from pathlib import Path
 
 WAITING = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
-"""Variables by which a user says how threads of GNU's OpenMP are to wait."""
+"""Environment variables that set how threads of GNU's OpenMP wait."""
 
 CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 CGROUP_V1 = (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
 
 
 def available() -> int:
-    """The processors this process may use, no more than a container's quota (which Numba does not look at) or NUMBA_NUM_THREADS allow."""
+    """The processors this process may use, limited by a container's quota (which Numba ignores) and by NUMBA_NUM_THREADS."""
     try:
         processors = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
@@ -25,7 +25,7 @@ def available() -> int:
 
 
 def cgroup_quota() -> float | None:
-    """The processors a container was given, as a fraction, or None where there is no limit."""
+    """The processors that a container may use, as a fraction; None if there is no limit."""
     try:
         if CGROUP_V2.exists():
             quota, period = CGROUP_V2.read_text().split()[:2]
@@ -37,11 +37,11 @@ def cgroup_quota() -> float | None:
 
 
 def wait_briefly() -> None:
-    """Let threads that have nothing to do sleep soon, unless the environment says otherwise; before Numba starts them.
+    """Let idle threads sleep after a tenth of a millisecond, unless the environment says otherwise. Call it before Numba starts them.
 
-    GNU's OpenMP lets a thread that waits for another look for milliseconds whether it is done. Where another program wants the
-    processor too, those who wait hold it, and the one they wait for does not get it: of two trainings side by side on two cores, each
-    took nine times as long as alone. This many looks take a tenth of a millisecond, and leave it at three times.
+    By default a waiting thread of GNU's OpenMP polls for milliseconds. If another program needs the processor, polling threads keep
+    it from the thread they wait for: two trainings side by side on two cores each took nine times as long as one alone, and take
+    three times as long with this limit.
     """
     if not WAITING.intersection(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "20000"

@@ -1,4 +1,8 @@
-"""How every CPU kernel is compiled. ``kernel_cache`` says where the compiled code is kept."""
+"""How every CPU kernel is compiled; ``kernel_cache`` has the folder of the compiled code.
+
+A *kernel* is a compiled function in this folder. The arrays that layers call kernels are ``filters`` in a convolution and ``weights``
+in a dense layer.
+"""
 
 import contextlib
 import time
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numba.extending
 from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
@@ -19,17 +24,17 @@ SOURCES = Path(__file__).parent
 # No `nnan` and no `ninf`: a diverged loss must still read as NaN.
 FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
-# Numba would also turn every np.zeros and slice into a parallel loop of its own, each of which takes half a second to compile.
+# Otherwise Numba makes a parallel loop of every np.zeros and slice, and each takes half a second to compile.
 PRANGE_ONLY = {"prange": True} | dict.fromkeys(
     ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
 )
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache of one kernel, for a disk that may be full or may have lost power: damage costs a compilation, not the run.
+    """Numba's cache of one kernel. A damaged file or a full disk costs a compilation, not the run.
 
-    Numba would first import and register all that it can compile, 0.2 s, before it loads the first kernel. What is compiled already
-    needs none of it but Numba's run-time functions; should a kernel have to be compiled later, Numba registers the rest by itself.
+    Numba itself first registers everything that it can compile, 0.2 s, before it loads the first kernel. A compiled kernel needs
+    Numba's run-time functions only; if a kernel has to be compiled later, Numba registers the rest then.
     """
 
     def __init__(self, function: Callable, folder: Path) -> None:
@@ -41,7 +46,7 @@ class _KernelCache(FunctionCache):
             rtsys.initialize(target_context)
             with self._guard_against_spurious_io_errors():
                 return self._load_overload(sig, target_context)
-        except Exception:  # whatever a kernel of a patched Numba raises
+        except Exception:  # a patched Numba may raise anything
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -49,21 +54,24 @@ class _KernelCache(FunctionCache):
             super().save_overload(sig, data)
 
 
-def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool = False) -> Callable[[Callable], Any]:
+def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool | str = False) -> Callable[[Callable], Any]:
     """Decorate a kernel: ``@kernel(parallel=True)``.
 
     Args:
-        parallel: run its ``prange`` loops on all threads. Each iteration owns the outputs it writes, so the result does not
-            depend on the number of threads.
-        fast_math: let sums be reordered and multiply-adds be fused (see ``FAST_MATH``); False gives the same bits on any machine;
+        parallel: run ``prange`` loops on all threads. Each iteration owns the outputs it writes, so the result does not depend on
+            the number of threads.
+        fast_math: allow reordered sums and fused multiply-adds (see ``FAST_MATH``). False gives the same bits on any machine;
             ``"contract"`` fuses, but keeps the order of sums.
-        inline: a small function that only other kernels call: compiled into its callers, never cached on its own.
+        inline: for a small function that only kernels call: compiled into its callers, not cached. ``"always"`` copies its source
+            into them, so that constant arguments stay constants and it is not compiled a second time.
     """
     options: dict[str, Any] = {
         "parallel": PRANGE_ONLY if parallel else False,
         "fastmath": {fast_math} if isinstance(fast_math, str) else FAST_MATH if fast_math else False,
         "error_model": "numpy",
     }
+    if inline == "always":
+        options["inline"] = inline
 
     def decorate(function: Callable) -> Any:
         dispatcher = numba.njit(**options)(function)
@@ -76,8 +84,13 @@ def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool
     return decorate
 
 
+def shared(function: Callable) -> Any:
+    """Decorate a small function of numbers that Python and kernels both call."""
+    return numba.extending.register_jitable(error_model="numpy")(function)
+
+
 class CompilationListener(event.Listener):
-    """Counts compilations (loads from the cache are none) and calls ``on_first`` when the first one starts."""
+    """Counts compilations, not loads from the cache, and calls ``on_first`` when the first one starts."""
 
     def __init__(self, on_first: Callable[[], None] = lambda: None):
         self.count = 0
@@ -100,5 +113,5 @@ class CompilationListener(event.Listener):
 
 
 def listen(listener: CompilationListener) -> Any:
-    """A context manager: ``listener`` hears of every compilation inside it."""
+    """A context manager in which ``listener`` is told of every compilation."""
     return event.install_listener("numba:compile", listener)

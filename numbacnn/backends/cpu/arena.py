@@ -1,4 +1,4 @@
-"""Memory of the CPU: aligned to cache lines."""
+"""The CPU's arena: memory aligned to cache lines."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from numbacnn.backends.arena import Arena
 
 ALIGNMENT = 64
-"""Bytes of a cache line, and of the longest vector."""
+"""Bytes of a cache line and of the longest vector."""
 
 
 def _aligned(size: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The CPU device: the readable kernels, and faster ones for the ops that take the time of a training step, in float32."""
+"""The CPU device: the readable kernels, and in float32 faster ones for the ops that dominate a training step."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,8 +8,8 @@ import numpy as np
 from numbacnn.backends.cpu.conv import direct, frequency, winograd
 from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
 from numbacnn.backends.cpu.conv.pooling import can_fuse
-from numbacnn.backends.cpu.plain.conv2d import sum_pixels
 from numbacnn.backends.cpu.plain.ops import PlainOps, is_finite
+from numbacnn.backends.cpu.plain.reduction import sum_rows
 from numbacnn.backends.cpu.products import dense
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.cpu.vector_unit import LANES
@@ -22,12 +22,12 @@ ALGORITHMS = {"direct": direct, "frequency": frequency, "winograd": winograd}
 
 
 class ConvCache(NamedTuple):
-    """What the gradient of a convolution needs: how it was computed, its input and output, and what that way keeps of its own."""
+    """The algorithm, input and output of a convolution, and the arrays that the algorithm saves for its gradient."""
 
     algorithm: str
     x: Array
     y: Array
-    own: Any
+    saved: Any
 
 
 class CpuOps(PlainOps):
@@ -51,6 +51,7 @@ class CpuOps(PlainOps):
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
         if x.dtype != np.float32:
             return super().conv2d_block(x, kernel, bias, block)
+        assert block.pool is None or can_fuse(block.pool), "a plan fuses no other pooling"
         bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
         algorithm = self._algorithm(x, kernel, block.window)
         y, saved = ALGORITHMS[algorithm].conv2d(
@@ -63,12 +64,12 @@ class CpuOps(PlainOps):
     ) -> tuple[Array | None, Array, Array]:
         if kernel.dtype != np.float32:
             return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
-        algorithm, x, y, own = saved
+        algorithm, x, y, saved = saved
         pool = pool_geometry(block.window, block.pool)
-        return ALGORITHMS[algorithm].conv2d_backward(x, kernel, y, own, dy, block.window, pool, block.relu, needs_dx)
+        return ALGORITHMS[algorithm].conv2d_backward(x, kernel, y, saved, dy, block.window, pool, block.relu, needs_dx)
 
     def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> str:
-        """How a convolution of these shapes is computed: by the shapes alone, so that the same seed gives the same bits."""
+        """The algorithm for a convolution: a function of shapes alone, so that the same seed gives the same bits."""
         if self.exact_conv:
             return "direct"
         is_prepared = isinstance(kernel, PreparedWeights)
@@ -85,7 +86,7 @@ class CpuOps(PlainOps):
         if x.dtype != np.float32:
             return super().dense_backward(x, kernel, dy, needs_dx=needs_dx)
         dx = dense.input_gradient(dy, kernel) if needs_dx else None
-        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), sum_pixels(dy)
+        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), sum_rows(dy)
 
     def update(
         self,

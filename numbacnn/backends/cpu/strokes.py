@@ -1,9 +1,9 @@
-"""From control points to a picture: the drawing kernel of the embedded digits.
+"""The drawing kernel of the embedded digits: from control points to a picture.
 
     points -> smooth curve -> waves -> slant, rotation, keystone -> a box of 20 pixels -> strokes of ink -> centre of mass
 
-Nothing is random here: whatever differs between two digits comes in as data. Compiled without fast maths and free of `sin`, `exp`
-and the like, so that the same points give the same pixels on every machine.
+Nothing is random in this file: all that differs between two digits is an argument. Compiled without fast maths and without `sin`,
+`exp` and the like, so that the same points give the same pixels on every machine.
 """
 
 import math
@@ -23,15 +23,15 @@ WAVE_X, WAVE_Y, WAVE_START, SHIFT_X, SHIFT_Y = range(5)
 WAVE_COLUMNS = 5
 
 PIECES = 6  # straight pieces per curve between two control points
-BOX = 20  # pixels: the paper a digit is drawn on, and fills in one direction
+BOX = 20  # pixels: the page a digit is drawn on; it fills the longer side
 FRAME = 28  # pixels: the picture
-PEN_GROWTH = 4.2  # pixels: by how much the broadest pen is broader for a digit as wide as high
+PEN_GROWTH = 4.2  # pixels that the broadest pen gains for a digit as wide as high
 CENTRE = 14.0  # index of the centre of mass along both axes
 
 
 @kernel(inline=True, fast_math=False)
 def gather(points, kinds, stroke, kind):
-    """Copy the points that are present, mark where strokes end, and count them."""
+    """Copy the points that are present, mark the ends of strokes, and return the number of points."""
     n = 0
     for i in range(kinds.shape[0]):
         if kinds[i] != ABSENT:
@@ -48,21 +48,21 @@ def gather(points, kinds, stroke, kind):
 def tangent(stroke, kind, i, toward, axis, roundness):
     """Direction of the curve at point ``i`` for the piece between it and its neighbour ``toward``.
 
-    Where the curve goes smoothly through, it runs parallel to the line between both neighbours (Catmull & Rom 1974); at corners
-    and at the ends of a stroke the missing neighbour is a reflected one.
+    At a smooth point it is parallel to the line between both neighbours (Catmull & Rom 1974); at corners and ends of a stroke the
+    neighbour is reflected.
     """
-    here, there = stroke[i, axis], stroke[toward, axis]
+    point, neighbour = stroke[i, axis], stroke[toward, axis]
     other = 2 * i - toward
     if kind[i] == SMOOTH and (kind[i + 1] != START):
         behind = stroke[other, axis]
     else:
-        behind = here + 0.5 * (here - there)
-    return roundness * (there - behind)
+        behind = point + 0.5 * (point - neighbour)
+    return roundness * (neighbour - behind)
 
 
 @kernel(inline=True, fast_math=False)
 def trace(stroke, kind, n, roundness, curve, pen_down):
-    """Fill ``curve`` (x, y, pressure) with points along the strokes: cubic Hermite pieces. Returns how many."""
+    """Fill ``curve`` (x, y, pressure) with points along the strokes: cubic Hermite pieces. Returns their number."""
     m = 0
     for i in range(n):
         if kind[i] == START:
@@ -166,7 +166,7 @@ def ink(curve, m, pen_down, pen, edge, page):
 
 @kernel(inline=True, fast_math=False)
 def centre(page, image):
-    """Copy the page to the frame, moved by whole pixels so that the centre of mass comes to lie in the middle, as in MNIST."""
+    """Copy the page to the frame, moved by whole pixels so that the centre of mass lies in the middle, as in MNIST."""
     mass = row_mass = column_mass = 0.0
     for r in range(BOX):
         for c in range(BOX):

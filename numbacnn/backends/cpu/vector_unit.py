@@ -8,12 +8,12 @@ from numba.core.codegen import get_host_cpu_features
 
 
 class VectorUnit(NamedTuple):
-    """What a kernel has to know of a CPU.
+    """The vector registers of a CPU.
 
     Args:
-        name: of the instruction set, for people.
+        name: the instruction set, for people.
         lanes: float32 values in one vector register.
-        registers: how many of them.
+        registers: the number of vector registers.
     """
 
     name: str
@@ -22,11 +22,11 @@ class VectorUnit(NamedTuple):
 
 
 def vector_unit(features: str, machine: str) -> VectorUnit:
-    """The vector registers of a CPU.
+    """Recognise the vector registers of a CPU.
 
     Args:
         features: LLVM's list, as in ``"+avx2,+fma,-avx512f"``.
-        machine: as ``platform.machine()`` has it.
+        machine: ``platform.machine()``.
     """
     has = set(features.split(","))
     if "+avx512f" in has:
@@ -38,7 +38,7 @@ def vector_unit(features: str, machine: str) -> VectorUnit:
     return VectorUnit("SSE", 4, 16)
 
 
-_config: Any = numba.config  # its members are made at run time
+_config: Any = numba.config  # type checkers do not see its members
 _features = get_host_cpu_features() if _config.CPU_FEATURES is None else _config.CPU_FEATURES
 VECTOR_UNIT = vector_unit(_features, platform.machine())
 LANES = VECTOR_UNIT.lanes

@@ -1,4 +1,4 @@
-"""Emitted code that moves small blocks of values: a row of a panel, and a square turned in registers."""
+"""Emitted code that packs panels: copy a row of a panel, transpose a square block of values in registers."""
 
 from typing import Any
 
@@ -7,26 +7,30 @@ from numba import types
 from numba.core import cgutils
 
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS
-from numbacnn.backends.cpu.codegen.vectors import Vectors, data_of, index, intrinsic
+from numbacnn.backends.cpu.codegen.vectors import Vectors, index, intrinsic, pointer_to
 from numbacnn.backends.cpu.vector_unit import LANES
 
 
 @intrinsic
 def copy_row(typing_context: Any, source: Any, target: Any, width: Any) -> Any:
-    """One row of a panel, from one (flat array, place) to another: the first ``width`` values, and zeros after them."""
+    """Copy one row of a panel from one (flat array, offset) to another.
+
+    for s in range(TILE_COLUMNS):
+        target[s] = source[s] if s < width else 0
+    """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = Vectors(builder)
-        source, target = (_place(context, builder, signature.args[i], arguments[i]) for i in (0, 1))
+        source, target = (pointer_to(context, builder, signature.args[i], arguments[i]) for i in (0, 1))
         whole = builder.icmp_signed(">=", arguments[2], index(TILE_COLUMNS))
-        with builder.if_else(whole, likely=True) as (all_of_it, part):
-            with all_of_it:
-                for at in range(0, TILE_COLUMNS, LANES):
-                    vectors.store(vectors.load(builder.gep(source, [index(at)])), builder.gep(target, [index(at)]))
+        with builder.if_else(whole, likely=True) as (full, part):
+            with full:
+                for s in range(0, TILE_COLUMNS, LANES):
+                    vectors.store(vectors.load(builder.gep(source, [index(s)])), builder.gep(target, [index(s)]))
             with part:
-                for at in range(0, TILE_COLUMNS, LANES):
-                    mask = vectors.mask(builder.sub(arguments[2], index(at)))
-                    vectors.store(vectors.load_masked(builder.gep(source, [index(at)]), mask), builder.gep(target, [index(at)]))
+                for s in range(0, TILE_COLUMNS, LANES):
+                    mask = vectors.mask(builder.sub(arguments[2], index(s)))
+                    vectors.store(vectors.load_masked(builder.gep(source, [index(s)]), mask), builder.gep(target, [index(s)]))
         return context.get_dummy_value()
 
     return types.void(source, target, types.int64), emit
@@ -34,28 +38,30 @@ def copy_row(typing_context: Any, source: Any, target: Any, width: Any) -> Any:
 
 @intrinsic
 def transpose_block(typing_context: Any, source: Any, target: Any, size: Any) -> Any:
-    """A square of LANES by LANES values, turned in registers: target[i, j] = source[j, i].
+    """Transpose a square of LANES by LANES values.
 
-    In log2(LANES) rounds, blocks of 1, 2, 4, ... values trade places across the diagonal.
+        for i in range(min(rows, LANES)), j in range(LANES):
+            target[i*target_step + j] = source[j*source_step + i] if j < columns else 0
+
+    In log2(LANES) rounds, blocks of 1, 2, 4, ... values are exchanged across the diagonal, in registers.
 
     Args:
-        source, target: (flat array, place, distance of rows).
-        size: (rows, columns) of the target that there are, if less than LANES: further rows are not written, and further columns
-            become zeros.
+        source, target: (flat array, offset, row step).
+        size: (rows, columns) that remain of the target.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = Vectors(builder)
-        source, target = (_place(context, builder, signature.args[i], arguments[i]) for i in (0, 1))
+        source, target = (pointer_to(context, builder, signature.args[i], arguments[i]) for i in (0, 1))
         source_row, target_row = (builder.extract_value(arguments[i], 2) for i in (0, 1))
         height, width = cgutils.unpack_tuple(builder, arguments[2])
         in_rows = vectors.mask(height)
-        nothing = ir.Constant(in_rows.type, [False] * LANES)
+        no_lane = ir.Constant(in_rows.type, [False] * LANES)
         rows = []
         for j in range(LANES):
-            there = builder.select(builder.icmp_signed("<", index(j), width), in_rows, nothing)
-            rows.append(vectors.load_masked(builder.gep(source, [builder.mul(source_row, index(j))]), there))
-        for i, row in enumerate(_turned(builder, rows)):
+            mask = builder.select(builder.icmp_signed("<", index(j), width), in_rows, no_lane)
+            rows.append(vectors.load_masked(builder.gep(source, [builder.mul(source_row, index(j))]), mask))
+        for i, row in enumerate(_transposed(builder, rows)):
             with builder.if_then(builder.icmp_signed("<", index(i), height), likely=True):
                 vectors.store(row, builder.gep(target, [builder.mul(target_row, index(i))]))
         return context.get_dummy_value()
@@ -63,7 +69,8 @@ def transpose_block(typing_context: Any, source: Any, target: Any, size: Any) ->
     return types.void(source, target, size), emit
 
 
-def _turned(builder: Any, rows: list[Any]) -> list[Any]:
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """The columns of a square whose rows are given, each one vector."""
     rows, side = list(rows), 1
     while side < LANES:
         upper = [lane if lane & side == 0 else LANES + lane - side for lane in range(LANES)]
@@ -71,16 +78,10 @@ def _turned(builder: Any, rows: list[Any]) -> list[Any]:
         for i in range(LANES):
             if i & side == 0:
                 pair = rows[i], rows[i + side]
-                rows[i], rows[i + side] = (builder.shuffle_vector(*pair, _lanes(chosen)) for chosen in (upper, lower))
+                rows[i], rows[i + side] = (builder.shuffle_vector(*pair, _shuffle(chosen)) for chosen in (upper, lower))
         side *= 2
     return rows
 
 
-def _place(context: Any, builder: Any, where_type: Any, where: Any) -> Any:
-    """The pointer that (flat array, place, ...) stands for."""
-    array, at = (builder.extract_value(where, i) for i in (0, 1))
-    return builder.gep(data_of(context, builder, where_type[0], array), [at])
-
-
-def _lanes(chosen: list[int]) -> Any:
+def _shuffle(chosen: list[int]) -> Any:
     return ir.Constant(ir.VectorType(ir.IntType(32), LANES), chosen)

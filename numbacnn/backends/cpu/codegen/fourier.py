@@ -2,10 +2,10 @@
 
     X[k] = sum_j x[j] * exp(-2 pi i j k / n)          and back, without the factor 1/n
 
-One general transform for each direction is written down, on complex numbers; real inputs, zeros and outputs that nobody asks for
-are left to ``straight_line.py``, which removes what they make superfluous. Forward, a transform of n = p*m points is made of p
-transforms of every p-th point (decimation in time), which of real numbers gives spectra whose halves mirror each other, again and
-again; backward the steps come in the other order (decimation in frequency), which keeps the mirrored halves mirrored.
+There is one general transform for each direction, on complex numbers; ``straight_line.py`` removes the operations that real inputs,
+zeros and unused outputs make superfluous. Forward, a transform of n = p*m points is made of p transforms of every p-th point
+(decimation in time): of real numbers, all of their spectra have mirrored halves. Backward, the steps come in the other order
+(decimation in frequency), which keeps mirrored halves mirrored.
 
 Source: Cooley & Tukey 1965 (Math. Comp. 19); Gentleman & Sande 1966 (AFIPS).
 """
@@ -19,8 +19,8 @@ from typing import NamedTuple
 from numbacnn.backends.cpu.codegen.straight_line import Number, Program, Recorder, program
 
 
-class Kind(IntEnum):
-    """What goes in and what comes out. A half spectrum has n/2 + 1 points, since the others mirror them."""
+class FourierKind(IntEnum):
+    """The inputs and outputs of a transform. A half spectrum has n/2 + 1 points; the others mirror them."""
 
     REAL_FORWARD = 0
     """Real values to a half spectrum."""
@@ -33,7 +33,7 @@ class Kind(IntEnum):
 
 
 class Complex(NamedTuple):
-    """A complex number of recorded numbers."""
+    """A complex number, made of two recorded numbers."""
 
     real: Number
     imaginary: Number
@@ -43,7 +43,7 @@ class Complex(NamedTuple):
 
 
 def cosine(k: int, n: int) -> float:
-    """cos(2 pi k / n), from the first eighth of the circle: equal values are equal to the last bit, zeros and ones exact."""
+    """cos(2 pi k / n), from the first eighth of the circle: equal values have equal bits; zeros and ones are exact."""
     k %= n
     if 2 * k > n:
         return cosine(n - k, n)
@@ -65,7 +65,7 @@ def _smallest_factor(n: int) -> int:
 
 
 def _butterfly(x: Sequence[Complex], direction: int) -> list[Complex]:
-    """The transform of a prime number of points: pairs that mirror each other are added and subtracted once, for all outputs."""
+    """The transform of a prime number of points: mirrored pairs are added and subtracted once, for all outputs."""
     n = len(x)
     if n == 2:
         a, b = x
@@ -119,30 +119,30 @@ def inverse(x: Sequence[Complex]) -> list[Complex]:
 
 
 @lru_cache
-def fourier_program(kind: Kind, length: int, first: int, size: int) -> Program:
-    """A transform of ``length`` points, of which ``size`` values are given or wanted: those at first, first + 1, ... (mod length).
+def fourier_program(kind: FourierKind, length: int, first: int, size: int) -> Program:
+    """A transform of ``length`` points and ``size`` values, at first, first + 1, ... (mod length). Other values are zero, or left out.
 
-    Inputs and outputs are complex numbers in order, the real part before the imaginary one; the imaginary parts of real values,
-    and those of a half spectrum's first and last points, are there but not read, and zero where they are written.
+    Inputs and outputs are complex numbers in order, the real part before the imaginary one. The imaginary parts of real values, and
+    those of a half spectrum's first and last points, are ignored as inputs and zero as outputs.
     """
     recorder = Recorder()
     zero = recorder.zero()
-    places = [(first + j) % length for j in range(size)]
+    positions = [(first + j) % length for j in range(size)]
     half = length // 2 + 1
-    if kind in (Kind.REAL_FORWARD, Kind.COMPLEX_FORWARD):
+    if kind in (FourierKind.REAL_FORWARD, FourierKind.COMPLEX_FORWARD):
         numbers = recorder.inputs(2 * size)
         x = [Complex(zero, zero)] * length
-        for j, place in enumerate(places):
-            x[place] = Complex(numbers[2 * j], zero if kind is Kind.REAL_FORWARD else numbers[2 * j + 1])
+        for j, position in enumerate(positions):
+            x[position] = Complex(numbers[2 * j], zero if kind is FourierKind.REAL_FORWARD else numbers[2 * j + 1])
         spectrum = forward(x)
-        wanted = spectrum[:half] if kind is Kind.REAL_FORWARD else spectrum
-    elif kind is Kind.COMPLEX_INVERSE:
+        outputs = spectrum[:half] if kind is FourierKind.REAL_FORWARD else spectrum
+    elif kind is FourierKind.COMPLEX_INVERSE:
         numbers = recorder.inputs(2 * length)
         values = inverse([Complex(*numbers[2 * k : 2 * k + 2]) for k in range(length)])
-        wanted = [values[place] for place in places]
+        outputs = [values[position] for position in positions]
     else:
         numbers = recorder.inputs(2 * half)
         given = [Complex(numbers[2 * k], zero if k in (0, half - 1) else numbers[2 * k + 1]) for k in range(half)]
         values = inverse([given[k] if k < half else given[length - k].conjugate() for k in range(length)])
-        wanted = [Complex(values[place].real, zero) for place in places]
-    return program([part for each in wanted for part in each])
+        outputs = [Complex(values[position].real, zero) for position in positions]
+    return program([part for number in outputs for part in number])

@@ -1,9 +1,11 @@
-"""Programs without loops: sums, differences and multiples of some inputs, each computed once.
+"""Straight-line programs: sums, differences and multiples of some inputs, without loops, each computed once.
 
-A transform of fixed length (a Fourier transform, one of Winograd's) is written down as ordinary arithmetic on ``Number`` objects. That
-records what is computed: equal terms are found and shared, terms that are known to be zero vanish, and in the end only what some
-output needs is left. So the general complex Fourier transform, applied to real numbers of which some are zero, turns by itself into
-a short program for just that case. ``transforms.py`` emits the programs as vector instructions.
+    outputs = matrix @ inputs          in as few additions and multiplications as can be found
+
+A transform of fixed length (Fourier's or Winograd's) is written as ordinary arithmetic on ``Number`` objects, which records each
+operation: equal terms are shared, terms known to be zero vanish, and in the end operations that no output needs are dropped. So the
+general complex Fourier transform, applied to real numbers of which some are zero, becomes a short program for just that case.
+``transforms.py`` emits the programs as vector instructions.
 
 Source: Frigo 1999, A Fast Fourier Transform Compiler (PLDI).
 """
@@ -21,14 +23,14 @@ Operation: TypeAlias = tuple[str, int | float, int]
 
 
 class Recorder:
-    """The operations recorded so far, each once."""
+    """The operations recorded so far, without repetition."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
         self._known: dict[Operation, int] = {}
 
     def inputs(self, count: int) -> list["Number"]:
-        """The inputs of the program to be."""
+        """The inputs of a new program."""
         return [Number(self, self.record(("input", i, 0))) for i in range(count)]
 
     def zero(self) -> "Number":
@@ -36,7 +38,7 @@ class Recorder:
         return Number(self, None)
 
     def record(self, operation: Operation) -> int:
-        """The number of an operation, which is new or was recorded before."""
+        """The number of an operation; an equal one that was recorded before has the same."""
         if operation not in self._known:
             self._known[operation] = len(self.operations)
             self.operations.append(operation)
@@ -88,7 +90,7 @@ class Number:
 
 
 class Output(NamedTuple):
-    """What a program returns in one place: the result of an operation (None: zero), or its negative."""
+    """One output of a program: the result of an operation (None: zero), or its negative."""
 
     operation: int | None
     negative: bool
@@ -103,11 +105,11 @@ class Program:
 
     @property
     def arithmetic(self) -> int:
-        """How many additions, subtractions and multiplications it takes."""
+        """The number of additions, subtractions and multiplications."""
         return sum(kind != "input" for kind, _, _ in self.operations)
 
     def run(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Run it on numbers, (inputs, ...) to (outputs, ...): slow, to test it by."""
+        """Run the program on numbers, (inputs, ...) to (outputs, ...): slow, for tests."""
         results: list[NDArray[np.float64]] = []
         for kind, a, b in self.operations:
             if kind == "input":
@@ -121,32 +123,33 @@ class Program:
 
 
 def program(outputs: Sequence[Number]) -> Program:
-    """The operations that the outputs need, in an order in which each follows closely on what it uses."""
+    """The operations that the outputs need, each soon after its operands."""
     recorded = outputs[0].recorder.operations
-    places: dict[int, int] = {}
+    positions: dict[int, int] = {}
     operations: list[Operation] = []
 
-    def place(number: int) -> int:
-        if number not in places:
+    def position(number: int) -> int:
+        if number not in positions:
             kind, a, b = recorded[number]
             if kind == "scale":
-                operation: Operation = (kind, a, place(b))
+                operation: Operation = (kind, a, position(b))
             elif kind == "input":
                 operation = (kind, a, b)
             else:
-                operation = (kind, place(int(a)), place(b))
-            places[number] = len(operations)
+                operation = (kind, position(int(a)), position(b))
+            positions[number] = len(operations)
             operations.append(operation)
-        return places[number]
+        return positions[number]
 
-    results = [Output(None if each.operation is None else place(each.operation), each.negative) for each in outputs]
+    results = [Output(None if o.operation is None else position(o.operation), o.negative) for o in outputs]
     return Program(tuple(operations), tuple(results))
 
 
 def linear_program(matrix: Sequence[Sequence[Fraction]]) -> Program:
     """The product of a matrix with the inputs.
 
-    Two columns that differ in signs only are met as x + y and x - y, and two rows that do, as their common half plus or minus the other.
+    Two columns that differ in signs only multiply x + y and x - y. Of two rows that differ in signs only, the terms with equal signs
+    are summed once, those with opposite signs once: one row is the sum of both, the other the difference.
     """
     inputs = Recorder().inputs(len(matrix[0]))
     zero = inputs[0].recorder.zero()
@@ -169,7 +172,7 @@ def linear_program(matrix: Sequence[Sequence[Fraction]]) -> Program:
 
 
 def _partners(rows: Sequence[Sequence[Fraction]]) -> list[int]:
-    """For each row another one that differs from it in signs only, or itself."""
+    """The partner of each row: another one that differs in signs only, or the row itself."""
     partners = list(range(len(rows)))
     for i, row in enumerate(rows):
         for k in range(i):
@@ -181,7 +184,7 @@ def _partners(rows: Sequence[Sequence[Fraction]]) -> list[int]:
 
 
 def _sum(terms: Sequence[tuple[Fraction, Number]]) -> Number:
-    """The sum of factors times numbers; what the first factor is, all are multiplied by in the end."""
+    """The sum of factors times numbers. The first factor is taken out, so that equal factors need one multiplication."""
     first, total = terms[0]
     for factor, number in terms[1:]:
         total += number * float(factor / first)

@@ -1,63 +1,73 @@
-"""Straight-line programs as vector instructions: a transform of LANES columns at a time, all of it in one basic block."""
+"""Emitted code for straight-line programs: a transform of LANES columns at a time, all of it in one basic block.
+
+    for lane in range(LANES):
+        target[:, lane] = program.run(source[:, lane])
+
+The lanes of a vector are independent columns, so no value is ever shuffled between lanes.
+"""
 
 from typing import Any
 
 from numba import types
 from numba.core import cgutils
 
-from numbacnn.backends.cpu.codegen import winograd_matrices
-from numbacnn.backends.cpu.codegen.fourier import Kind, fourier_program
+from numbacnn.backends.cpu.codegen.fourier import FourierKind, fourier_program
 from numbacnn.backends.cpu.codegen.straight_line import Program
-from numbacnn.backends.cpu.codegen.vectors import Vectors, data_of, index, intrinsic_of_constants
+from numbacnn.backends.cpu.codegen.vectors import Vectors, index, intrinsic_of_constants, pointer_to
+from numbacnn.backends.cpu.codegen.winograd_matrices import WinogradKind, winograd_program
 
-# Whether a multiplication and an addition become one instruction is left to LLVM.
+# LLVM decides which multiplications and additions become one instruction.
 FUSED = ("contract",)
 
 
 @intrinsic_of_constants
 def fourier(typing_context: Any, kind: Any, length: Any, first: Any, size: Any, source: Any, target: Any) -> Any:
-    """A Fourier transform of LANES columns; see ``fourier_program`` for the first four arguments, which are constants.
+    """A Fourier transform of LANES columns: the program ``fourier_program(kind, length, first, size)``, whose arguments are constants.
+
+    Input or output k lies at ``offset + k*step``, its imaginary part ``part_step`` values further.
 
     Args:
-        source, target: (flat array, place, step from one point to the next, step from a real to its imaginary part).
+        source, target: (flat array, offset, step, part_step).
     """
-    constants = [each.literal_value for each in (kind, length, first, size)]
+    constants = [constant.literal_value for constant in (kind, length, first, size)]
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, target = (_complex_places(context, builder, signature.args[i], arguments[i]) for i in (4, 5))
-        emit_program(builder, fourier_program(Kind(constants[0]), *constants[1:]), source, target)
+        source, target = (_complex_pointers(context, builder, signature.args[i], arguments[i]) for i in (4, 5))
+        emit_program(builder, fourier_program(FourierKind(constants[0]), *constants[1:]), source, target)
         return context.get_dummy_value()
 
     return types.void(kind, length, first, size, source, target), emit
 
 
-def _complex_places(context: Any, builder: Any, where_type: Any, where: Any) -> Any:
+def _complex_pointers(context: Any, builder: Any, operand_type: Any, operand: Any) -> Any:
     """A function from the number of an input or output (real, imaginary, real, ...) to its pointer."""
-    array, at, step, part_step = cgutils.unpack_tuple(builder, where)
-    start = builder.gep(data_of(context, builder, where_type[0], array), [at])
+    _, _, step, part_step = cgutils.unpack_tuple(builder, operand)
+    start = pointer_to(context, builder, operand_type, operand)
 
-    def place(number: int) -> Any:
+    def pointer(number: int) -> Any:
         offset = builder.mul(step, index(number // 2))
         return builder.gep(start, [builder.add(offset, part_step) if number % 2 else offset])
 
-    return place
+    return pointer
 
 
 def emit_program(builder: Any, program: Program, source: Any, target: Any, added: int = 0) -> None:
-    """Emit a program; ``source`` and ``target`` give the pointer of an input or output. The first outputs are ``added`` to what is there.
+    """Emit a program: an input is loaded when it is first needed, an output stored once it is known, so that few registers are held.
 
-    An input is loaded when it is first needed, and an output stored as soon as it is known, so that few are held at a time.
+    Args:
+        source, target: functions from the number of an input or output to its pointer.
+        added: how many of the first outputs are added to the values at their pointers.
     """
     vectors = Vectors(builder)
-    wanted: dict[int | None, list[tuple[int, bool]]] = {}
-    for place, output in enumerate(program.outputs):
-        wanted.setdefault(output.operation, []).append((place, output.negative))
+    outputs: dict[int | None, list[tuple[int, bool]]] = {}
+    for number, output in enumerate(program.outputs):
+        outputs.setdefault(output.operation, []).append((number, output.negative))
 
     def store(operation: int | None, value: Any) -> None:
-        for place, negative in wanted.get(operation, ()):
-            pointer = target(place)
-            before = vectors.load(pointer) if place < added else vectors.constant(-0.0)
-            signed = builder.fsub(before, value) if negative else builder.fadd(before, value) if place < added else value
+        for output, negative in outputs.get(operation, ()):
+            pointer = target(output)
+            before = vectors.load(pointer) if output < added else vectors.constant(-0.0)
+            signed = builder.fsub(before, value) if negative else builder.fadd(before, value) if output < added else value
             vectors.store(signed, pointer)
 
     store(None, vectors.constant(0.0))
@@ -75,26 +85,28 @@ def emit_program(builder: Any, program: Program, source: Any, target: Any, added
 
 @intrinsic_of_constants
 def winograd(typing_context: Any, kind: Any, m: Any, r: Any, source: Any, target: Any) -> Any:
-    """One of Winograd's transforms, of LANES columns; see ``winograd_program`` for the first three arguments, which are constants.
+    """A Winograd transform of LANES columns: the program ``winograd_program(kind, m, r)``, whose arguments are constants.
+
+    Input or output k lies at ``offset + k*step``. ``INPUT_BACK`` adds its first r - 1 outputs to the target, for the tile before has
+    them too.
 
     Args:
-        source, target: (flat array, place, step from one value or point to the next). ``INPUT_BACK`` adds its first r - 1 values to
-            what is there: those belong to the tile before as well.
+        source, target: (flat array, offset, step).
     """
-    constants = [each.literal_value for each in (kind, m, r)]
+    constants = [constant.literal_value for constant in (kind, m, r)]
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, target = (_places(context, builder, signature.args[i], arguments[i]) for i in (3, 4))
-        which = winograd_matrices.Kind(constants[0])
-        added = constants[2] - 1 if which is winograd_matrices.Kind.INPUT_BACK else 0
-        emit_program(builder, winograd_matrices.winograd_program(which, *constants[1:]), source, target, added)
+        source, target = (_pointers(context, builder, signature.args[i], arguments[i]) for i in (3, 4))
+        program = winograd_program(WinogradKind(constants[0]), *constants[1:])
+        added = constants[2] - 1 if constants[0] == WinogradKind.INPUT_BACK else 0
+        emit_program(builder, program, source, target, added)
         return context.get_dummy_value()
 
     return types.void(kind, m, r, source, target), emit
 
 
-def _places(context: Any, builder: Any, where_type: Any, where: Any) -> Any:
+def _pointers(context: Any, builder: Any, operand_type: Any, operand: Any) -> Any:
     """A function from the number of an input or output to its pointer."""
-    array, at, step = cgutils.unpack_tuple(builder, where)
-    start = builder.gep(data_of(context, builder, where_type[0], array), [at])
+    _, _, step = cgutils.unpack_tuple(builder, operand)
+    start = pointer_to(context, builder, operand_type, operand)
     return lambda number: builder.gep(start, [builder.mul(step, index(number))])

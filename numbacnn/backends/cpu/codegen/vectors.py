@@ -2,7 +2,10 @@
 
 Numba compiles loops and leaves it to LLVM whether they become vector instructions. Where that is not good enough (a tile of sums
 that must stay in registers, a Fourier transform without a loop), an intrinsic emits the vectors itself, with these helpers. LLVM
-splits a vector that is longer than the CPU's, so the code runs anywhere; ``VECTOR_UNIT`` says what is fast here.
+splits a vector that is longer than the CPU's, so the code runs anywhere; ``VECTOR_UNIT`` decides what is fast on this one.
+
+An intrinsic is called from a kernel like a function. Its Python body runs when the kernel is compiled: it is given the types of the
+arguments, and ``emit`` writes the instructions. Each docstring has the loop that the instructions stand for.
 """
 
 from collections.abc import Callable
@@ -32,44 +35,44 @@ class Vectors:
         return ir.Constant(self.type, [float(value)] * LANES)
 
     def load(self, pointer: Any) -> Any:
-        """The values from ``pointer`` (to a float) on; any alignment."""
+        """LANES values, the first at ``pointer`` (to a float), of any alignment."""
         value = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
         value.align = FLOAT_BYTES
         return value
 
     def store(self, value: Any, pointer: Any) -> None:
-        """Write to where ``pointer`` (to a float) points, and on; any alignment."""
+        """Write LANES values, the first to ``pointer`` (to a float), of any alignment."""
         self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer())).align = FLOAT_BYTES
 
     def mask(self, count: Any) -> Any:
-        """True in the lanes below ``count``, which may be negative, or more than there are."""
+        """lane < count, for each lane; ``count`` may be negative or above LANES."""
         lanes = ir.Constant(ir.VectorType(INDEX, LANES), list(range(LANES)))
         return self.builder.icmp_signed("<", lanes, self.broadcast(count))
 
     def load_masked(self, pointer: Any, mask: Any) -> Any:
-        """Like ``load``, with zeros where the mask is false: memory is not touched there."""
+        """Like ``load``, with zeros where the mask is false; memory is not read in those lanes."""
         return self._masked("load", self.type, "f32", pointer, mask, self.constant(0.0))
 
     def load_bytes_masked(self, pointer: Any, mask: Any) -> Any:
-        """The same for bytes."""
+        """``load_masked`` for bytes."""
         bytes_type = ir.VectorType(ir.IntType(8), LANES)
         return self._masked("load", bytes_type, "i8", pointer, mask, ir.Constant(bytes_type, [0] * LANES))
 
     def store_masked(self, value: Any, pointer: Any, mask: Any) -> None:
-        """Like ``store``, where the mask is true; of floats or bytes."""
+        """Like ``store``, only where the mask is true; for floats or bytes."""
         kind = "f32" if value.type == self.type else "i8"
         self._masked("store", ir.VoidType(), kind, pointer, mask, value)
 
-    def _masked(self, what: str, returns: Any, kind: str, pointer: Any, mask: Any, value: Any) -> Any:
+    def _masked(self, operation: str, returns: Any, kind: str, pointer: Any, mask: Any, value: Any) -> Any:
         address = self.builder.bitcast(pointer, value.type.as_pointer())
         alignment = ir.Constant(ir.IntType(32), FLOAT_BYTES if kind == "f32" else 1)
-        arguments = [address, alignment, mask, value] if what == "load" else [value, address, alignment, mask]
-        signature = ir.FunctionType(returns, [each.type for each in arguments])
-        name = f"llvm.masked.{what}.v{LANES}{kind}.p0v{LANES}{kind}"
+        arguments = [address, alignment, mask, value] if operation == "load" else [value, address, alignment, mask]
+        signature = ir.FunctionType(returns, [argument.type for argument in arguments])
+        name = f"llvm.masked.{operation}.v{LANES}{kind}.p0v{LANES}{kind}"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
 
     def prefetch(self, pointer: Any) -> None:
-        """Ask for the cache line that ``pointer`` (to a float) points to; a hint, without effect where there is no such memory."""
+        """Fetch the cache line of ``pointer`` (to a float): a hint, without effect where there is no such memory."""
         number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0i8")
@@ -77,7 +80,7 @@ class Vectors:
         self.builder.call(function, [self.builder.bitcast(pointer, byte), to_read, to_keep, of_data])
 
     def relu(self, value: Any) -> Any:
-        """max(0, value); asked this way round, NaN is not replaced by zero."""
+        """max(0, value). Compared with <=, NaN stays NaN."""
         zero = self.constant(0.0)
         return self.builder.select(self.builder.fcmp_ordered("<=", value, zero), zero, value)
 
@@ -88,25 +91,25 @@ class Vectors:
         return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """a * b + c: one fused instruction where the CPU has it, two where it has not (``llvm.fma`` would call a function there)."""
+        """a * b + c: one fused instruction where the CPU has it, otherwise two (``llvm.fma`` would call a function there)."""
         signature = ir.FunctionType(self.type, [self.type] * 3)
         function = cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.fmuladd.v{LANES}f32")
         return self.builder.call(function, [a, b, c])
 
 
 def intrinsic(function: Callable) -> Any:
-    """``numba.extending.intrinsic``: ``function`` gets the types of a call's arguments, and returns what emits its code."""
+    """``numba.extending.intrinsic``: ``function`` takes the types of a call's arguments and returns (signature, emit)."""
     return numba.extending.intrinsic(function)
 
 
 def intrinsic_of_constants(function: Callable) -> Any:
-    """The same, where the types of constant arguments carry their values."""
+    """``intrinsic`` whose constant arguments have types that carry their values."""
     return numba.extending.intrinsic(prefer_literal=True)(function)
 
 
 @intrinsic
-def prefetch(typing_context: Any, array: Any, at: Any) -> Any:
-    """Ask for the cache line that holds ``array[at]``, an array of floats, flat. Only a hint: it may point anywhere."""
+def prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
+    """Fetch the cache line of ``array[offset]``, a flat array of floats: a hint, so the offset may lie outside."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         Vectors(builder).prefetch(builder.gep(data_of(context, builder, signature.args[0], arguments[0]), [arguments[1]]))
@@ -118,6 +121,12 @@ def prefetch(typing_context: Any, array: Any, at: Any) -> Any:
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """The pointer to the first value of an array argument of an intrinsic."""
     return context.make_array(array_type)(context, builder, array).data
+
+
+def pointer_to(context: Any, builder: Any, operand_type: Any, operand: Any) -> Any:
+    """The pointer to array[offset], for an operand that begins (flat array, offset, ...)."""
+    array, offset = (builder.extract_value(operand, i) for i in (0, 1))
+    return builder.gep(data_of(context, builder, operand_type[0], array), [offset])
 
 
 def index(value: int) -> Any:

@@ -2,25 +2,25 @@
 
     y[i] = sum_k d[i + k] g[k]        for m outputs y, a filter g of r cells, n = m + r - 1 values d
 
-    y = A^T [(G g) * (B^T d)]         F(m, r): n multiplications in place of m r
+    y = A^T [(G g) * (B^T d)]         F(m, r): n multiplications instead of m r
 
-Where it comes from. Let Y and G be the polynomials with coefficients y and g. Their product has n coefficients, and is known from
+Derivation. Let Y and G be the polynomials with coefficients y and g. Their product has n coefficients, and is known from
 its values at n points (Toom, Cook): evaluate both (matrices A and G: row p is 1, p, p^2, ...), multiply, interpolate (the inverse
-of evaluation). So sum_{i,k} y[i] g[k] d[i+k], which has three arguments of equal standing, is for every d
+of evaluation). So the trilinear form sum_{i,k} y[i] g[k] d[i+k] is, for every d,
 
-    sum over points of  (A y) * (G g) * (B^T d),        where B^T has the transpose of interpolation;
+    sum over points of  (A y) * (G g) * (B^T d),        where B^T is the transpose of interpolation;
 
-and to be linear in each of three arguments means that all three can be the wanted one:
+and its gradient with respect to each argument is one of the three passes:
 
     y = A^T [(G g) * (B^T d)]         forward
     g = G^T [(A y) * (B^T d)]         the filter's gradient, from that of y
     d = B   [(A y) * (G g)]           the gradient of d
 
 The point at infinity stands for the highest coefficient alone. Row p of B^T has the coefficients of N(x) / (x - p), where N is the
-product of all x - p, and that of infinity those of N. What interpolation divides by, N'(p), goes to G, which is applied once to a
-filter: with points that are powers of two, A and B^T are then exact in float32. The points come in pairs p, -p, for whose rows
-``linear_program`` needs little more than for one. Rounding errors grow with the number of points, and the more the further these
-are from 1, up and down.
+product of all x - p, and the row of infinity those of N. Interpolation divides by N'(p); that division is moved to G, which is
+applied once to a filter: with points that are powers of two, A and B^T are then exact in float32. The points come in pairs p, -p,
+whose two rows cost ``linear_program`` little more than one. Rounding errors grow with the number of points and with their distance
+from 1, in both directions.
 
 Source: Winograd 1980, Arithmetic Complexity of Computations; Lavin & Gray 2015 (arXiv:1509.09308); on accuracy, Barabasz, Anderson,
 Soodhalter & Gregg 2018 (arXiv:1803.10986).
@@ -41,11 +41,11 @@ POINTS = tuple(
 """Finite points in the order in which they are taken."""
 
 SUMMING_POINT = POINTS.index(Fraction(1))
-"""Here a polynomial's value is the sum of its coefficients."""
+"""The point 1, where a polynomial's value is the sum of its coefficients."""
 
 
 TILES = {2: 5, 3: 4, 4: 5, 5: 4, 6: 3, 7: 2}
-"""m for each r: as large as float32 stands it. n is even, so that besides 0 and infinity all points have a partner."""
+"""m for each r: the largest that float32 is accurate enough for. n is even, so that all points but 0 and infinity have a partner."""
 
 
 class Matrices(NamedTuple):
@@ -56,8 +56,8 @@ class Matrices(NamedTuple):
     bt: Matrix
 
 
-class Kind(IntEnum):
-    """Which way: from one of the three arguments to the points, or back to its gradient."""
+class WinogradKind(IntEnum):
+    """The direction of a transform: from one of the three arguments to the points, or back to its gradient."""
 
     INPUT = 0
     """B^T: n values to n points."""
@@ -82,7 +82,7 @@ def matrices(m: int, r: int) -> Matrices:
     """
     points = POINTS[: m + r - 2]
     if len(points) < m + r - 2:
-        raise ValueError(f"F({m}, {r}) needs {m + r - 2} finite points, and {len(POINTS)} are known")
+        raise ValueError(f"F({m}, {r}) needs {m + r - 2} finite points, got {len(POINTS)}")
     whole = [Fraction(1)]
     for p in points:
         whole = _times(whole, p)
@@ -104,7 +104,7 @@ def _last(count: int) -> list[Fraction]:
 
 def _times(polynomial: list[Fraction], p: Fraction) -> list[Fraction]:
     """polynomial * (x - p); the constant term comes first."""
-    return [up - p * here for up, here in zip([Fraction(0), *polynomial], [*polynomial, Fraction(0)], strict=True)]
+    return [lower - p * same for lower, same in zip([Fraction(0), *polynomial], [*polynomial, Fraction(0)], strict=True)]
 
 
 def _divided(polynomial: list[Fraction], p: Fraction) -> list[Fraction]:
@@ -119,15 +119,15 @@ def _value(polynomial: list[Fraction], p: Fraction) -> Fraction:
     return sum((c * p**k for k, c in enumerate(polynomial)), Fraction(0))
 
 
-def matrix_of(kind: Kind, m: int, r: int) -> Matrix:
-    """The matrix that does this."""
-    made = matrices(m, r)
-    forward = {Kind.INPUT: made.bt, Kind.FILTER: made.g, Kind.OUTPUT_BACK: made.a}
-    back = {Kind.INPUT_BACK: made.bt, Kind.FILTER_BACK: made.g, Kind.OUTPUT: made.a}
+def matrix_of(kind: WinogradKind, m: int, r: int) -> Matrix:
+    """The matrix of a transform."""
+    a, g, bt = matrices(m, r)
+    forward = {WinogradKind.INPUT: bt, WinogradKind.FILTER: g, WinogradKind.OUTPUT_BACK: a}
+    back = {WinogradKind.INPUT_BACK: bt, WinogradKind.FILTER_BACK: g, WinogradKind.OUTPUT: a}
     return forward[kind] if kind in forward else [list(column) for column in zip(*back[kind], strict=True)]
 
 
 @lru_cache
-def winograd_program(kind: Kind, m: int, r: int) -> Program:
-    """The same as a program."""
+def winograd_program(kind: WinogradKind, m: int, r: int) -> Program:
+    """The program of a transform, ``matrix_of(kind, m, r) @ inputs``."""
     return linear_program(matrix_of(kind, m, r))

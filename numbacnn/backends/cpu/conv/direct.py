@@ -1,14 +1,16 @@
-"""Direct convolution by the micro-kernel, in float32: the fast version of ``conv2d.py``, with ReLU and max pooling fused.
+"""Direct convolution by the micro-kernel, in float32, with ReLU and max pooling fused: the fast version of ``plain/conv2d.py``.
 
-A convolution is a matrix product: pixels times filters, summed over the kh*kw*c cells of a filter. No patch is copied: in a padded
-NHWC image the kw*c values under one row of a filter lie side by side, and the next row's a line further, which is just what the two
-loops of ``multiply_tile`` walk along. A table says where each output pixel's patch begins. So the three products are
+    y[n,p,q,f] = max(0, max over the window of z[n,i,j,f]),     z[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * w[u,v,c,f]
+
+A convolution is a matrix product: patches times filters, summed over the kh*kw*c cells of a filter. No patch is copied: in a padded
+NHWC image the kw*c values under one row of a filter lie side by side, and those under the next row a line further, so the two loops
+of ``multiply_tile`` read them in the image. A table has the offset of each output pixel's patch. So the three products are
 
     z        = pixels (i, j)  x  filters         summed over filter cells (u, then v and c)
     dfilters = taps (u, v, c)  x  maps of dz     summed over pixels (i, then j), image by image
     dx       = the first one, with dz spread out by the stride and the filters turned
 
-One image, padded, is one task's scratch. z, which is what filters give before ReLU and pooling, is never written down for a batch.
+A task's scratch is one padded image; z is never written down for a batch.
 """
 
 import numpy as np
@@ -18,51 +20,52 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.conv.pooling import max_pool_pixels, unpool_into
-from numbacnn.backends.cpu.plain.conv2d import IMAGE_GROUPS, sum_groups, turned_filters
+from numbacnn.backends.cpu.plain.conv2d import turned_filters
+from numbacnn.backends.cpu.plain.reduction import GROUPS, group_count, group_range, sum_groups
 from numbacnn.backends.cpu.products.panels import packed_panels, panel_count
-from numbacnn.backends.cpu.products.prepared import prepared
+from numbacnn.backends.cpu.products.prepared import form_of
 
 BAND_VALUES = 65536
-"""Values of z that a task holds: what lies next to them still fits the second-level cache."""
+"""Values of z that a task holds: with the image they fit the second-level cache."""
 
-FEW_IMAGES, BANDS = 8, 4
-"""Fewer images than this are cut into so many bands, for there to be work for all threads."""
+BANDED_IMAGES, BANDS = 8, 4
+"""With fewer images than BANDED_IMAGES, each is cut into at least BANDS bands, so that all threads have work."""
 
 
 def conv2d(x, filters, bias, window, pool, relu):
-    """y = pool(relu(conv2d(x))), and the winners of the pooling."""
+    """y = pool(relu(conv2d(x))), and the winners of the pooling, uint8."""
     rows, columns = window
     kh, kw, channels, maps = filters.shape
     y = arena.empty((len(x), pool.rows, pool.columns, maps))
     winners = arena.empty(y.shape if pool.kh * pool.kw > 1 else (1, 1, 1, 1), np.uint8)
-    each = max(1, min(pool.rows, BAND_VALUES // (columns.out * maps * pool.sh)))
-    if len(x) < FEW_IMAGES:
-        each = min(each, -(-pool.rows // BANDS))
-    panels = prepared(filters, "panels", lambda filters: packed_panels(filters.reshape(kh * kw * channels, maps)))
-    _forward(x, panels, bias, rows, columns, pool, relu, each, y, winners)
+    rows_per_task = max(1, min(pool.rows, BAND_VALUES // (columns.out * maps * pool.sh)))
+    if len(x) < BANDED_IMAGES:
+        rows_per_task = min(rows_per_task, -(-pool.rows // BANDS))
+    panels = form_of(filters, "panels", lambda filters: packed_panels(filters.reshape(kh * kw * channels, maps)))
+    _forward(x, panels, bias, rows, columns, pool, relu, rows_per_task, y, winners)
     return y, winners
 
 
 @kernel(parallel=True)
-def _forward(x, panels, bias, rows, columns, pool, relu, each, y, winners):
-    """A task owns ``each`` rows of y in one image."""
+def _forward(x, panels, bias, rows, columns, pool, relu, rows_per_task, y, winners):
+    """A task owns some rows of y in one image."""
     count, maps = y.shape[0], y.shape[3]
     line = ((columns.out - 1) * columns.stride + columns.kernel) * x.shape[3]
     run = columns.kernel * x.shape[3]
-    z_rows = (each - 1) * pool.sh + pool.kh
+    z_rows = (rows_per_task - 1) * pool.sh + pool.kh
     offsets = _patch_offsets(z_rows, columns.out, rows.stride * line, columns.stride * x.shape[3])
-    bands = (pool.rows + each - 1) // each
+    bands = (pool.rows + rows_per_task - 1) // rows_per_task
     y_flat, winners_flat = y.reshape(y.size), winners.reshape(winners.size)
-    alone = pool.kh * pool.kw == 1
+    no_pool = pool.kh * pool.kw == 1
     for task in prange(count * bands):
         n = task // bands
-        first = (task - n * bands) * each
-        here = min(each, pool.rows - first)
-        pixels = ((here - 1) * pool.sh + pool.kh) * columns.out
+        first = (task - n * bands) * rows_per_task
+        valid_rows = min(rows_per_task, pool.rows - first)
+        pixels = ((valid_rows - 1) * pool.sh + pool.kh) * columns.out
         padded = np.zeros(((z_rows - 1) * rows.stride + rows.kernel) * line, x.dtype)
         _copy_lines(x[n], first * pool.sh * rows.stride - rows.pad_before, columns.pad_before, line, padded)
-        place = (n * pool.rows + first) * pool.columns * maps
-        z, start = (y_flat, place) if alone else (np.empty(pixels * maps, x.dtype), 0)
+        target = (n * pool.rows + first) * pool.columns * maps
+        z, start = (y_flat, target) if no_pool else (np.empty(pixels * maps, x.dtype), 0)
         for f in range(0, maps, TILE_COLUMNS):
             for m in range(0, pixels, TILE_ROWS):
                 multiply_tile(
@@ -72,15 +75,15 @@ def _forward(x, panels, bias, rows, columns, pool, relu, each, y, winners):
                     (bias, f, 0),
                     (z, start + m * maps + f, maps),
                     (min(TILE_ROWS, pixels - m), min(TILE_COLUMNS, maps - f)),
-                    relu and alone,
+                    relu and no_pool,
                 )
-        if not alone:
-            max_pool_pixels(z, 0, columns.out, maps, pool, relu, y_flat, place, winners_flat, here)
+        if not no_pool:
+            max_pool_pixels(z, 0, columns.out, maps, pool, relu, y_flat, target, winners_flat, valid_rows)
 
 
 @kernel(inline=True)
 def _patch_offsets(rows, columns, row_step, column_step):
-    """Where the patch of output pixel (i, j) begins."""
+    """offsets[i*columns + j] = i*row_step + j*column_step: where the patch of output pixel (i, j) begins."""
     offsets = np.empty(rows * columns, np.int64)
     for i in range(rows):
         for j in range(columns):
@@ -90,7 +93,7 @@ def _patch_offsets(rows, columns, row_step, column_step):
 
 @kernel(inline=True)
 def _copy_lines(x, top, left, line, padded):
-    """As many lines of an image as ``padded`` holds, from line ``top`` on, shifted right by ``left`` pixels; zeros stay outside."""
+    """Fill ``padded`` with lines of an image, from line ``top`` on, shifted right by ``left`` pixels; zeros outside are kept."""
     height, width, channels = x.shape
     lines = padded.shape[0] // line
     for r in range(max(0, -top), min(lines, height - top)):
@@ -116,14 +119,14 @@ def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
 
 @kernel(parallel=True)
 def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
-    """A task owns a group of images; the groups' sums are added up in their order."""
+    """A task owns a group of images; the groups' sums are added in their order."""
     count, _, _, channels = x.shape
     maps = dy.shape[3]
     line = ((columns.out - 1) * columns.stride + columns.kernel) * channels
     taps = rows.kernel * columns.kernel * channels
     offsets = _patch_offsets(rows.kernel, columns.kernel * channels, line, 1)
     depth = panel_count(maps) * TILE_COLUMNS
-    groups = max(min(IMAGE_GROUPS, count), 1)
+    groups = group_count(GROUPS, count)
     parts = np.zeros((groups, taps * maps), x.dtype)
     bias_parts = np.zeros((groups, maps), x.dtype)
     dy_flat, y_flat, winners_flat = dy.reshape(dy.size), y.reshape(y.size), winners.reshape(winners.size)
@@ -131,7 +134,8 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
         padded = np.zeros(((rows.out - 1) * rows.stride + rows.kernel) * line, x.dtype)
         dz = np.zeros(rows.out * columns.out * depth, x.dtype)
         part = parts[group]
-        for n in range(group * count // groups, (group + 1) * count // groups):
+        first, stop = group_range(group, groups, count)
+        for n in range(first, stop):
             _copy_lines(x[n], -rows.pad_before, columns.pad_before, line, padded)
             unpool_into(dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
             for f in range(0, maps, TILE_COLUMNS):
@@ -151,6 +155,7 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
 
 @kernel(inline=True)
 def _add_pixels(dz, total):
+    """total[f] += sum over pixels of dz[pixel, f]"""
     for pixel in range(dz.shape[0]):
         row = dz[pixel]
         for f in range(total.shape[0]):
@@ -159,11 +164,11 @@ def _add_pixels(dz, total):
 
 @kernel(parallel=True)
 def _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx):
-    """A task owns one image: dz, spread out by the stride among zeros, meets the turned filters."""
+    """A task owns one image: dz, spread out by the stride among zeros, is convolved with the turned filters."""
     count, height, width, channels = dx.shape
     maps = dy.shape[3]
     top, left = rows.kernel - 1 - rows.pad_before, columns.kernel - 1 - columns.pad_before
-    # Padding wider than the filter: some cells of dz saw nothing but zeros, and lie outside. Room for them all is made.
+    # If padding is wider than the filter, some cells of dz saw zeros only and lie outside: the scratch has room for them too.
     before, above = max(0, -left), max(0, -top)
     line = (before + max(left, 0) + max((columns.out - 1) * columns.stride + columns.kernel, width + columns.kernel)) * maps
     lines = above + max(top, 0) + max((rows.out - 1) * rows.stride + rows.kernel, height + rows.kernel)

@@ -1,4 +1,8 @@
-"""Activations on the CPU, element by element. Compiled without fast maths: the same bits wherever a thread's share begins.
+"""Activations on the CPU, element by element:
+
+    relu(x) = max(0, x)     sigmoid(x) = 1 / (1 + exp(-x))     tanh(x)     softmax(x)[k] = exp(x[k]) / sum_l exp(x[l])
+
+Compiled without fast maths, so that the bits do not depend on where a thread's slice begins.
 
 The kernels take flat arrays, so that each is compiled once for images and rows alike.
 """
@@ -71,7 +75,7 @@ def softmax_backward(y, dy):
 def _relu(x, y):
     zero = x.dtype.type(0)
     for i in prange(x.size):
-        # Asked this way round, NaN is not replaced by zero.
+        # Compared with <=, NaN stays NaN.
         y[i] = zero if x[i] <= zero else x[i]
 
 
@@ -130,7 +134,7 @@ def _softmax_backward(y, dy, dx):
 
 @kernel(inline=True, fast_math=False)
 def exp_shifted(z, out):
-    """out[k] = exp(z[k] - max(z)): at most 1, so no logit is too large; NaN spreads. Returns the largest logit's index, and the sum."""
+    """out[k] = exp(z[k] - max(z)), at most 1 for any logit; NaN spreads. Returns the index of the largest logit, and the sum of out."""
     best = 0
     for k in range(1, z.shape[0]):
         if z[k] > z[best]:

@@ -1,11 +1,10 @@
-"""Random distortions of training images on the CPU: a grid of 7 x 7 points moves, and the picture between them follows smoothly.
+"""Random distortions of training images on the CPU: a grid of 7 x 7 points moves, and the image between them follows smoothly.
 
-    draws -> how far each grid point moves -> where each pixel comes from -> the mean of the four pixels around that place
+    y[i, j] = x at (i, j) + sum_{a,b} B_a(i) * B_b(j) * move[a, b],     the weighted mean of the four pixels around that position
 
-Shift, rotation, scale and shear move the grid points along a straight-line map, the elastic part moves each of them at random.
-Cubic B-splines carry a straight-line map over to the pixels exactly, and few random vectors between which they run are as smooth as
-many random vectors blurred: no blur is computed. With points 7 pixels apart the field has the waves that Simard et al. get from a
-Gaussian of 4 pixels (7 / sqrt(3) = 4.04).
+Shift, rotation, scale and shear move the grid points by a linear map; the elastic part moves each of them at random. Cubic B-splines
+interpolate a linear map exactly, and between few random vectors they are as smooth as many blurred ones: no blur is computed. With
+points 7 pixels apart the field has the wavelengths that Simard et al. get from a Gaussian of 4 pixels (7 / sqrt(3) = 4.04).
 """
 
 import functools
@@ -42,7 +41,7 @@ def augment(x, amounts, key):
 
 @kernel(fast_math=False)
 def _draw(draws, seed, step):
-    """Fill ``draws`` (n, DRAWS) with numbers in [-1, 1), each a hash of its place."""
+    """Fill ``draws`` (n, DRAWS) with numbers in [-1, 1), each a hash of its index."""
     key = stream_key(seed, step, STREAM)
     for n in range(draws.shape[0]):
         for k in range(draws.shape[1]):
@@ -51,11 +50,11 @@ def _draw(draws, seed, step):
 
 
 def moved_grid(draws, amounts, height, width):
-    """How far the source of each grid point lies from it, in pixels: float32 (n, 2, POINTS, POINTS), down and across."""
+    """The vector from each grid point to its source, in pixels: float32 (n, 2, POINTS, POINTS), down and across."""
     shift, rotation, scale, shear, elastic = map(float, amounts)
     angle = math.radians(rotation) * draws[:, ROTATION, None, None]
     sides = np.array([height, width], np.float32)[:, None, None]
-    down, across = np.meshgrid(grid_places(height), grid_places(width), indexing="ij")
+    down, across = np.meshgrid(grid_positions(height), grid_positions(width), indexing="ij")
 
     scaled_down = down * (1 + scale * draws[:, SCALE_Y, None, None])
     scaled_across = across * (1 + scale * draws[:, SCALE_X, None, None])
@@ -69,14 +68,14 @@ def moved_grid(draws, amounts, height, width):
     return moves
 
 
-def grid_places(size):
-    """Where the grid points lie along an axis, in pixels from its middle: float32 (POINTS,)."""
+def grid_positions(size):
+    """The positions of the grid points along an axis, in pixels from its middle: float32 (POINTS,)."""
     return (np.arange(POINTS, dtype=np.float32) - (POINTS - 1) / 2) * np.float32((size - 1) / CELLS)
 
 
 @functools.cache
 def grid_weights(size):
-    """How much each grid point counts at each pixel of an axis: float32 (POINTS, size); four points a pixel, together 1.
+    """The weight of each grid point at each pixel of an axis: float32 (POINTS, size); four per pixel, with sum 1.
 
     Source: uniform cubic B-splines; de Boor 1978, A Practical Guide to Splines, chapter IX.
     """
@@ -96,7 +95,7 @@ def _warp(x, grid, rows, columns):
 
 @kernel(inline=True, fast_math=False)
 def _warp_image(x, grid, rows, columns, y):
-    """Fill ``y`` with ``x`` (h, w, c) read where ``grid`` says; a frame of zeros around x stands for all that lies outside."""
+    """Fill ``y`` with ``x`` (h, w, c), read at the positions of ``grid``. A frame of zeros around x stands for the outside."""
     height, width, channels = x.shape
     framed = np.zeros((channels, height + 2, width + 2), x.dtype)
     for c in range(channels):
@@ -111,17 +110,17 @@ def _warp_image(x, grid, rows, columns, y):
                 for j in range(width):
                     bent[axis, a, j] += grid[axis, a, b] * columns[b, j]
 
-    place = np.empty((2, width), np.float32)  # in the frame, of one row's sources
+    position = np.empty((2, width), np.float32)  # of the sources of one row, in the frame
     for i in range(height):
         for axis in range(2):
             for j in range(width):
-                place[axis, j] = np.float32(1 + (j if axis else i))
+                position[axis, j] = np.float32(1 + (j if axis else i))
             for a in range(rows.shape[0]):
                 for j in range(width):
-                    place[axis, j] += rows[a, i] * bent[axis, a, j]
+                    position[axis, j] += rows[a, i] * bent[axis, a, j]
         for c in range(channels):
             for j in range(width):
-                down, across = _clip(place[0, j], np.float32(height + 1)), _clip(place[1, j], np.float32(width + 1))
+                down, across = _clip(position[0, j], np.float32(height + 1)), _clip(position[1, j], np.float32(width + 1))
                 r, q = min(np.uint32(down), np.uint32(height)), min(np.uint32(across), np.uint32(width))
                 down, across = down - np.float32(r), across - np.float32(q)
                 above = framed[c, r, q] + across * (framed[c, r, q + 1] - framed[c, r, q])
@@ -130,6 +129,7 @@ def _warp_image(x, grid, rows, columns, y):
 
 
 @kernel(inline=True, fast_math=False)
-def _clip(place, last):
-    place = place if place > np.float32(0) else np.float32(0)
-    return place if place < last else last
+def _clip(position, last):
+    """min(max(position, 0), last)"""
+    position = position if position > np.float32(0) else np.float32(0)
+    return position if position < last else last

@@ -1,6 +1,8 @@
-"""Batch normalisation on the CPU. Sums over the batch are taken in fixed groups of rows, then group by group.
+"""Batch normalisation on the CPU, for each channel of rows x:
 
-Loops over channels, not expressions of arrays: Numba would compile each of those on its own, and may warn that it is not parallel.
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
+
+Channels are summed in loops: Numba would compile each array expression separately, and may warn that it is not parallel.
 """
 
 import math
@@ -10,8 +12,10 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.plain.reduction import group_count, group_range, sum_groups
 
 ROW_GROUPS = 16
+"""The most groups of rows that sums over the batch are cut into."""
 
 
 def batch_norm(x, gamma, beta, epsilon):
@@ -35,28 +39,14 @@ def _normalised(x, gamma, beta, mean, variance, epsilon):
 def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
     """See ``Ops.batch_norm_backward``."""
     dx, channels = arena.like(x), x.shape[-1]
-    rows, dy_rows, dx_rows = (each.reshape(-1, channels) for each in (x, dy, dx))
+    rows, dy_rows, dx_rows = (array.reshape(-1, channels) for array in (x, dy, dx))
     dgamma, dbeta = _backward(rows, gamma, mean, variance, epsilon, dy_rows, dx_rows)
     return dx, dgamma, dbeta
 
 
 @kernel(inline=True, fast_math=False)
-def _group(group, groups, count):
-    return group * count // groups, (group + 1) * count // groups
-
-
-@kernel(inline=True, fast_math=False)
-def _total(parts):
-    total = np.zeros(parts.shape[1], parts.dtype)
-    for group in range(parts.shape[0]):
-        for c in range(parts.shape[1]):
-            total[c] += parts[group, c]
-    return total
-
-
-@kernel(inline=True, fast_math=False)
 def _mean(parts, count):
-    total = _total(parts)
+    total = sum_groups(parts)
     for c in range(total.size):
         total[c] /= max(count, 1)
     return total
@@ -64,19 +54,19 @@ def _mean(parts, count):
 
 @kernel(parallel=True, fast_math=False)
 def _moments(x):
-    """Mean, then variance around that mean: two passes, as one pass cancels."""
+    """Mean, then variance around that mean: a single pass would subtract two large numbers from each other."""
     count, channels = x.shape
-    groups = max(min(ROW_GROUPS, count), 1)
+    groups = group_count(ROW_GROUPS, count)
     sums = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
-        first, stop = _group(group, groups, count)
+        first, stop = group_range(group, groups, count)
         for n in range(first, stop):
             for c in range(channels):
                 sums[group, c] += x[n, c]
     mean = _mean(sums, count)
     squares = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
-        first, stop = _group(group, groups, count)
+        first, stop = group_range(group, groups, count)
         for n in range(first, stop):
             for c in range(channels):
                 squares[group, c] += (x[n, c] - mean[c]) ** 2
@@ -100,19 +90,19 @@ def _backward(x, gamma, mean, variance, epsilon, dy, dx):
     Source: Ioffe & Szegedy 2015, section 3, its three chain-rule terms collected.
     """
     count, channels = x.shape
-    groups = max(min(ROW_GROUPS, count), 1)
+    groups = group_count(ROW_GROUPS, count)
     inverse = np.empty(channels, np.float64)
     for c in range(channels):
         inverse[c] = 1.0 / math.sqrt(variance[c] + epsilon)
     dy_sums = np.zeros((groups, channels), np.float64)
     dyh_sums = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
-        first, stop = _group(group, groups, count)
+        first, stop = group_range(group, groups, count)
         for n in range(first, stop):
             for c in range(channels):
                 dy_sums[group, c] += dy[n, c]
                 dyh_sums[group, c] += dy[n, c] * ((x[n, c] - mean[c]) * inverse[c])
-    dbeta, dgamma = _total(dy_sums), _total(dyh_sums)
+    dbeta, dgamma = sum_groups(dy_sums), sum_groups(dyh_sums)
     for n in prange(count):
         for c in range(channels):
             h = (x[n, c] - mean[c]) * inverse[c]

@@ -1,13 +1,15 @@
-"""Convolution on the CPU: patches times filters.
+"""Convolution on the CPU: a product of image patches and filters.
 
-Forward, in pseudo-code:
+    y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * filters[u,v,c,f]
 
-    for each image n and output row i:                      one task: it owns y[n, i]
+In pseudo-code:
+
+    for each image n and output row i:                      a task owns y[n, i]
         patches[j] = the kh*kw*c values under output cell j
         y[n, i, j, f] = bias[f] + patches[j] . filters[f]
 
-Gradients are convolutions too. dx is dy, spread out by the stride and padded, convolved with the turned filters. dkernel is the
-product of every input pixel with the dy it met: one kernel row a task, images summed in a fixed order.
+Gradients are convolutions too. dx is dy, spread out by the stride and padded, convolved with the turned filters. dfilters is the
+product of every input pixel with the dy it contributed to: a task owns one row of the filters, and sums images in a fixed order.
 """
 
 import numpy as np
@@ -15,9 +17,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.plain.matmul import add_dot_rows, fill_transposed, padded_length, transpose_batch
-
-IMAGE_GROUPS = 8
-"""dkernel is summed in this many groups of images, then group by group: fixed, so that threads cannot change the result."""
+from numbacnn.backends.cpu.plain.reduction import GROUPS, group_count, group_range, sum_groups, sum_rows
 
 
 def conv2d(x, filters, bias, window):
@@ -34,7 +34,7 @@ def conv2d_backward(x, filters, dy, window, needs_dx):
     rows, columns = window
     padded = pad2d(x, rows.pad_before, rows.pad_after, columns.pad_before, columns.pad_after)
     dfilters = _filter_gradient(padded, dy, filters.shape[0], filters.shape[1], rows.stride, columns.stride)
-    dbias = sum_pixels(dy)
+    dbias = sum_rows(dy)
     if not needs_dx:
         return None, dfilters, dbias
     spread = _spread(dy, window)
@@ -54,7 +54,7 @@ def pad2d(x, top, bottom, left, right):
 
 @kernel(parallel=True)
 def _pad_lines(lines, top, left, height, length):
-    """Each line of an image, at its place among zeros."""
+    """Copy each line of an image to its position among zeros."""
     y = np.zeros((lines.shape[0], height, length), lines.dtype)
     for n in prange(lines.shape[0]):
         for r in range(lines.shape[1]):
@@ -64,14 +64,14 @@ def _pad_lines(lines, top, left, height, length):
 
 @kernel(inline=True)
 def copy_run(source, target):
-    """Copy a row. Taking slices first leaves an index that cannot be negative, and the loop vectorises."""
+    """Copy a row. The caller slices: without negative indices the loop vectorises."""
     for k in range(target.shape[0]):
         target[k] = source[k]
 
 
 @kernel(parallel=True)
 def _correlate(x, filters, bias, row_stride, column_stride):
-    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*sh+u, j*sw+v, c] * filters[u,v,c,f]; x is padded already."""
+    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*sh+u, j*sw+v, c] * filters[u,v,c,f]; x has been padded."""
     count, height, width, channels = x.shape
     kh, kw, _, maps = filters.shape
     oh, ow = (height - kh) // row_stride + 1, (width - kw) // column_stride + 1
@@ -92,7 +92,7 @@ def _correlate(x, filters, bias, row_stride, column_stride):
 
 @kernel(inline=True)
 def _gather_patches(lines, top, step, kh, run, patches):
-    """Patch j: from each of kh lines the ``run`` values that start at j*step. Side by side in NHWC, so this copies whole runs."""
+    """Fill patch j with kh runs of ``run`` values that start at j*step of kh lines. In NHWC a line's cells are contiguous."""
     for j in range(patches.shape[0]):
         start = j * step
         for u in range(kh):
@@ -120,7 +120,7 @@ def turned_filters(filters):
 
 
 def _spread(dy, window):
-    """dy with stride-1 zeros between its cells, and as many around it as make a plain convolution give dx's size."""
+    """dy with stride-1 zeros between its cells, and enough around it that a plain convolution has dx's size."""
     rows, columns = window
     top, left = rows.kernel - 1 - rows.pad_before, columns.kernel - 1 - columns.pad_before
     height, width = rows.size + rows.kernel - 1, columns.size + columns.kernel - 1
@@ -132,7 +132,7 @@ def _spread(dy, window):
 
 @kernel(parallel=True)
 def _spread_cells(dy, row_stride, column_stride, top, left, height, width):
-    """Cell (i, j) goes to (top + i*sh, left + j*sw). One that falls outside saw nothing but padding, so no pixel needs it."""
+    """Copy cell (i, j) to (top + i*sh, left + j*sw). A cell that falls outside saw padding only, so no pixel needs it."""
     count, oh, ow, maps = dy.shape
     y = np.zeros((count, height, width, maps), dy.dtype)
     for n in prange(count):
@@ -146,7 +146,7 @@ def _spread_cells(dy, row_stride, column_stride, top, left, height, width):
 
 
 def _filter_gradient(x, dy, kh, kw, row_stride, column_stride):
-    """dfilters[u,v,c,f] = sum_{n,i,j} x[n, i*sh+u, j*sw+v, c] * dy[n,i,j,f]; x is padded already."""
+    """dfilters[u,v,c,f] = sum_{n,i,j} x[n, i*sh+u, j*sw+v, c] * dy[n,i,j,f]; x has been padded."""
     count, height, width, channels = x.shape
     _, oh, ow, maps = dy.shape
     planes = transpose_batch(x.reshape(count, height * width, channels))
@@ -156,57 +156,30 @@ def _filter_gradient(x, dy, kh, kw, row_stride, column_stride):
 
 @kernel(parallel=True)
 def _filter_gradient_of_planes(planes, width, dy_planes, oh, ow, kh, kw, row_stride, column_stride):
-    """Operands as planes, (n, channel, pixels): a sum over pixels runs along memory."""
+    """The same on planes (n, channel, pixels), where a sum over pixels runs along memory."""
     count, channels, _ = planes.shape
     maps, pixels = dy_planes.shape[1], dy_planes.shape[2]
-    groups = max(min(IMAGE_GROUPS, count), 1)
+    groups = group_count(GROUPS, count)
     parts = np.zeros((groups, kh, kw * channels, maps), planes.dtype)
     for task in prange(groups * kh):
         group = task // kh
         u = task - group * kh
-        met = np.zeros((kw * channels, pixels), planes.dtype)
-        for n in range(group * count // groups, (group + 1) * count // groups):
-            _gather_met(planes[n], width, u, oh, ow, kw, row_stride, column_stride, met)
-            add_dot_rows(met, dy_planes[n], parts[group, u])
+        operands = np.zeros((kw * channels, pixels), planes.dtype)
+        first, stop = group_range(group, groups, count)
+        for n in range(first, stop):
+            _gather_operands(planes[n], width, u, oh, ow, kw, row_stride, column_stride, operands)
+            add_dot_rows(operands, dy_planes[n], parts[group, u])
     return sum_groups(parts.reshape(groups, kh * kw * channels * maps)).reshape(kh, kw, channels, maps)
 
 
 @kernel(inline=True)
-def _gather_met(planes, width, u, oh, ow, kw, row_stride, column_stride, met):
-    """met[v*c + channel, i*ow + j] = the pixel that filter cell (u, v) of this channel met for output cell (i, j)."""
+def _gather_operands(planes, width, u, oh, ow, kw, row_stride, column_stride, operands):
+    """operands[v*c + channel, i*ow + j] = the pixel that filter cell (u, v) of this channel multiplies for output cell (i, j)."""
     channels = planes.shape[0]
     for v in range(kw):
         for c in range(channels):
-            plane, row = planes[c], met[v * channels + c]
+            plane, row = planes[c], operands[v * channels + c]
             for i in range(oh):
                 first = (i * row_stride + u) * width + v
                 last = first + (ow - 1) * column_stride
                 copy_run(plane[first : last + 1 : column_stride], row[i * ow : (i + 1) * ow])
-
-
-@kernel(inline=True)
-def sum_groups(parts):
-    """Add up rows, one after the other."""
-    total = np.zeros(parts.shape[1], parts.dtype)
-    for group in range(parts.shape[0]):
-        for i in range(parts.shape[1]):
-            total[i] += parts[group, i]
-    return total
-
-
-def sum_pixels(dy):
-    """out[f] = sum over all but the last axis of dy[..., f]: the gradient of a bias."""
-    return _sum_rows(dy.reshape(-1, dy.shape[-1]))
-
-
-@kernel(parallel=True)
-def _sum_rows(x):
-    count, columns = x.shape
-    groups = max(min(IMAGE_GROUPS, count), 1)
-    parts = np.zeros((groups, columns), x.dtype)
-    for group in prange(groups):
-        part = parts[group]
-        for n in range(group * count // groups, (group + 1) * count // groups):
-            for f in range(columns):
-                part[f] += x[n, f]
-    return sum_groups(parts)

@@ -1,11 +1,17 @@
-"""Dense layers on the CPU: each is one product of rows with rows; what changes is which operand has to be turned first."""
+"""Dense layers on the CPU, three products of matrices:
+
+    y = x W + b          dx = dy W^T          dW = x^T dy
+
+Each is computed as rows times rows (``matmul.py``), once the operands that lie the other way have been transposed.
+"""
 
 import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
-from numbacnn.backends.cpu.plain.conv2d import fill_rows, sum_pixels
+from numbacnn.backends.cpu.plain.conv2d import fill_rows
 from numbacnn.backends.cpu.plain.matmul import add_dot_rows, fill_transposed, transpose_batch
+from numbacnn.backends.cpu.plain.reduction import sum_rows
 
 COLUMNS = 32
 """Output columns of one task."""
@@ -21,12 +27,12 @@ def dense(x, weights, bias):
 def dense_backward(x, weights, dy, needs_dx):
     """See ``Ops.dense_backward``."""
     dweights = _weight_gradient(transpose_batch(x[np.newaxis])[0], transpose_batch(dy[np.newaxis])[0])
-    return (_input_gradient(dy, weights) if needs_dx else None), dweights, sum_pixels(dy)
+    return (_input_gradient(dy, weights) if needs_dx else None), dweights, sum_rows(dy)
 
 
 @kernel(inline=True)
 def _copy(source, target):
-    """The corner of ``target`` that is as large as ``source``."""
+    """Copy ``source`` to the corner of ``target``."""
     for i in range(source.shape[0]):
         for j in range(source.shape[1]):
             target[i, j] = source[i, j]
@@ -43,16 +49,16 @@ def _dense(x, weights, bias):
         stop = min(first + COLUMNS, units)
         block = np.empty((count, stop - first), x.dtype)
         fill_rows(bias[first:stop], block)
-        turned = np.empty((stop - first, terms), x.dtype)
-        fill_transposed(weights[:, first:stop], turned)
-        add_dot_rows(x, turned, block)
+        weight_rows = np.empty((stop - first, terms), x.dtype)
+        fill_transposed(weights[:, first:stop], weight_rows)
+        add_dot_rows(x, weight_rows, block)
         _copy(block, y[:, first:stop])
     return y
 
 
 @kernel(parallel=True)
 def _input_gradient(dy, weights):
-    """dx[n, k] = sum_f dy[n, f] * weights[k, f]: both run along f already; a task owns COLUMNS columns of dx."""
+    """dx[n, k] = sum_f dy[n, f] * weights[k, f]: both rows run along f; a task owns COLUMNS columns of dx."""
     count, terms = dy.shape[0], weights.shape[0]
     dx = np.empty((count, terms), dy.dtype)
     for task in prange((terms + COLUMNS - 1) // COLUMNS):
@@ -65,14 +71,14 @@ def _input_gradient(dy, weights):
 
 
 @kernel(parallel=True)
-def _weight_gradient(x_turned, dy_turned):
-    """dweights[k, f] = sum_n x[n, k] * dy[n, f], both turned to run along n; a task owns COLUMNS rows of dweights."""
-    terms, units = x_turned.shape[0], dy_turned.shape[0]
-    dweights = np.empty((terms, units), x_turned.dtype)
+def _weight_gradient(x_rows, dy_rows):
+    """dweights[k, f] = sum_n x[n, k] * dy[n, f], both transposed to run along n; a task owns COLUMNS rows of dweights."""
+    terms, units = x_rows.shape[0], dy_rows.shape[0]
+    dweights = np.empty((terms, units), x_rows.dtype)
     for task in prange((terms + COLUMNS - 1) // COLUMNS):
         first = task * COLUMNS
         stop = min(first + COLUMNS, terms)
-        rows = np.zeros((stop - first, units), x_turned.dtype)
-        add_dot_rows(x_turned[first:stop], dy_turned, rows)
+        rows = np.zeros((stop - first, units), x_rows.dtype)
+        add_dot_rows(x_rows[first:stop], dy_rows, rows)
         _copy(rows, dweights[first:stop])
     return dweights

@@ -1,4 +1,7 @@
-"""Dropout on the CPU: no generator and no stored mask, but a hash of the cell's position."""
+"""Dropout on the CPU, without a generator or a stored mask: a hash of the value's index decides.
+
+y[i] = 0 if hash(seed, step, layer, i) / 2^32 < rate else x[i] / (1 - rate)
+"""
 
 import numpy as np
 from numba import prange
@@ -22,7 +25,7 @@ def mix(h):
 
 @kernel(inline=True, fast_math=False)
 def stream_key(seed, step, stream):
-    """One hash of three numbers: what the draws of one layer (or of augmentation) in one step start from."""
+    """One hash of three numbers, the start of all draws of one layer (or of augmentation) in one step."""
     return mix(np.uint32(mix(np.uint32(mix(np.uint32(seed)) ^ np.uint32(step))) ^ np.uint32(stream)))
 
 

@@ -1,4 +1,4 @@
-"""What is left: sums of branches, joining and splitting channels, pixels to numbers."""
+"""Element by element on the CPU: add branches, copy channels to join and split them, turn pixels into numbers."""
 
 import math
 

@@ -1,4 +1,7 @@
-"""The loss on the CPU: softmax and cross-entropy in one step, so that neither log(0) nor exp(1000) can happen."""
+"""The loss on the CPU: softmax and cross-entropy in one step, so that neither log(0) nor exp(1000) is computed.
+
+loss[n] = log(sum_k exp(z[n,k] - max)) - (z[n,label] - max)
+"""
 
 import math
 

@@ -1,14 +1,14 @@
-"""The one loop that everything heavy comes down to: rows times rows.
+"""The product of rows with rows, the inner loop of all heavy readable kernels.
 
     out[m, n] += sum_k a[m, k] * b[n, k]
 
 Both operands are read along k, the axis that is contiguous in memory, so the sum is a dot product that vectorises: eight float32
-at a time with AVX2, sixteen with AVX-512. Two rows of a meet four rows of b at once. Their eight sums live in registers, and each
-value loaded is used two or four times, so the loop is bound by arithmetic and not by memory. Convolution, dense layers and all
-their gradients are this product, once their operands are laid out as rows (a patch of the image, a filter, a batch of pixels).
+at a time with AVX2, sixteen with AVX-512. Two rows of a are multiplied by four rows of b at once. Their eight sums live in
+registers, and each loaded value is used two or four times, so the loop is bound by arithmetic and not by memory. Convolution, dense
+layers and their gradients are this product, once their operands are laid out as rows (a patch, a filter, a batch of pixels).
 
-Which block computes a sum depends on nothing but m and n being covered: edges repeat a row instead of taking another path. So an
-image's result has the same bits whatever the batch it comes in.
+Every sum is computed by the same loop: at the edges a block repeats a row instead of taking another path. So an image's result has
+the same bits in any batch.
 """
 
 import numpy as np
@@ -16,17 +16,17 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 
-LANES = 16
+ROW_MULTIPLE = 16
 """Rows of scratch are padded with zeros to a multiple of this many values, so that no sum ends in a scalar loop."""
 
 DEPTH = 512
-"""Terms of a sum that are taken at a time."""
+"""Terms of a sum taken at a time."""
 
 
 @kernel(inline=True)
 def padded_length(length):
-    """The next multiple of LANES."""
-    return (length + LANES - 1) // LANES * LANES
+    """``length`` rounded up to a multiple of ROW_MULTIPLE."""
+    return (length + ROW_MULTIPLE - 1) // ROW_MULTIPLE * ROW_MULTIPLE
 
 
 @kernel(inline=True)
@@ -64,7 +64,7 @@ def _add_four(out_row, n, s0, s1, s2, s3):
 def add_dot_rows(a, b, out):
     """out[m, n] += sum_k a[m, k] * b[n, k], on one thread: a (rows, k), b (columns, k), out (rows, columns), all row-major.
 
-    Long sums are taken DEPTH terms at a time: the six rows that meet then stay in the first-level cache.
+    Long sums are taken DEPTH terms at a time, so that six rows stay in the first-level cache.
     """
     terms = a.shape[1]
     for k in range(0, terms, DEPTH):
@@ -88,7 +88,7 @@ def _add_dot_rows_between(a, b, out, first, stop):
 
 @kernel(inline=True)
 def fill_transposed(x, out):
-    """out[j, i] = x[i, j], and zero where out's rows are longer; square tiles keep both sides in the cache."""
+    """out[j, i] = x[i, j], and zero where out's rows are longer. Square tiles keep both sides in the cache."""
     rows, columns = x.shape
     tile = 16
     for i0 in range(0, rows, tile):
@@ -103,7 +103,7 @@ def fill_transposed(x, out):
 
 @kernel(parallel=True)
 def transpose_batch(x):
-    """(n, rows, columns) to (n, columns, rows padded to LANES): each matrix of a batch turned, one image a task."""
+    """Transpose each matrix of a batch: (n, rows, columns) to (n, columns, padded_length(rows)); one matrix a task."""
     count, rows, columns = x.shape
     out = np.empty((count, columns, padded_length(rows)), x.dtype)
     for n in prange(count):

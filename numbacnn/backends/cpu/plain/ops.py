@@ -183,5 +183,5 @@ class PlainOps(Ops):
 
 
 def is_finite(check: FiniteLossCheck | None) -> bool:
-    """Whether an update may be made."""
+    """Whether the step's loss is finite, so that updates are allowed."""
     return check is None or math.isfinite(check.losses[check.step])

@@ -1,4 +1,8 @@
-"""Pooling on the CPU. Forward, a task owns one output row; backward, one image, since windows may overlap within it.
+"""Pooling on the CPU.
+
+    max: y[i,j,c] = max over (u, v) of x[i*s-p+u, j*s-p+v, c]          average: the mean over the same cells
+
+Forward, a task owns one output row; backward, one image, since windows may overlap within it.
 
 ``rows`` and ``columns`` are the two axes of a ``Window2D``: Numba does not take them as one nested tuple.
 """
@@ -43,7 +47,7 @@ def _max_pool_row(x, i, rows, columns, y, winners):
                 pixel = x[i * rows.stride - rows.pad_before + u, j * columns.stride - columns.pad_before + v]
                 for c in range(pixel.shape[0]):
                     value = pixel[c]
-                    # NaN compares false with everything: it must win, and keep what it won. -inf wins only where nothing has yet.
+                    # NaN compares false with everything, but must win and stay. -inf wins only against no winner.
                     wins = value > best[c] or winner[c] < 0 or (value != value and best[c] == best[c])
                     best[c] = value if wins else best[c]
                     winner[c] = cell if wins else winner[c]

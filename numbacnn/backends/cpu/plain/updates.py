@@ -1,7 +1,7 @@
-"""Parameter updates on the CPU, in place, element by element.
+"""Parameter updates on the CPU, in place, element by element: w -= lr * g, and its relatives.
 
-The rules are plain functions on a run of values, so that ``products/dense.py`` can apply them to each part of a gradient as soon as it
-is known. They are compiled without fast maths: the same bits whichever way they are called.
+The rules are functions of a run of values, so that ``products/dense.py`` can apply them to each part of a gradient as soon as it is
+computed. They are compiled without fast maths: equal bits from every caller.
 """
 
 import math
@@ -10,8 +10,8 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 
-SHARE = 16384
-"""Values of one task: small parameters are not worth waking a thread for."""
+TASK_VALUES = 16384
+"""Values of one task: smaller parameters are not worth waking a thread."""
 
 
 @kernel(inline=True, fast_math=False)
@@ -25,9 +25,9 @@ def sgd_rule(parameter, gradient, learning_rate):
 @kernel(inline=True, fast_math=False)
 def momentum_rule(parameter, velocity, gradient, learning_rate, momentum):
     """v = momentum * v - lr * g; w += v"""
-    rate, keep = parameter.dtype.type(learning_rate), parameter.dtype.type(momentum)
+    rate, decay = parameter.dtype.type(learning_rate), parameter.dtype.type(momentum)
     for i in range(parameter.size):
-        velocity[i] = keep * velocity[i] - rate * gradient[i]
+        velocity[i] = decay * velocity[i] - rate * gradient[i]
         parameter[i] += velocity[i]
 
 
@@ -51,22 +51,22 @@ def update(parameter, slots, gradient, rule):
 
 @kernel(parallel=True, fast_math=False)
 def _sgd(parameter, gradient, learning_rate):
-    for task in prange((parameter.size + SHARE - 1) // SHARE):
-        first, stop = task * SHARE, min((task + 1) * SHARE, parameter.size)
+    for task in prange((parameter.size + TASK_VALUES - 1) // TASK_VALUES):
+        first, stop = task * TASK_VALUES, min((task + 1) * TASK_VALUES, parameter.size)
         sgd_rule(parameter[first:stop], gradient[first:stop], learning_rate)
 
 
 @kernel(parallel=True, fast_math=False)
 def _momentum(parameter, velocity, gradient, learning_rate, momentum):
-    for task in prange((parameter.size + SHARE - 1) // SHARE):
-        first, stop = task * SHARE, min((task + 1) * SHARE, parameter.size)
+    for task in prange((parameter.size + TASK_VALUES - 1) // TASK_VALUES):
+        first, stop = task * TASK_VALUES, min((task + 1) * TASK_VALUES, parameter.size)
         momentum_rule(parameter[first:stop], velocity[first:stop], gradient[first:stop], learning_rate, momentum)
 
 
 @kernel(parallel=True, fast_math=False)
 def _adam(parameter, m, v, gradient, step_size, beta1, beta2, epsilon):
-    for task in prange((parameter.size + SHARE - 1) // SHARE):
-        first, stop = task * SHARE, min((task + 1) * SHARE, parameter.size)
+    for task in prange((parameter.size + TASK_VALUES - 1) // TASK_VALUES):
+        first, stop = task * TASK_VALUES, min((task + 1) * TASK_VALUES, parameter.size)
         adam_rule(parameter[first:stop], m[first:stop], v[first:stop], gradient[first:stop], step_size, beta1, beta2, epsilon)
 
 
@@ -76,6 +76,6 @@ UPDATES = {"sgd": _sgd, "momentum": _momentum, "adam": _adam}
 @kernel(parallel=True, fast_math=False)
 def moving_average_update(average, value, momentum):
     """See ``Ops.moving_average_update``."""
-    keep = average.dtype.type(momentum)
+    weight = average.dtype.type(momentum)
     for c in prange(average.size):
-        average[c] = average[c] * keep + value[c] * (average.dtype.type(1) - keep)
+        average[c] = average[c] * weight + value[c] * (average.dtype.type(1) - weight)

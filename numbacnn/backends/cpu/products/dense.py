@@ -1,9 +1,9 @@
-"""Dense layers by the micro-kernel, in float32: the fast version of ``dense.py``.
+"""Dense layers by the micro-kernel, in float32: the fast version of ``plain/dense.py``.
 
-y = x W + b        columns of W are cut into groups; a task packs its group, some hundred rows at a time, and meets all of x with it;
-                   frozen weights have been packed before
-dx = dy W^T        the same product, with W read by columns
-dW = x^T dy        a task owns some rows of W; dy is packed once for all
+y  = x W + b        a task packs a group of W's columns, some hundred rows at a time, and multiplies all of x by them;
+                    prepared weights are packed already
+dx = dy W^T         the same product, with W read by columns
+dW = x^T dy         a task owns some rows of W; dy is packed once for all tasks
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ from numbacnn.backends.cpu.products.panels import pack_panels, packed_panels
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
 
 DEPTH = 256
-"""Terms of the sum taken at a time: a panel of so many rows stays in the first-level cache."""
+"""Terms of the sum taken at a time: a panel of DEPTH rows stays in the first-level cache."""
 
 GROUP_COLUMNS = ROW_COLUMNS
-"""Columns that a task packs at a time: with DEPTH rows, an eighth of the second-level cache. A single row meets as many at once."""
+"""Columns that a task packs at a time: with DEPTH rows, an eighth of the second-level cache. As many as ``multiply_row`` takes."""
 
 FEW_GROUPS, ROW_PARTS = 8, 4
-"""With fewer groups of columns than this, tasks divide the rows too: into a fixed number of parts, whatever the number of threads."""
+"""With fewer groups of columns than FEW_GROUPS, tasks divide the rows too: into ROW_PARTS, whatever the number of threads."""
 
 GRADIENT, SGD, MOMENTUM, ADAM = range(4)
 """What ``_weight_gradient_rows`` does with the gradient of its rows: write it down, or update the weights at once."""
@@ -33,7 +33,7 @@ RULES = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
 """By ``Rule.kind``."""
 
 GRADIENT_VALUES, MOST_ROWS = 24576, 8 * TILE_ROWS
-"""Values of the gradient that a task holds, at most, and rows: what it reads next to them still fits the second-level cache."""
+"""The most values of the gradient, and rows, that a task holds: with the weights and slots it still fits the second-level cache."""
 
 
 def dense(x, weights, bias, relu):
@@ -41,7 +41,7 @@ def dense(x, weights, bias, relu):
     terms, columns = weights.shape
     y = arena.empty((x.shape[0], columns))
     if isinstance(weights, PreparedWeights):
-        return _multiply_panels(x, weights.made("panels", packed_panels), bias, relu, y)
+        return _multiply_panels(x, weights.form("panels", packed_panels), bias, relu, y)
     return _multiply(x, weights.reshape(terms * columns), columns, 1, bias, relu, y)
 
 
@@ -53,46 +53,49 @@ def input_gradient(dy, weights):
 
 
 @kernel(parallel=True)
-def _multiply(a, b, b_row, b_column, bias, relu, out):
-    """out[m, n] = bias[n] + sum_k a[m, k] * b[k*b_row + n*b_column]; b is flat, and one of its steps is 1."""
+def _multiply(a, b, row_step, column_step, bias, relu, out):
+    """out[m, n] = bias[n] + sum_k a[m, k] * b[k*row_step + n*column_step]; b is flat, and one of its steps is 1."""
     (rows, terms), columns = a.shape, out.shape[1]
-    depth, a_rows = _depth(terms), _rows(rows, terms)
+    depth, row_offsets = _depth(terms), _row_offsets(rows, terms)
     a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
     cut = _cut(rows, columns)
     for task in prange(cut[0] * cut[1]):
         first, stop, top, bottom = _task_range(task, cut, rows, columns)
-        packed = np.empty(GROUP_COLUMNS * depth, np.float32)
+        panels = np.empty(GROUP_COLUMNS * depth, np.float32)
         for k in range(0, terms, depth):
-            here = min(depth, terms - k)
-            pack_panels(b, k * b_row + first * b_column, b_row, b_column, here, stop - first, packed)
-            _add_terms(a_flat, a_rows, (top, bottom), k, here, (packed, 0, here), (first, stop), bias, relu, out_flat, columns)
+            count = min(depth, terms - k)
+            pack_panels(b, k * row_step + first * column_step, row_step, column_step, count, stop - first, panels)
+            _add_terms(
+                a_flat, row_offsets, (top, bottom), k, count, (panels, 0, count), (first, stop), bias, relu, out_flat, columns
+            )
     return out
 
 
 @kernel(parallel=True)
 def _multiply_panels(a, panels, bias, relu, out):
-    """The same with b in panels already: out[m, n] = bias[n] + sum_k a[m, k] * b[k, n], to the same bits."""
+    """out[m, n] = bias[n] + sum_k a[m, k] * b[k, n], where b comes as panels: to the bits of ``_multiply``."""
     (rows, terms), columns = a.shape, out.shape[1]
-    depth, a_rows = _depth(terms), _rows(rows, terms)
+    depth, row_offsets = _depth(terms), _row_offsets(rows, terms)
     a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
     cut = _cut(rows, columns)
     for task in prange(cut[0] * cut[1]):
         first, stop, top, bottom = _task_range(task, cut, rows, columns)
         for k in range(0, terms, depth):
-            here = min(depth, terms - k)
+            count = min(depth, terms - k)
+            offset = first * terms + k * TILE_COLUMNS
             if rows == 1:
-                base, place = (bias, first) if k == 0 else (out_flat, first), first * terms + k * TILE_COLUMNS
-                b = panels, place, terms * TILE_COLUMNS
-                multiply_row((a_flat, k), b, here, base, (out_flat, first), stop - first, relu and k + here == terms)
+                base = (bias, first) if k == 0 else (out_flat, first)
+                b = panels, offset, terms * TILE_COLUMNS
+                multiply_row((a_flat, k), b, count, base, (out_flat, first), stop - first, relu and k + count == terms)
             else:
-                b = panels, first * terms + k * TILE_COLUMNS, terms
-                _add_terms(a_flat, a_rows, (top, bottom), k, here, b, (first, stop), bias, relu, out_flat, columns)
+                b = panels, offset, terms
+                _add_terms(a_flat, row_offsets, (top, bottom), k, count, b, (first, stop), bias, relu, out_flat, columns)
     return out
 
 
 @kernel(inline=True)
 def _cut(rows, columns):
-    """How a product is cut: groups of columns, parts of the rows, and rows of a part."""
+    """How a product is cut into tasks: (groups of columns, parts of the rows, rows per part)."""
     groups = (columns + GROUP_COLUMNS - 1) // GROUP_COLUMNS
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     parts = 1 if groups >= FEW_GROUPS else min(ROW_PARTS, max(tiles, 1))
@@ -101,57 +104,65 @@ def _cut(rows, columns):
 
 @kernel(inline=True)
 def _task_range(task, cut, rows, columns):
-    """What is one task's: columns from the first on to before ``stop``, rows from the top on to before ``bottom``."""
-    _, parts, each = cut
+    """The columns ``first:stop`` and the rows ``top:bottom`` of a task."""
+    _, parts, rows_per_part = cut
     group = task // parts
-    first, top = group * GROUP_COLUMNS, min((task - group * parts) * each, rows)
-    return first, min(first + GROUP_COLUMNS, columns), top, min(top + each, rows)
+    first, top = group * GROUP_COLUMNS, min((task - group * parts) * rows_per_part, rows)
+    return first, min(first + GROUP_COLUMNS, columns), top, min(top + rows_per_part, rows)
 
 
 @kernel(inline=True)
 def _depth(terms):
-    """Terms of the sum taken at a time: as equal shares as there are."""
+    """Terms of the sum taken at a time: the sum in equal parts of at most DEPTH."""
     blocks = max((terms + DEPTH - 1) // DEPTH, 1)
     return (terms + blocks - 1) // blocks
 
 
 @kernel(inline=True)
-def _rows(rows, length):
-    """Where rows of this length begin."""
-    places = np.empty(rows, np.int64)
+def _row_offsets(rows, length):
+    """Where each of the rows of this length begins."""
+    offsets = np.empty(rows, np.int64)
     for m in range(rows):
-        places[m] = m * length
-    return places
+        offsets[m] = m * length
+    return offsets
 
 
 @kernel(inline=True)
-def _add_terms(a, a_rows, rows, k, here, b, columns, bias, relu, out, width):
-    """out += a b, for rows and columns from one number to another, and ``here`` terms from the k-th on, to which b is cut.
+def _add_terms(a, row_offsets, rows, k, count, b, columns, bias, relu, out, width):
+    """out[top:bottom, first:stop] += a[:, k:k+count] @ b, for some terms of the sum.
 
-    The first terms are added to the bias, and ReLU comes after the last. Panels of b lie ``b[2] * TILE_COLUMNS`` values apart.
+    The first terms are added to the bias, and ReLU follows the last.
+
+    Args:
+        a, row_offsets: flat array, and where its rows begin.
+        rows: (top, bottom).
+        k, count: the first term, and how many.
+        b: (panels, offset, terms of a panel): ``count`` rows from ``offset`` on; the next panel begins terms * TILE_COLUMNS further.
+        columns: (first, stop).
+        out, width: flat array, and the length of its rows.
     """
-    packed, at, panel_terms = b
-    terms = a.size // max(a_rows.size, 1)
+    panels, offset, panel_terms = b
+    terms = a.size // max(row_offsets.size, 1)
     for n in range(columns[0], columns[1], TILE_COLUMNS):
-        # A panel is met by all tiles of rows, and would come from afar for the first of them: each asks for a part of the next one.
-        last = n + TILE_COLUMNS >= columns[1]
-        ahead = at + here * TILE_COLUMNS if last else at + (n - columns[0] + TILE_COLUMNS) * panel_terms
-        share = (here * TILE_ROWS // max(rows[1] - rows[0], 1) + 1) * TILE_COLUMNS
+        # All tiles of rows read the same panel, which the first of them would have to fetch: each prefetches a slice of the next one.
+        is_last = n + TILE_COLUMNS >= columns[1]
+        ahead = offset + count * TILE_COLUMNS if is_last else offset + (n - columns[0] + TILE_COLUMNS) * panel_terms
+        slice_values = (count * TILE_ROWS // max(rows[1] - rows[0], 1) + 1) * TILE_COLUMNS
         for m in range(rows[0], rows[1], TILE_ROWS):
-            place = m * width + n
-            for line in range(ahead, ahead + share, TILE_COLUMNS):
-                prefetch(packed, line)
-            ahead += share
+            target = m * width + n
+            for line in range(ahead, ahead + slice_values, TILE_COLUMNS):
+                prefetch(panels, line)
+            ahead += slice_values
             for r in range(min(TILE_ROWS, rows[1] - m)):
-                prefetch(out, place + r * width)
+                prefetch(out, target + r * width)
             multiply_tile(
-                (a, a_rows, m, k, 0, 1),
-                (packed, at + (n - columns[0]) * panel_terms, 0, TILE_COLUMNS),
-                (1, here),
-                (bias, n, 0) if k == 0 else (out, place, width),
-                (out, place, width),
+                (a, row_offsets, m, k, 0, 1),
+                (panels, offset + (n - columns[0]) * panel_terms, 0, TILE_COLUMNS),
+                (1, count),
+                (bias, n, 0) if k == 0 else (out, target, width),
+                (out, target, width),
                 (min(TILE_ROWS, rows[1] - m), min(TILE_COLUMNS, columns[1] - n)),
-                relu and k + here == terms,
+                relu and k + count == terms,
             )
 
 
@@ -170,41 +181,41 @@ def update(weights, slots, x, dy, rule):
 
 
 @kernel(parallel=True, fast_math=False)
-def _weight_gradient_rows(x, dy_panels, use, weights, slot1, slot2, rate, number1, number2, number3):
-    """dW[k, f] = sum_n x[n, k] * dy[n, f], and what ``use`` says with it; a task owns some whole rows of W.
+def _weight_gradient_rows(x, dy_panels, rule, weights, slot1, slot2, rate, number1, number2, number3):
+    """dW[k, f] = sum_n x[n, k] * dy[n, f], written to ``weights`` or used to update them, as ``rule`` says.
 
-    Rows lie one after the other in memory: weights and optimiser's slots stream through the cache once.
+    A task owns whole rows of W, which lie one after the other in memory: weights and slots stream through the cache once.
     """
     terms, units = weights.shape
-    each = max(min(GRADIENT_VALUES // max(units, 1), MOST_ROWS) // TILE_ROWS, 1) * TILE_ROWS
+    rows_per_task = max(min(GRADIENT_VALUES // max(units, 1), MOST_ROWS) // TILE_ROWS, 1) * TILE_ROWS
     count = x.shape[0]
-    x_rows = np.empty(terms, np.int64)
+    row_offsets = np.empty(terms, np.int64)
     for k in range(terms):
-        x_rows[k] = k
+        row_offsets[k] = k
     x_flat = x.reshape(count * terms)
     w_flat, flat1, flat2 = weights.reshape(terms * units), slot1.reshape(terms * units), slot2.reshape(terms * units)
     zeros = np.zeros(TILE_COLUMNS, np.float32)
-    for task in prange((terms + each - 1) // each):
-        top, bottom = task * each, min((task + 1) * each, terms)
+    for task in prange((terms + rows_per_task - 1) // rows_per_task):
+        top, bottom = task * rows_per_task, min((task + 1) * rows_per_task, terms)
         first, stop = top * units, bottom * units
-        own = w_flat[first:stop] if use == GRADIENT else np.empty(stop - first, np.float32)
+        gradient = w_flat[first:stop] if rule == GRADIENT else np.empty(stop - first, np.float32)
         if count == 0:
-            for i in range(own.size):
-                own[i] = 0
+            for i in range(gradient.size):
+                gradient[i] = 0
         for f in range(0, units if count else 0, TILE_COLUMNS):
             for k in range(top, bottom, TILE_ROWS):
                 multiply_tile(
-                    (x_flat, x_rows, k, 0, 0, terms),
+                    (x_flat, row_offsets, k, 0, 0, terms),
                     (dy_panels, f * count, 0, TILE_COLUMNS),
                     (1, count),
                     (zeros, 0, 0),
-                    (own, (k - top) * units + f, units),
+                    (gradient, (k - top) * units + f, units),
                     (min(TILE_ROWS, bottom - k), min(TILE_COLUMNS, units - f)),
                     False,
                 )
-        if use == SGD:
-            sgd_rule(w_flat[first:stop], own, rate)
-        elif use == MOMENTUM:
-            momentum_rule(w_flat[first:stop], flat1[first:stop], own, rate, number1)
-        elif use == ADAM:
-            adam_rule(w_flat[first:stop], flat1[first:stop], flat2[first:stop], own, rate, number1, number2, number3)
+        if rule == SGD:
+            sgd_rule(w_flat[first:stop], gradient, rate)
+        elif rule == MOMENTUM:
+            momentum_rule(w_flat[first:stop], flat1[first:stop], gradient, rate, number1)
+        elif rule == ADAM:
+            adam_rule(w_flat[first:stop], flat1[first:stop], flat2[first:stop], gradient, rate, number1, number2, number3)

@@ -1,11 +1,13 @@
-"""Matrices as the micro-kernel reads them: panels of TILE_COLUMNS columns, rows of a panel side by side, zeros beyond the last column.
+"""A matrix b as the micro-kernel reads it: panels of TILE_COLUMNS columns, the rows of a panel one after the other.
 
-A panel is read from its first value to its last, so it streams; a row of a wide matrix would touch a page of memory each.
+    panels[p, k, s] = b[k, p*TILE_COLUMNS + s]          (0 beyond the last column)
+
+A panel is read from its first value to its last, so it streams; in a wide matrix every row of a tile would lie on another page.
 """
 
 from numba import prange
 
-from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu._jit import kernel, shared
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.blocks import copy_row, transpose_block
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS
@@ -13,53 +15,60 @@ from numbacnn.backends.cpu.codegen.vectors import prefetch
 from numbacnn.backends.cpu.vector_unit import LANES
 
 ROWS_AHEAD = 16
-"""Rows of a matrix lie a page or more point_stride, and a CPU looks no further than a page by itself."""
+"""Rows to prefetch. They lie a page or more apart, and a CPU does not look beyond a page by itself."""
 
 
-@kernel(inline=True)
+@shared
 def panel_count(columns):
     """How many panels hold this many columns."""
     return (columns + TILE_COLUMNS - 1) // TILE_COLUMNS
 
 
-@kernel(inline=True)
-def pack_panels(b, at, row_step, column_step, rows, columns, packed):
-    """packed[p, k, s] = b[at + k*row_step + (p*TILE_COLUMNS + s)*column_step]; b and packed are flat.
+@shared
+def panel_offset(row, column, rows):
+    """The offset of b[row, column] in the panels of a matrix with this many rows."""
+    return column // TILE_COLUMNS * rows * TILE_COLUMNS + row * TILE_COLUMNS + column % TILE_COLUMNS
 
-    One of the two steps is 1: the matrix lies in memory by rows, or by columns (then it is turned on the way).
+
+@kernel(inline=True)
+def pack_panels(b, offset, row_step, column_step, rows, columns, panels):
+    """panels[p, k, s] = b[offset + k*row_step + (p*TILE_COLUMNS + s)*column_step]; b and panels are flat.
+
+    One of the two steps is 1: the matrix lies in memory by rows, or by columns, and is then transposed on the way.
     """
     if column_step == 1:
         for k in range(rows):
             for first in range(0, columns, TILE_COLUMNS):
-                source = at + k * row_step + first
+                source = offset + k * row_step + first
                 prefetch(b, source + ROWS_AHEAD * row_step)
-                copy_row((b, source), (packed, first * rows + k * TILE_COLUMNS), columns - first)
+                copy_row((b, source), (panels, first * rows + k * TILE_COLUMNS), columns - first)
     else:
         for first in range(0, columns, TILE_COLUMNS):
-            source, target = at + first * column_step, first * rows
+            source, target = offset + first * column_step, first * rows
             width = columns - first
             for k in range(0, rows, LANES):
                 for s in range(0, TILE_COLUMNS, LANES):
-                    corner = target + k * TILE_COLUMNS + s
                     transpose_block(
-                        (b, source + k + s * column_step, column_step), (packed, corner, TILE_COLUMNS), (rows - k, width - s)
+                        (b, source + k + s * column_step, column_step),
+                        (panels, target + k * TILE_COLUMNS + s, TILE_COLUMNS),
+                        (rows - k, width - s),
                     )
 
 
 def packed_panels(b):
     """A matrix (rows, columns) as a flat array of panels."""
     rows, columns = b.shape
-    packed = arena.empty((panel_count.py_func(columns) * rows * TILE_COLUMNS,))
-    _pack(b, packed)
-    return packed
+    panels = arena.empty((panel_count(columns) * rows * TILE_COLUMNS,))
+    _pack(b, panels)
+    return panels
 
 
 @kernel(parallel=True)
-def _pack(b, packed):
-    """A panel a task."""
+def _pack(b, panels):
+    """One panel a task."""
     rows, columns = b.shape
     flat = b.reshape(rows * columns)
     for p in prange(panel_count(columns)):
         first = p * TILE_COLUMNS
-        part = packed[p * rows * TILE_COLUMNS : (p + 1) * rows * TILE_COLUMNS]
-        pack_panels(flat, first, columns, 1, rows, min(TILE_COLUMNS, columns - first), part)
+        panel = panels[p * rows * TILE_COLUMNS : (p + 1) * rows * TILE_COLUMNS]
+        pack_panels(flat, first, columns, 1, rows, min(TILE_COLUMNS, columns - first), panel)

@@ -1,12 +1,15 @@
-"""What is common to the fast convolutions: images and filters are transformed, and at each point there is a product of matrices.
+"""Products of matrices at the points of a transform, the part that both fast convolutions share.
 
-Arrays hold a row for each point. A transform touches the same place of every point in turn: so points lie ``apart``.
+    y[p] = x[p] @ w[p]          dw[p] = x[p]^T @ dy[p]          for each point p
+
+A convolution becomes such products once images and filters are transformed. Arrays have one row per point; a point's matrix is flat
+in that row. A transform writes the same offset of every point in turn, so rows have a length that spares the cache: ``point_stride``.
 """
 
 import numpy as np
 from numba import prange
 
-from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu._jit import kernel, shared
 from numbacnn.backends.cpu.codegen.tile import ROW_COLUMNS, TILE_COLUMNS, TILE_ROWS, multiply_row, multiply_tile
 from numbacnn.backends.cpu.products.panels import panel_count
 from numbacnn.backends.cpu.vector_unit import LANES
@@ -15,98 +18,110 @@ LINE = 16
 """float32 values in a cache line."""
 
 BLOCK = max(LANES, LINE)
-"""Channels that one task transforms: whole cache lines, which two threads would else write half of each."""
+"""Channels that one task transforms: whole cache lines, for two threads must not write to the same one."""
 
 TASK_ROWS = 32 * TILE_ROWS
-"""Rows of a product that are one task's."""
+"""Rows of a product that one task computes."""
 
-SUMMED_TOGETHER = 512
-"""Rows of both factors of a correlation that are gone through again and again while they are in the second-level cache."""
+CACHED_ROWS = 512
+"""Rows of both factors that a correlation sums before it goes on: they stay in the second-level cache for all of its tiles."""
 
 NO_WINNERS = np.empty((1, 1, 1, 1), np.uint8)
-"""The winners of no pooling: never looked at."""
+"""Stands for the winners where there is no pooling; never read."""
 
 
-def padded(channels):
-    """As many channels in whole vectors."""
+@shared
+def whole_vectors(channels):
+    """The number of channels, rounded up to whole vectors."""
     return (channels + LANES - 1) // LANES * LANES
 
 
-def point_stride(values):
-    """The distance of points, at least ``values``: an odd number of cache lines.
+@shared
+def channel_blocks(channels):
+    """How many blocks of BLOCK channels hold this many."""
+    return (channels + BLOCK - 1) // BLOCK
 
-    At a distance with many factors of 2, the same place of all points would compete for the few lines of a cache that such
-    addresses map to.
+
+def point_stride(values):
+    """The distance between points: at least ``values``, and an odd number of cache lines.
+
+    At a distance with many factors of 2, the same offset in all points would map to the same few lines of the cache.
     """
     return (-(-values // LINE) | 1) * LINE
 
 
 def panel_stride(rows, columns):
-    """The distance of points that hold a matrix each, as panels."""
-    return point_stride(panel_count.py_func(columns) * TILE_COLUMNS * rows)
+    """The distance between points that hold a matrix each, as panels."""
+    return point_stride(panel_count(columns) * TILE_COLUMNS * rows)
 
 
 @kernel(parallel=True)
-def multiply_points(points, matrices, out, count, depth, columns):
-    """out[p] = points[p] @ matrices[p]: (count, depth) times (depth, columns), the latter as panels."""
-    a_rows = np.empty(count, np.int64)
-    for n in range(count):
-        a_rows[n] = n * depth
+def multiply_points(x, panels, y, rows, depth, columns):
+    """y[p] = x[p] @ w[p]: (rows, depth) times (depth, columns), where w[p] comes as panels."""
+    row_offsets = np.empty(rows, np.int64)
+    for n in range(rows):
+        row_offsets[n] = n * depth
     zeros = np.zeros(ROW_COLUMNS, np.float32)
-    a, b, y = points.reshape(points.size), matrices.reshape(matrices.size), out.reshape(out.size)
-    parts = (count + TASK_ROWS - 1) // TASK_ROWS
-    for task in prange(points.shape[0] * parts):
+    x_flat, panels_flat, y_flat = x.reshape(x.size), panels.reshape(panels.size), y.reshape(y.size)
+    parts = (rows + TASK_ROWS - 1) // TASK_ROWS
+    for task in prange(x.shape[0] * parts):
         p = task // parts
         first = (task - p * parts) * TASK_ROWS
-        last = min(first + TASK_ROWS, count)
-        if count == 1:
+        stop = min(first + TASK_ROWS, rows)
+        if rows == 1:
             for f in range(0, columns, ROW_COLUMNS):
-                at = p * matrices.shape[1] + f * depth
-                goal = (y, p * out.shape[1] + f)
-                multiply_row((a, p * points.shape[1]), (b, at, depth * TILE_COLUMNS), depth, (zeros, 0), goal, columns - f, False)
+                multiply_row(
+                    (x_flat, p * x.shape[1]),
+                    (panels_flat, p * panels.shape[1] + f * depth, depth * TILE_COLUMNS),
+                    depth,
+                    (zeros, 0),
+                    (y_flat, p * y.shape[1] + f),
+                    columns - f,
+                    False,
+                )
             continue
         for f in range(0, columns, TILE_COLUMNS):
-            for n in range(first, last, TILE_ROWS):
+            for n in range(first, stop, TILE_ROWS):
                 multiply_tile(
-                    (a, a_rows, n, p * points.shape[1], 0, 1),
-                    (b, p * matrices.shape[1] + f * depth, 0, TILE_COLUMNS),
+                    (x_flat, row_offsets, n, p * x.shape[1], 0, 1),
+                    (panels_flat, p * panels.shape[1] + f * depth, 0, TILE_COLUMNS),
                     (1, depth),
                     (zeros, 0, 0),
-                    (y, p * out.shape[1] + n * columns + f, columns),
-                    (min(TILE_ROWS, last - n), min(TILE_COLUMNS, columns - f)),
+                    (y_flat, p * y.shape[1] + n * columns + f, columns),
+                    (min(TILE_ROWS, stop - n), min(TILE_COLUMNS, columns - f)),
                     False,
                 )
 
 
 @kernel(inline=True)
-def correlate_point(a, a_at, b, b_at, count, depth, columns, out, out_at, add):
-    """out = a^T b, (count, depth) and (count, columns) to (depth, columns), each in a flat array from a place on.
+def correlate_point(x, x_offset, dy, dy_offset, rows, depth, columns, dw, dw_offset, add):
+    """dw = x^T @ dy at one point, or dw += x^T @ dy with ``add``: (rows, depth) and (rows, columns) to (depth, columns).
 
-    With ``add``, it is added to what is in ``out``.
+    Each matrix begins at its offset in a flat array.
     """
-    a_rows = np.empty(depth, np.int64)
+    row_offsets = np.empty(depth, np.int64)
     for c in range(depth):
-        a_rows[c] = c
+        row_offsets[c] = c
     zeros = np.zeros(TILE_COLUMNS, np.float32)
-    for first in range(0, count, SUMMED_TOGETHER):
-        terms = min(SUMMED_TOGETHER, count - first)
+    for first in range(0, rows, CACHED_ROWS):
+        terms = min(CACHED_ROWS, rows - first)
         for f in range(0, columns, TILE_COLUMNS):
             for c in range(0, depth, TILE_ROWS):
-                place = out_at + c * columns + f
+                target = dw_offset + c * columns + f
                 multiply_tile(
-                    (a, a_rows, c, a_at + first * depth, 0, depth),
-                    (b, b_at + first * columns + f, 0, columns),
+                    (x, row_offsets, c, x_offset + first * depth, 0, depth),
+                    (dy, dy_offset + first * columns + f, 0, columns),
                     (1, terms),
-                    (out, place, columns) if add or first > 0 else (zeros, 0, 0),
-                    (out, place, columns),
+                    (dw, target, columns) if add or first > 0 else (zeros, 0, 0),
+                    (dw, target, columns),
                     (min(TILE_ROWS, depth - c), min(TILE_COLUMNS, columns - f)),
                     False,
                 )
 
 
 @kernel(parallel=True)
-def correlate_points(x, dy, out, count, depth, columns, add):
-    """out[p] = x[p]^T @ dy[p], or with ``add`` += it, a point a task: (count, depth) and (count, columns) to (depth, columns)."""
-    a, b, flat = x.reshape(x.size), dy.reshape(dy.size), out.reshape(out.size)
+def correlate_points(x, dy, dw, rows, depth, columns, add):
+    """dw[p] = x[p]^T @ dy[p], or dw[p] += x[p]^T @ dy[p] with ``add``; one point a task. Shapes as in ``correlate_point``."""
+    x_flat, dy_flat, dw_flat = x.reshape(x.size), dy.reshape(dy.size), dw.reshape(dw.size)
     for p in prange(x.shape[0]):
-        correlate_point(a, p * x.shape[1], b, p * dy.shape[1], count, depth, columns, flat, p * out.shape[1], add)
+        correlate_point(x_flat, p * x.shape[1], dy_flat, p * dy.shape[1], rows, depth, columns, dw_flat, p * dw.shape[1], add)

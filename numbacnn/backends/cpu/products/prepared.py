@@ -1,4 +1,4 @@
-"""Weights that will not change: what kernels want made of them (panels, spectra) is made once, not in each call."""
+"""Weights that no longer change: the forms that kernels read (panels, spectra) are computed once, not in each call."""
 
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -8,30 +8,26 @@ from numbacnn.values import Array
 
 
 class PreparedWeights:
-    """An array of weights, and what has been made of it so far.
+    """An array of weights, with the forms computed from it so far.
 
     Args:
-        array: the weights, which must stay as they are.
+        array: the weights, which must not change.
     """
 
-    __slots__ = ("_made", "array", "dtype", "shape")
+    __slots__ = ("_forms", "array", "dtype", "shape")
 
     def __init__(self, array: Array) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
-        self._made: dict[Hashable, Any] = {}
+        self._forms: dict[Hashable, Any] = {}
 
-    def made(self, what: Hashable, make: Callable[[Array], Any]) -> Any:
-        """The result of ``make``, which is called for ``what`` once."""
-        if what not in self._made:
+    def form(self, key: Hashable, compute: Callable[[Array], Any]) -> Any:
+        """``compute(array)``, called for the first time only; ``key`` names the form and whatever it depends on."""
+        if key not in self._forms:
             with arena.set_aside():
-                self._made[what] = make(self.array)
-        return self._made[what]
+                self._forms[key] = compute(self.array)
+        return self._forms[key]
 
 
-def prepared(weights: Array | PreparedWeights, what: Hashable, make: Callable[[Array], Any]) -> Any:
-    """What ``make`` makes of weights: anew, unless they are frozen.
-
-    Args:
-        what: a name for it, with all that it depends on besides the weights.
-    """
-    return weights.made(what, make) if isinstance(weights, PreparedWeights) else make(weights)
+def form_of(weights: Array | PreparedWeights, key: Hashable, compute: Callable[[Array], Any]) -> Any:
+    """A form of weights: computed anew for an array, looked up for ``PreparedWeights``; see ``PreparedWeights.form``."""
+    return weights.form(key, compute) if isinstance(weights, PreparedWeights) else compute(weights)
