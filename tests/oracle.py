@@ -343,6 +343,11 @@ def dropped(count: int, rate: float, seed: int, step: int, layer: int):
     return np.array([scatter(scatter(i) ^ key) < threshold for i in range(count)], bool)
 
 
+def dropout(x, rate, seed, step):
+    (x,) = float64(x)
+    return np.where(dropped(x.size, rate, seed, step, 0).reshape(x.shape), 0.0, x / (1 - rate))
+
+
 def spline(t: float) -> float:
     """The uniform cubic B-spline around 0, as a sum of truncated powers."""
     return sum((-1) ** k * math.comb(4, k) * max(t + 2 - k, 0.0) ** 3 for k in range(5)) / 6

@@ -79,7 +79,7 @@ def test_augment_moves_all_channels_alike(device, dtype):
     np.testing.assert_array_equal(y[..., :1], device.run("augment", x[..., :1], FAR, KEY))
 
 
-# --- special to one device ----------------------------------------------------------------------------------------------------------------
+# --- special to one device -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.devices("cuda")
@@ -116,7 +116,7 @@ def test_augment_gives_the_same_bits_with_one_thread_and_with_all():
     np.testing.assert_array_equal(*results)
 
 
-# --- how far: statistics of many images, on the CPU ---------------------------------------------------------------------------------------
+# --- how far: statistics of many images, on the CPU ------------------------------------------------------------------------
 
 
 def augment(x, amounts=Augmentation()):  # noqa: B008

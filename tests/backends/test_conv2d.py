@@ -228,7 +228,7 @@ def test_conv2d_keeps_its_relative_error_for_tiny_and_huge_numbers(device, scale
     assert_is_forward(device.run("conv2d", x, kernel, None, case.window), case, x, kernel, None, np.float32)
 
 
-# --- sums over a batch: the gradient of a bias ------------------------------------------------------------------------------------
+# --- sums over a batch: the gradient of a bias -----------------------------------------------------------------------------
 
 
 def bias_gradient(device, dy):
@@ -253,7 +253,7 @@ def test_sums_over_a_batch_equal_those_in_float64(device, dtype, shape):
     oracle.assert_close(total, exact, oracle.rounding(dtype, terms, magnitude))
 
 
-# --- convolution, ReLU and pooling as one op ----------------------------------------------------------------------------------------
+# --- convolution, ReLU and pooling as one op -------------------------------------------------------------------------------
 
 EVERY_DEVICE = pytest.mark.devices("plain", "fast", "cuda")
 BLOCKS = [

@@ -55,7 +55,7 @@ def test_dropout_passes_nan_on_where_it_is_kept(device, dtype):
     np.testing.assert_array_equal(np.isnan(device.run("dropout", x, 0.5, KEYS[0])), kept)
 
 
-# --- what the hash must do: statistics of large masks, on the CPU, whose bits are the GPU's ---------------------------------------------
+# --- what the hash must do: statistics of large masks, on the CPU, whose bits are the GPU's --------------------------------
 
 
 @pytest.fixture(scope="module")

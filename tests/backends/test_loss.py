@@ -97,7 +97,7 @@ def test_a_logit_that_is_no_number_spoils_the_loss_of_its_image_alone(device, dt
     assert np.isfinite(dlogits).all(axis=1).tolist() == np.isfinite(dlogits).any(axis=1).tolist() == expected
 
 
-# --- the losses of an epoch ---------------------------------------------------------------------------------------------------------------
+# --- the losses of an epoch ------------------------------------------------------------------------------------------------
 
 
 def recorded(device, *steps):

@@ -101,7 +101,7 @@ def test_updates_pass_nan_on(device, dtype, name):
     assert np.isnan(device.get(state[0])).tolist() == [False, True, False]
 
 
-# --- fused to the product that the gradient is ------------------------------------------------------------------------------------------
+# --- fused to the product that the gradient is -----------------------------------------------------------------------------
 
 
 @pytest.mark.devices("fast", "cuda")
