@@ -123,6 +123,19 @@ def max_pool2d(x, pool_size=2, *, strides=None, padding="valid"):
     return y
 
 
+def max_pool2d_winners(x, pool_size=2, *, strides=None, padding="valid"):
+    """Which cell of its window each maximum is, row by row."""
+    (x,) = float64(x)
+    rows, columns = windows(x.shape[1:3], pool_size, pool_size if strides is None else strides, padding)
+    winners = np.zeros((len(x), rows.out, columns.out, x.shape[3]), int)
+    for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
+        for n, c in np.ndindex(len(x), x.shape[3]):
+            r, q = cells[winner([x[n, r, q, c] for r, q in cells])]
+            u, v = r - (i * rows.stride - rows.pad_before), q - (j * columns.stride - columns.pad_before)
+            winners[n, i, j, c] = u * columns.kernel + v
+    return winners
+
+
 def max_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid"):
     x, dy = float64(x, dy)
     dx = np.zeros_like(x)
@@ -307,7 +320,7 @@ def assert_close(computed, exact, bound):
     assert not off.any(), f"{off.sum()} of {off.size} cells are off, by up to {np.abs(computed - exact)[off].max():.3g}"
 
 
-# --- augmentation ------------------------------------------------------------------------------------------------------------
+# --- random numbers ------------------------------------------------------------------------------------------------------------
 
 
 def scatter(h: int) -> int:
@@ -319,13 +332,29 @@ def scatter(h: int) -> int:
     return h ^ (h >> 16)
 
 
+def stream(seed: int, step: int, number: int) -> int:
+    """What the draws of one stream start from: a layer's dropout, or augmentation."""
+    return scatter(scatter(scatter(seed % 2**32) ^ step % 2**32) ^ number)
+
+
+def dropped(count: int, rate: float, seed: int, step: int, layer: int):
+    """Which of the values at the flat indices 0 ... count-1 dropout makes zero."""
+    key, threshold = stream(seed, step, layer), min(int(rate * 2**32), 2**32 - 1)
+    return np.array([scatter(scatter(i) ^ key) < threshold for i in range(count)], bool)
+
+
+def dropout(x, rate, seed, step):
+    (x,) = float64(x)
+    return np.where(dropped(x.size, rate, seed, step, 0).reshape(x.shape), 0.0, x / (1 - rate))
+
+
 def spline(t: float) -> float:
     """The uniform cubic B-spline around 0, as a sum of truncated powers."""
     return sum((-1) ** k * math.comb(4, k) * max(t + 2 - k, 0.0) ** 3 for k in range(5)) / 6
 
 
 def read_between(image, y: float, x: float):
-    """The mean of the four pixels around a place, weighted by closeness; pixels outside are 0."""
+    """The mean of the four pixels around a position, weighted by closeness; pixels outside are 0."""
     total = np.zeros(image.shape[2])
     for r in (math.floor(y), math.floor(y) + 1):
         for q in (math.floor(x), math.floor(x) + 1):
@@ -338,7 +367,7 @@ def augment(x, amounts, seed: int, step: int):
     """Each pixel by itself: the straight-line map, then the elastic grid's 49 vectors, each with its weight."""
     (x,) = float64(x)
     y = np.empty_like(x)
-    key = scatter(scatter(scatter(seed % 2**32) ^ step % 2**32) ^ 2**32 - 1)
+    key = stream(seed, step, 2**32 - 1)
     shift, rotation, scale, shear, elastic = amounts
     count, *sides, _ = x.shape
     for n in range(count):

@@ -108,7 +108,7 @@ def test_without_a_usable_numba_cuda_its_tests_are_skipped_with_one_reason_and_n
     program = environment + (
         "import pytest\n"
         "raise SystemExit(pytest.main(['-p', 'no:cacheprovider', '-rs', '-k', 'not exact_in_float32', 'tests/test_cuda_compilation.py', "
-        "'tests/test_training_on_gpu.py', 'tests/cuda/test_cuda_dropout.py']))"
+        "'tests/test_training_on_gpu.py', 'tests/backends/test_dropout.py']))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     lines = done.stdout.splitlines()

@@ -65,7 +65,7 @@ def files_of_the_project() -> list[str]:
 def test_every_file_of_the_project_is_in_the_source_archive() -> None:
     files = files_of_the_project()
     assert [path for path in files if not is_released(path)] == []
-    for needed in ("tests/conftest.py", "tests/golden/shapes-cnn.txt", "tests/datasets/test_mnist.py", "tests/cuda/canaries.py",
+    for needed in ("tests/conftest.py", "tests/golden/shapes-cnn.txt", "tests/datasets/test_mnist.py", "tests/devices.py",
                    "docs/cli.md", "data/samples/3-blue-pen.png", "benchmarks/peers.py", "numbacnn/py.typed", "cli/main.py"):  # fmt: skip
         assert needed in files
 

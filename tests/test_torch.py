@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import numbacnn.functional as F
 from numbacnn.backends import get_ops
@@ -11,6 +13,9 @@ from numbacnn.models import PRESETS
 from numbacnn.network import backward, forward
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; it is gigabytes, and no dependency of the tests")
+
+
+SEEDS = st.integers(0, 9999)
 
 
 def tensor(array: np.ndarray, gradient: bool = True):  # type: ignore[no-untyped-def]
@@ -25,7 +30,8 @@ def nhwc(x):  # type: ignore[no-untyped-def]
     return x.permute(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(seed=SEEDS)
 def test_convolution_and_its_gradients_equal_pytorchs(seed: int) -> None:
     generator = np.random.default_rng(seed)
     n, channels, filters = (int(k) for k in generator.integers(1, 6, 3))
@@ -45,7 +51,8 @@ def test_convolution_and_its_gradients_equal_pytorchs(seed: int) -> None:
         np.testing.assert_allclose(ours, theirs.grad.numpy(), atol=1e-10)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(seed=SEEDS)
 def test_max_pooling_and_its_gradient_equal_pytorchs(seed: int) -> None:
     generator = np.random.default_rng(seed)
     pool, strides = tuple(int(k) for k in generator.integers(1, 4, 2)), tuple(int(s) for s in generator.integers(1, 4, 2))
@@ -61,12 +68,12 @@ def test_max_pooling_and_its_gradient_equal_pytorchs(seed: int) -> None:
 def test_cross_entropy_equals_pytorchs() -> None:
     generator = np.random.default_rng(0)
     logits, labels = generator.normal(0, 30, (50, 7)), generator.integers(0, 7, 50)
-    given = tensor(logits)
-    theirs = torch.nn.functional.cross_entropy(given, torch.tensor(labels))
+    z = tensor(logits)
+    theirs = torch.nn.functional.cross_entropy(z, torch.tensor(labels))
     theirs.backward()
     loss, gradient = F.softmax_cross_entropy(logits, labels)
     assert loss == pytest.approx(theirs.item(), rel=1e-12)
-    np.testing.assert_allclose(gradient, given.grad.numpy(), atol=1e-14)
+    np.testing.assert_allclose(gradient, z.grad.numpy(), atol=1e-14)
 
 
 def test_a_training_step_of_the_lectures_cnn_equals_pytorchs() -> None:
@@ -78,12 +85,12 @@ def test_a_training_step_of_the_lectures_cnn_equals_pytorchs() -> None:
     passed = forward(graph, ops, parameters, x, training=True)
     losses, _, dlogits = ops.softmax_cross_entropy(passed.y, labels)
     gradients = backward(ops, parameters, passed, dlogits)
-    given = {name: tensor(array) for name, array in parameters.items()}
-    theirs = torch.nn.functional.cross_entropy(lectures_cnn(given, torch.tensor(x)), torch.tensor(labels))
+    tensors = {name: tensor(array) for name, array in parameters.items()}
+    theirs = torch.nn.functional.cross_entropy(lectures_cnn(tensors, torch.tensor(x)), torch.tensor(labels))
     theirs.backward()
     assert float(losses.mean()) == pytest.approx(theirs.item(), rel=1e-12)
     for name, gradient in gradients.items():
-        np.testing.assert_allclose(gradient, given[name].grad.numpy(), atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(gradient, tensors[name].grad.numpy(), atol=1e-12, err_msg=name)
 
 
 def lectures_cnn(p, x):  # type: ignore[no-untyped-def]

@@ -17,7 +17,7 @@ from numbacnn.network import to_device
 from numbacnn.prediction import predict
 from numbacnn.training import Settings, new_state, train
 
-pytestmark = pytest.mark.simulator
+pytestmark = [pytest.mark.devices("cuda"), pytest.mark.simulator]
 
 SHAPE = (4, 4, 1)
 IMAGES = 32

@@ -1,4 +1,4 @@
-"""Every CUDA kernel, without a GPU: ``tests/cuda`` in processes of their own, where Numba simulates the device."""
+"""Every CUDA kernel, without a GPU: the cases of CUDA in processes of their own, where Numba simulates the device."""
 
 import os
 import re
@@ -18,7 +18,7 @@ PROCESSES = 2
 
 @pytest.mark.skipif(numba_cuda is None, reason=str(missing_package()))
 def test_every_cuda_kernel_in_the_simulator(capsys: pytest.CaptureFixture[str]) -> None:
-    files = sorted((HERE / "cuda").glob("test_*.py"), key=lambda path: path.stat().st_size)
+    files = sorted([*HERE.glob("test_*.py"), *(HERE / "cuda").glob("test_*.py")], key=lambda path: path.stat().st_size)
     running = [start(files[first::PROCESSES]) for first in range(PROCESSES)]
     passed = 0
     for process in running:
@@ -33,6 +33,6 @@ def test_every_cuda_kernel_in_the_simulator(capsys: pytest.CaptureFixture[str]) 
 def start(files: list[Path]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, files)],
-        cwd=HERE.parent, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=HERE, env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
+from numbacnn.backends import get_ops
 from numbacnn.datasets import Dataset
 from numbacnn.training import Settings, new_state, train
 from numbacnn.training.events import StepDone
@@ -28,6 +29,9 @@ def network() -> nc.Graph:
     )  # fmt: skip
 
 
+pytestmark = pytest.mark.devices("cuda")
+
+
 def two_steps(ops, optimizer, augment):
     """The parameters before and after, and what the steps' losses and right answers add up to."""
     settings = Settings(epochs=1, batch_size=4, optimizer=optimizer, learning_rate=0.01, augment=augment)
@@ -41,10 +45,10 @@ def two_steps(ops, optimizer, augment):
 
 
 @pytest.mark.parametrize(("optimizer", "augment"), [("adam", False), ("momentum", True), ("sgd", False)])
-def test_two_training_steps_are_those_of_the_cpu(ops, cpu, canaries, optimizer, augment):
-    before, expected, (loss_sum, correct) = two_steps(cpu, optimizer, augment)
-    start, found, (found_loss_sum, found_correct) = two_steps(ops, optimizer, augment)
-    canaries.check()
+def test_two_training_steps_are_those_of_the_cpu(device, optimizer, augment):
+    before, expected, (loss_sum, correct) = two_steps(get_ops("cpu"), optimizer, augment)
+    start, found, (found_loss_sum, found_correct) = two_steps(device.ops, optimizer, augment)
+    device.check()
     assert found_correct == correct
     assert found_loss_sum == pytest.approx(loss_sum, rel=1e-5)
     for name, array in expected.items():
@@ -54,8 +58,8 @@ def test_two_training_steps_are_those_of_the_cpu(ops, cpu, canaries, optimizer, 
         assert np.linalg.norm(change - wanted) < BOUND * np.linalg.norm(wanted), name
 
 
-def test_two_training_steps_give_the_same_bits_twice(ops):
-    (_, once, tally), (_, twice, other_tally) = (two_steps(ops, "adam", False) for _ in range(2))
+def test_two_training_steps_give_the_same_bits_twice(device):
+    (_, once, tally), (_, twice, other_tally) = (two_steps(device.ops, "adam", False) for _ in range(2))
     assert tally == other_tally
     for name in once:
         np.testing.assert_array_equal(once[name], twice[name], strict=True)
