@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from repository import ROOT
 
 FLOORS = [
     {"numbacnn.errors", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},

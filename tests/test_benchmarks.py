@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import ROOT
 
-DRIVER = Path(__file__).parents[1] / "benchmarks" / "peers.py"
+DRIVER = ROOT / "benchmarks" / "peers.py"
 MODULES = {"torch": ("torch",), "keras": ("keras", "tensorflow"), "onnxruntime": ("onnxruntime", "onnx")}
 
 

@@ -9,10 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner
 from numbacnn_cli.main import COMMANDS, app
+from repository import ROOT
 
 from numbacnn.models import PRESETS
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

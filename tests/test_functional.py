@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+from repository import TESTS
 
 from numbacnn import functional as F
 from numbacnn.errors import DeviceError, NumbaCNNError
@@ -259,7 +260,7 @@ def digest() -> str:
 
 def run_python(program: str, numba_threads: str) -> str:
     """The output of a fresh process in which Numba has this many threads."""
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(oracle.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(TESTS), str(Path(oracle.__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "NUMBA_NUM_THREADS": numba_threads, "PYTHONPATH": path}
     return subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True).stdout
 

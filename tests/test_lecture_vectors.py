@@ -2,11 +2,11 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
+from repository import TESTS
 
 import numbacnn as nc
 from numbacnn import functional as F
@@ -19,7 +19,7 @@ from numbacnn.optimizers import SGD, Adam, Momentum
 from numbacnn.schedules import exponential
 from numbacnn.shapes import window
 
-VECTORS = json.loads((Path(__file__).parent / "lecture_vectors.json").read_text(encoding="utf-8"))
+VECTORS = json.loads((TESTS / "lecture_vectors.json").read_text(encoding="utf-8"))
 CURVE, XO, POOL, DEMO = (VECTORS[key] for key in ("curve_filter", "xo_toy", "maxpool_figure", "cs231n_conv"))
 BACKPROP, LOSS, ACTIVATIONS = (VECTORS[key] for key in ("backprop_3x3_2x2", "softmax_cross_entropy", "activations"))
 BOTH_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -6,13 +6,13 @@ import subprocess
 import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
+from repository import ROOT
 
 from numbacnn.version import __version__
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = {name: name.replace("numbacnn_cli", "cli", 1).replace(".", "/") for name in PROJECT["tool"]["setuptools"]["packages"]}
 """The folder of each installed package."""

@@ -2,15 +2,15 @@
 
 import json
 import os
-from pathlib import Path
 
 import pytest
+from repository import TESTS
 
 import numbacnn as nc
 from numbacnn.models import PRESETS
 from numbacnn.shapes import cells
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = TESTS / "golden"
 
 
 def test_the_lectures_cnn_has_the_lectures_numbers() -> None:

@@ -3,9 +3,9 @@
 import gzip
 import hashlib
 import struct
-from pathlib import Path
 
 import numpy as np
+from repository import ROOT, TESTS
 
 from numbacnn.datasets import idx, mnist
 
@@ -85,4 +85,4 @@ mnist.load(Path(sys.argv[1]))
 """
 
 
-CHILD_PATHS = [str(Path(__file__).parents[level]) for level in (0, 1, 2)]
+CHILD_PATHS = [str(path) for path in (TESTS, ROOT)]

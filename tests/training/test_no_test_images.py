@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_training import SETTINGS, net, run, sha, stripes
+from networks import SETTINGS, net, run, sha, stripes
 
 import numbacnn as nc
 from numbacnn.backends import get_ops

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from test_data_door import IMAGES, LAYOUTS, NAMES, dataset, predictor
-from test_training import SETTINGS, net, run
+from door import IMAGES, LAYOUTS, NAMES, dataset, predictor
+from networks import SETTINGS, net, run
 
 import numbacnn as nc
 from numbacnn import functional as F

@@ -10,11 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from repository import ROOT
 
 from numbacnn.backends import diagnostics, why_not_cuda
 from numbacnn.backends.cuda import _jit
-
-ROOT = Path(__file__).parents[1]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -107,8 +106,8 @@ def test_without_a_usable_numba_cuda_the_package_is_what_is_missing(environment:
 def test_without_a_usable_numba_cuda_its_tests_are_skipped_with_one_reason_and_none_fails(environment: str, missing: str) -> None:
     program = environment + (
         "import pytest\n"
-        "raise SystemExit(pytest.main(['-p', 'no:cacheprovider', '-rs', '-k', 'not exact_in_float32', 'tests/test_cuda_compilation.py', "
-        "'tests/test_training_on_gpu.py', 'tests/backends/test_dropout.py']))"
+        "raise SystemExit(pytest.main(['-p', 'no:cacheprovider', '-rs', '-k', 'not exact_in_float32', 'tests/gpu/test_compilation.py', "
+        "'tests/gpu/test_training_on_gpu.py', 'tests/backends/test_dropout.py']))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     lines = done.stdout.splitlines()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_training import SETTINGS, net, run, stripes
+from networks import SETTINGS, net, run, stripes
 
 import numbacnn as nc
 from numbacnn.backends import get_ops

@@ -1,41 +1,23 @@
 """The door for data: wrong data are refused in words before a kernel sees them, and equal data give equal results."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_training import SETTINGS, net, run, sha, stripes
+from door import IMAGES, LABELS, LAYOUTS, NAMES, dataset, predictor
+from networks import SETTINGS, net, run, sha, stripes
 
 import numbacnn as nc
 from numbacnn import functional as F
 from numbacnn.backends import get_ops
-from numbacnn.datasets import Dataset, load_dataset
+from numbacnn.datasets import load_dataset
 from numbacnn.datasets.checks import check_class_names, check_images, check_labels
-from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
 from numbacnn.metrics import evaluate
-from numbacnn.prediction import Prediction, Predictor, predict
+from numbacnn.prediction import Prediction, predict
 from numbacnn.training import new_state
-
-NAMES = ("rows", "columns", "flat")
-IMAGES = stripes(12, 0).train_images
-LABELS = stripes(12, 0).train_labels
-
-
-def dataset(**changes: Any) -> Dataset:
-    given = {
-        "train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES[:3], "test_labels": LABELS[:3], "class_names": NAMES,
-    }  # fmt: skip
-    return Dataset("stripes", source="drawn here", **(given | changes))
-
-
-def predictor() -> Predictor:
-    graph = without_softmax(net())
-    return Predictor(graph, get_ops("cpu"), initial_parameters(graph, 0))
-
 
 # --- images ---------------------------------------------------------------------------------------------------------------------
 
@@ -183,32 +165,6 @@ def test_class_names_may_come_as_a_list_or_an_array() -> None:
 
 
 # --- equal data in other layouts --------------------------------------------------------------------------------------------------------
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    frozen = array.copy()
-    frozen.flags.writeable = False
-    return frozen
-
-
-def backwards(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array[(slice(None, None, -1),) * array.ndim])[(slice(None, None, -1),) * array.ndim]
-
-
-def every_other(array: np.ndarray) -> np.ndarray:
-    wide = np.full([2 * side for side in array.shape], 99, array.dtype)
-    wide[(slice(None, None, 2),) * array.ndim] = array
-    return wide[(slice(None, None, 2),) * array.ndim]
-
-
-class Sub(np.ndarray):
-    """A subclass of arrays, as memory maps are."""
-
-
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "fortran": np.asfortranarray, "read-only": read_only, "backwards": backwards, "every other": every_other,
-    "a subclass": lambda array: array.view(Sub),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from numbacnn.backends.cuda._jit import missing_package, numba_cuda
 
-DRIVER = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
+DRIVER = ROOT / "benchmarks" / "gpu.py"
 
 
 @pytest.mark.skipif(numba_cuda is None, reason=str(missing_package()))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from repository import ROOT
 from safetensors import safe_open
 
 from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
@@ -423,7 +424,7 @@ def test_samples_are_ten_pictures_that_can_be_read(trained: Path, tmp_path: Path
 
 def test_the_samples_in_the_repository_are_those_the_command_draws(trained: Path, tmp_path: Path) -> None:
     as_json(command("samples", tmp_path / "s", "--format", "json", cwd=trained))
-    kept = Path(__file__).parents[1] / "data" / "samples"
+    kept = ROOT / "data" / "samples"
     drawn = sorted((tmp_path / "s").iterdir())
     assert [p.name for p in drawn] == sorted(p.name for p in kept.iterdir())
     for path in drawn:

@@ -18,6 +18,7 @@ from numbacnn_cli.console import Printer, printable
 from numbacnn_cli.layout import Table
 from numbacnn_cli.main import COMMANDS
 from numbacnn_cli.tables import class_table, confusion_table, table, text
+from repository import ROOT
 from rich.cells import cell_len
 from safetensors import safe_open
 
@@ -517,7 +518,7 @@ def test_a_file_name_of_any_bytes_gives_neither_traceback_nor_control_characters
 
 def test_every_command_writes_through_one_place() -> None:
     """So that nothing that is printed has to be made printable where it is printed."""
-    for path in (Path(__file__).parents[1] / "cli").glob("*.py"):
+    for path in (ROOT / "cli").glob("*.py"):
         source = path.read_text(encoding="utf-8")
         assert not re.search(r"click\.(echo|secho)|(?<![\w.])(?<!def )print\(", source), path.name
         if path.name not in ("console.py", "streams.py", "main.py"):

@@ -4,16 +4,15 @@ import dataclasses
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from networks import SETTINGS, net, run, sha, stripes
+from repository import TESTS
 
 import numbacnn as nc
 from numbacnn.backends import get_ops
 from numbacnn.checkpoint import weights_sha256
-from numbacnn.datasets import Dataset
-from numbacnn.graph import Graph
 from numbacnn.network import batches
 from numbacnn.ops import Ops
 from numbacnn.training import (
@@ -29,49 +28,6 @@ from numbacnn.training import (
 )
 from numbacnn.training.order import epoch_order
 from numbacnn.values import Array, Augmentation, AugmentKey
-
-
-def stripes(count: int = 130, test: int = 30, seed: int = 0) -> Dataset:
-    """Three classes of 6x6 images: rows, columns and flat, with noise: easy to learn, in milliseconds."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(count + test) % 3
-    images = generator.integers(0, 60, (count + test, 6, 6, 1))
-    images[labels == 0, ::2] += 150
-    images[labels == 1, :, ::2] += 150
-    images[labels == 2] += 75
-    pixels, classes = images.astype(np.uint8), labels.astype(np.uint8)
-    return Dataset(
-        "stripes", pixels[:count], classes[:count], pixels[count:], classes[count:], ("rows", "columns", "flat"), "drawn here"
-    )
-
-
-def net() -> Graph:
-    return nc.sequential(
-        nc.Conv2D(4, 3, activation="relu", padding="same"),
-        nc.BatchNorm(momentum=0.8),
-        nc.MaxPool2D(),
-        nc.Flatten(),
-        nc.Dropout(0.2),
-        nc.Dense(3, activation="softmax"),
-        input_shape=(6, 6, 1),
-        name="net",
-    )
-
-
-SETTINGS = Settings(epochs=4, batch_size=20, learning_rate=0.01, lr_decay=0.9, seed=5)
-
-
-def run(state: State, dataset: Dataset, stop: Callable[[object], bool] = lambda event: False) -> list[object]:
-    events = []
-    for event in train(state, dataset, get_ops("cpu")):
-        events.append(event)
-        if stop(event):
-            break
-    return events
-
-
-def sha(state: State) -> str:
-    return weights_sha256(state.graph, state.parameters)
 
 
 def without_times(state: State) -> list[dict[str, object]]:
@@ -181,7 +137,7 @@ def test_two_epochs_and_two_more_equal_four() -> None:
 THREADS = """
 import sys
 sys.path.insert(0, {tests!r})
-from test_training import SETTINGS, net, run, sha, stripes
+from networks import SETTINGS, net, run, sha, stripes
 from numbacnn.backends import get_ops
 from numbacnn.training import new_state
 state = new_state(net(), SETTINGS, get_ops("cpu", {threads}))
@@ -191,11 +147,10 @@ print(sha(state))
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
-    from pathlib import Path
 
     shas = set()
     for threads in (1, 2, 3):
-        program = THREADS.format(tests=str(Path(__file__).parent), threads=threads)
+        program = THREADS.format(tests=str(TESTS), threads=threads)
         shas.add(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
     assert len(shas) == 1
 

@@ -1,7 +1,7 @@
 """Batch normalisation where a batch has one value of each feature: nothing could be learned."""
 
 import pytest
-from test_training import run, stripes
+from networks import run, stripes
 
 import numbacnn as nc
 from numbacnn.backends import get_ops
