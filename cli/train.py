@@ -78,7 +78,7 @@ def train(ctx: click.Context, **given: Any) -> int:
             notice(heading(run))
         outcome = _train(run, call.progress)
         if outcome.signal:
-            return 128 + outcome.signal
+            return 128 + outcome.signal  # as shells do: 130 after Ctrl-C, 143 after SIGTERM
         remember_run(run.folder.path)
         if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
             notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")

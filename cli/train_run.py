@@ -66,7 +66,9 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
             if source.parameters is not None:
                 notice(f"starting from the weights of {options.model}")
             if folder.earlier_files():
-                notice(f"{folder.path} holds an earlier run: once this one has an epoch, that one moves to {folder.previous()}")
+                notice(
+                    f"{folder.path} holds an earlier run: it moves to {folder.previous()} when the new run finishes its first epoch"
+                )
             origin = replace(origin, data_sha256=fingerprint(dataset))
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations, ahead)
         except CheckpointError:  # a disk that is full, say: the run is worth resuming all the same
@@ -122,7 +124,7 @@ def _change_epochs(state: State, epochs: int | None) -> None:
     if epochs is None or epochs == before.epochs:
         return
     if before.schedule in ("cosine", "one-cycle"):
-        notice(f"the {before.schedule} schedule spans all epochs: from here on it is that of {epochs}")
+        notice(f"the {before.schedule} schedule spans all epochs: from here on it is stretched over {epochs} epochs")
     state.settings = Settings.from_dict(before.to_dict() | {"epochs": epochs})
     latest = state.epoch if state.batch else state.epoch - 1  # the epoch, counted from 0, of the latest step
     if not before.distorts(latest) and state.settings.distorts(state.epoch):

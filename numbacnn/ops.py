@@ -46,7 +46,7 @@ class Ops(ABC):
     """Batch size of predictions. A larger batch would not stay in a processor's cache from one layer to the next, and gains nothing."""
 
     def reuse_memory(self) -> AbstractContextManager[None]:
-        """A context whose arrays last until the next such context begins, which may use their memory again. Copy arrays to keep them."""
+        """A context whose arrays are valid until the next one begins, which uses their memory again. Copy arrays to keep them."""
         return nullcontext()
 
     def release_memory(self) -> None:  # noqa: B027  nothing to free by default
@@ -153,7 +153,7 @@ class Ops(ABC):
 
     @abstractmethod
     def max_pool2d(self, x: Array, window: Window2D) -> tuple[Array, Array]:
-        """The largest value under each window. Padding never wins; NaN always does.
+        """The largest value under each window. Padding is ignored; a NaN in the window gives NaN.
 
         Returns:
             y (n, oh, ow, c), and the winners, int32 (n, oh, ow, c): the index u*kw + v of the largest cell in each window, the first
@@ -285,7 +285,7 @@ class Ops(ABC):
         y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the mean and (population) variance of this batch.
 
         Returns:
-            y as x, mean (c,), variance (c,).
+            y, shaped as x; mean (c,), variance (c,).
 
         Source: Ioffe & Szegedy 2015 (arXiv:1502.03167), algorithm 1.
         """
@@ -313,8 +313,8 @@ class Ops(ABC):
             labels: int64 (n,), each in 0...classes-1 (checked by the caller).
 
         Returns:
-            the loss of each image (n,); whether its largest logit, the first of equals, is the label's, bool (n,); and the gradient
-            of the mean loss, (softmax(z) - onehot) / n, shaped as logits.
+            the loss of each image (n,); correct, bool (n,): argmax(logits) == label, the first on ties; and the gradient of the mean
+            loss, (softmax(z) - onehot) / n, shaped as logits.
 
         Source: the lecture's slide "How Good the Predictions Are?"; Goodfellow et al. 2016, section 6.2.2.3.
         """

@@ -25,7 +25,7 @@ class PlannedLayer(NamedTuple):
         parameters: (key, ``<layer>/<parameter>``) of each parameter.
         position: index of the layer in the graph, part of the key of dropout masks.
         has_gradient: whether this layer, or one that it depends on, has a trainable parameter; otherwise backward skips it.
-        needs_dx: whether a layer that it depends on has one.
+        needs_dx: whether a layer that it depends on has a trainable parameter, so that the gradient of its input is needed.
     """
 
     name: str
@@ -88,7 +88,7 @@ def _pools_to_fuse(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> dict[s
         before = nodes.get(node.inputs[0])
         if before is None or not isinstance(node.layer, MaxPool2D) or not isinstance(before.layer, Conv2D):
             continue
-        is_only_reader = readers[before.name] == 1 and before.layer.activation in (None, "relu")
-        if is_only_reader and can_fuse(node.layer.window(graph.shapes[before.name])):
+        reads_alone = readers[before.name] == 1 and before.layer.activation in (None, "relu")
+        if reads_alone and can_fuse(node.layer.window(graph.shapes[before.name])):
             fused[node.name] = before
     return fused

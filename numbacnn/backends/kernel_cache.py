@@ -24,6 +24,9 @@ from platformdirs import user_cache_path
 
 from numbacnn.backends.kernel_files import SUFFIX, is_untrusted
 
+ARGUMENTS = ("shapes.py", "values.py")
+"""Files of the package with named tuples that kernels take. Numba's types of them name neither the fields nor their order."""
+
 KEEP_UNUSED_DAYS = 30
 PRIVATE = 0o700
 
@@ -40,10 +43,14 @@ class CacheFolder(NamedTuple):
 
 
 def source_digest(folder: Path, *versions: str) -> str:
-    """Twelve hex digits that change with any source in ``folder`` or below, any that devices share (one folder up), and the versions."""
+    """Twelve hex digits that change with every file that a kernel's code may depend on, and with the versions.
+
+    These are the sources in ``folder`` and below, those that devices share, one folder up, and ``ARGUMENTS``.
+    """
+    backends = folder.parent
     digest = hashlib.sha256("\0".join(versions).encode())
-    for path in (*sorted(folder.rglob("*.py")), *sorted(folder.parent.glob("*.py"))):
-        digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in (*sorted(folder.rglob("*.py")), *sorted(backends.glob("*.py")), *(backends.parent / name for name in ARGUMENTS)):
+        digest.update(path.relative_to(backends.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 

@@ -27,14 +27,14 @@ from numbacnn.values import Array, Augmentation, AugmentKey, FiniteLossCheck
 
 
 class Batch(NamedTuple):
-    """Images to train on, on the device: all images, uint8 (count, h, w, c), and the indices and classes of these, int64 (n,)."""
+    """A batch on the device: all images, uint8 (count, h, w, c), and the indices and labels of the batch's images, int64 (n,)."""
 
     images: Array
     indices: Array
     labels: Array
 
     def part(self, part: slice) -> "Batch":
-        """Some of them."""
+        """The batch restricted to a slice."""
         return Batch(self.images, self.indices[part], self.labels[part])
 
 
@@ -68,7 +68,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         epoch = Batch(images, ops.asarray(order), ops.asarray(classes[order]))
         slices = list(batches(len(order), settings.batch_size))
         check_progress(state, len(slices))
-        read_losses(state, ops, state.batch, rate(state.epoch))  # the steps of an earlier call
+        read_losses(state, ops, state.batch, rate(state.epoch))  # of the steps of an earlier call
         state.epoch_losses = ops.new_epoch_losses(len(slices))
         for batch in slices[state.batch :]:
             learning_rate = rate(state.epoch + state.batch / len(slices))

@@ -85,8 +85,8 @@ class RunFolder:
         if self._has_trained(self.unfinished):
             moved = self.previous()
             self._make_folder(moved, {self.unfinished: self.checkpoint.name})
-        # Of a run that was killed while it took over, the folder holds some files beside some of the run before it. Both are whole
-        # elsewhere: the one has just been moved, the other was before.
+        # A run that was killed while it took over leaves some of its files beside some of the run before it. Each of the two is
+        # complete in a folder of its own: the killed one was moved above, the earlier one before it was killed.
         self._is_ours = was_taking_over or not self.earlier_files()
         self.save_checkpoint(state, ops, about)
         self.is_only_begun = True

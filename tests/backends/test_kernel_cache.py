@@ -250,15 +250,25 @@ def test_normalisation_warns_of_nothing_when_it_is_the_first_that_has_to_be_comp
     assert run(tmp_path, NORMALISE, "-W", "error") == ""
 
 
-@pytest.mark.parametrize("edited", ["cpu/_jit.py", "cpu/plain/matmul.py", "cpu/codegen/tile.py", "augmentation.py"])
+@pytest.mark.parametrize(
+    "edited",
+    [
+        "backends/cpu/_jit.py",
+        "backends/cpu/plain/matmul.py",
+        "backends/cpu/codegen/tile.py",
+        "backends/augmentation.py",
+        "shapes.py",
+    ],
+)
 def test_any_edit_of_a_kernel_source_leads_to_another_folder(tmp_path: Path, edited: str) -> None:
-    """One of the device's own, or one that devices share: constants of it are compiled into kernels."""
+    """One of the device's own, one that devices share, or one with a named tuple that kernels take."""
     original = Path(cpu.__file__).parent
-    shutil.copytree(original.parent, tmp_path / "backends")
-    copy = tmp_path / "backends" / "cpu"
+    package = original.parents[1]
+    shutil.copytree(package, tmp_path / package.name)
+    copy = tmp_path / package.name / "backends" / "cpu"
     copied = kernel_cache.source_digest(copy)
     assert copied == kernel_cache.source_digest(original)
-    file = copy.parent / edited
+    file = tmp_path / package.name / edited
     file.write_text(file.read_text() + "\n# edited\n")
     assert kernel_cache.source_digest(copy) != copied
 

@@ -10,7 +10,7 @@ of ``multiply_tile`` read them in the image. A table has the offset of each outp
     dfilters = taps (u, v, c)  x  maps of dz     summed over pixels (i, then j), image by image
     dx       = the first one, with dz spread out by the stride and the filters turned
 
-A task's scratch is one padded image; z is never written down for a batch.
+A task's scratch is one padded image; z is never stored for a batch.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
     y^ = x^ w^*          at every point of the spectra; y = pool(relu(bias + y^ transformed back))
 
-In the frequency domain a convolution is a product, point by point. A filter cell costs a multiplication per pixel and pair of
-channels in direct summation: 25 for a 5 x 5 filter. Here a pair of channels costs one complex multiplication per point, and there
+In the frequency domain a convolution is a product, point by point. Direct summation needs one multiplication per filter cell, pixel
+and pair of channels: 25 per pixel for a 5 x 5 filter. Here a pair of channels costs one complex multiplication per point, and there
 are half as many points as pixels, since the spectra of real images have mirrored halves: about 2 multiplications per pixel, for any
 size of filter. The transforms are needed once per channel, not per pair of channels.
 
@@ -19,8 +19,8 @@ real matrices, with real and imaginary parts side by side, by the micro-kernel:
     [x_re x_im] (n, 2c)   times   [ w_re  -w_im ]   (2c, 2f)
                                   [ w_im   w_re ]
 
-A transform of length L wraps around: values that leave the image on one side enter on the other. L is long enough that only the
-zeros beside the image do: at least h + pad_before and out + kernel - 1 - pad_before (see ``lengths.py``).
+A transform of length L wraps around: values that leave the image on one side enter on the other. L is long enough that only padding
+zeros wrap around: at least h + pad_before and out + kernel - 1 - pad_before (see ``lengths.py``).
 
 Source: Mathieu, Henaff & LeCun 2013 (arXiv:1312.5851); Vasilache et al. 2014 (arXiv:1412.7580).
 """

@@ -27,7 +27,7 @@ FEW_GROUPS, ROW_PARTS = 8, 4
 """With fewer groups of columns than FEW_GROUPS, tasks divide the rows too: into ROW_PARTS, whatever the number of threads."""
 
 GRADIENT, SGD, MOMENTUM, ADAM = range(4)
-"""What ``_weight_gradient_rows`` does with the gradient of its rows: write it down, or update the weights at once."""
+"""What ``_weight_gradient_rows`` does with the gradient of its rows: store it, or update the weights at once."""
 
 RULES = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
 """By ``Rule.kind``."""
@@ -54,7 +54,7 @@ def input_gradient(dy, weights):
 
 @kernel(parallel=True)
 def _multiply(a, b, row_step, column_step, bias, relu, out):
-    """out[m, n] = bias[n] + sum_k a[m, k] * b[k*row_step + n*column_step]; b is flat, and one of its steps is 1."""
+    """out[m, n] = bias[n] + sum_k a[m, k] * b[k*row_step + n*column_step]; b is flat; row_step or column_step is 1."""
     (rows, terms), columns = a.shape, out.shape[1]
     depth, row_offsets = _depth(terms), _row_offsets(rows, terms)
     a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
@@ -73,7 +73,7 @@ def _multiply(a, b, row_step, column_step, bias, relu, out):
 
 @kernel(parallel=True)
 def _multiply_panels(a, panels, bias, relu, out):
-    """out[m, n] = bias[n] + sum_k a[m, k] * b[k, n], where b comes as panels: to the bits of ``_multiply``."""
+    """out[m, n] = bias[n] + sum_k a[m, k] * b[k, n], where b is packed into panels; the result equals that of ``_multiply`` to the bit."""
     (rows, terms), columns = a.shape, out.shape[1]
     depth, row_offsets = _depth(terms), _row_offsets(rows, terms)
     a_flat, out_flat = a.reshape(rows * terms), out.reshape(rows * columns)
@@ -174,7 +174,7 @@ def weight_gradient(x, dy):
 
 
 def update(weights, slots, x, dy, rule):
-    """``updates.update`` with the gradient x.T @ dy, which is never written down."""
+    """``updates.update`` with the gradient x.T @ dy, which is never stored."""
     slot1, slot2 = (*slots, weights, weights)[:2]
     numbers = (*rule.numbers, 0.0, 0.0, 0.0)[:4]
     _weight_gradient_rows(x, packed_panels(dy), RULES[rule.kind], weights, slot1, slot2, *numbers)
