@@ -229,6 +229,6 @@ def preset(name: str) -> Preset:
     if name in PRESETS:
         return PRESETS[name]
     raise ModelError(
-        f"{name}: expected a preset, a .toml model file or a .safetensors network.{did_you_mean(name, PRESETS)} "
+        f"{name!r}: expected a preset, a .toml model file or a .safetensors network.{did_you_mean(name, PRESETS)} "
         f"Presets: {', '.join(PRESETS)}"
     )

@@ -88,8 +88,8 @@ def parent(state: Any, path: str) -> tuple[Any, Any]:
 WRONG = [
     (missing("graph"), "graph: expected an object, got none"),
     (setting("graph", [1]), "graph: expected an object, got [1]"),
-    (setting("graph.layers", 3), "graph: layers must be a list"),
-    (setting("graph.layers.1.units", "ten"), "units must be"),
+    (setting("graph.layers", 3), "graph: layers: expected a list of tables, got 3"),
+    (setting("graph.layers.1.units", "ten"), "units: expected a whole number"),
     (setting("graph.layers.1.units", 11), "parameters/dense1/kernel: expected float32 (784, 11), got float32 (784, 10)"),
     (missing("settings"), "settings: expected an object, got none"),
     (setting("settings", 7), "settings: expected an object, got 7"),
