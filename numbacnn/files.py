@@ -21,7 +21,7 @@ def write_atomically(path: Path, content: bytes | Callable[[str], None]) -> None
     """
     temporary: str | None = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path))
         with os.fdopen(handle, "wb") as file:
             if not callable(content):
                 file.write(content)
@@ -41,6 +41,11 @@ def write_atomically(path: Path, content: bytes | Callable[[str], None]) -> None
             f"{path}: cannot be written: {error.strerror or error}. What was there before is untouched. "
             "Make room or give another folder with --output"
         ) from None
+
+
+def temporary_prefix(path: Path) -> str:
+    """The beginning of the name under which a file is written, in its folder, before it is renamed."""
+    return f".{path.name}-"
 
 
 def make_folder(folder: Path, advice: str = "Give another folder") -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from numbacnn.checkpoint import Checkpoint, TrainedNetwork, load_checkpoint, save_checkpoint, save_network
 from numbacnn.errors import CheckpointError
-from numbacnn.files import make_folder, write_atomically
+from numbacnn.files import make_folder, temporary_prefix, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.saving import from_checkpoint, to_checkpoint
@@ -60,6 +60,7 @@ class RunFolder:
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(blocking=False)
+            self._remove_half_written()
         except Timeout:
             raise CheckpointError(
                 f"{self.path}: another training is writing to this folder. Wait until it has ended, or give another one with --output"
@@ -158,6 +159,12 @@ class RunFolder:
         """The files of an earlier run that is worth keeping: one with a network, or with at least one step."""
         files = [] if self._is_ours else [file for file in self._files() if file.exists()]
         return files if files != [self.checkpoint] or self._has_trained(self.checkpoint) else []
+
+    def _remove_half_written(self) -> None:
+        """Remove the temporary files of processes that were killed while they wrote; each is as large as the file it was to be."""
+        for file in (*self._files(), self.unfinished):
+            for temporary in self.path.glob(f"{temporary_prefix(file)}*"):
+                temporary.unlink(missing_ok=True)
 
     def _files(self) -> tuple[Path, ...]:
         return self.model, self.history, self.config, self.checkpoint

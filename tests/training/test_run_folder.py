@@ -246,6 +246,17 @@ def test_two_trainings_into_one_folder_are_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_files_half_written_by_a_killed_process_do_not_stay_for_ever(tmp_path: Path) -> None:
+    save(RunFolder(tmp_path), begun(1))
+    before = contents(tmp_path)
+    for name in (".model.safetensors-abc", ".unfinished.safetensors-x_1", ".history.jsonl-q"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / ".mine-1").write_bytes(b"the user's own")
+    with RunFolder(tmp_path).writing():
+        pass
+    assert contents(tmp_path).keys() - before.keys() == {".lock", ".mine-1"}
+
+
 @pytest.mark.parametrize("name", ["best", "optimizer", "parameters"])
 def test_a_layer_called_best_does_not_make_a_run_impossible_to_resume(tmp_path: Path, name: str) -> None:
     ops = get_ops("cpu")
