@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import click
 
+from numbacnn.errors import CheckpointError
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, StepDone
 from numbacnn.training import train as train_events
+from numbacnn.training.autosave import Autosave
 
 from . import options
 from .console import notice, print_json
@@ -53,6 +55,8 @@ from .train_run import Run, new_run, resume_command, resumed_run
     "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>."
 )
 @click.option("--resume", is_flag=True, help="Resume the run in --output; it ends with the same bits as a run without a stop.")
+@click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
+              help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "plain", "none"]),
@@ -76,7 +80,7 @@ def train(ctx: click.Context, **given: Any) -> int:
         started = time.perf_counter()
         if call.progress != "none":
             notice(heading(run))
-        outcome = _train(run, call.progress)
+        outcome = _train(run, call)
         if outcome.signal:
             return 128 + outcome.signal  # as shells do: 130 after Ctrl-C, 143 after SIGTERM
         remember_run(run.folder.path)
@@ -105,18 +109,26 @@ class Outcome(NamedTuple):
     signal: int | None = None
 
 
-def _train(run: Run, progress: str) -> Outcome:
-    """Train: show each event, save after each epoch, and stop at a signal."""
+def _train(run: Run, call: TrainOptions) -> Outcome:
+    """Train: show each event, save after each epoch and now and then within it, and stop at a signal."""
     state, first_step = run.state, None
     if state.epoch and not state.batch and not run.folder.is_complete():  # killed while the epoch was being written
         _save_epoch(run, is_best=True)
-    with TrainingView(state.settings.epochs, progress) as view, noted_signals() as received:
+    autosave = Autosave(call.checkpoint_every)
+    with TrainingView(state.settings.epochs, call.progress) as view, noted_signals() as received:
         for event in train_events(state, run.dataset, run.ops):
             if first_step is None and isinstance(event, StepDone):
                 first_step = round(time.perf_counter() - PROCESS_START, 3)
             view.show(event)
             if isinstance(event, EpochDone):
-                _save_epoch(run, event.best)
+                with autosave.saving():
+                    _save_epoch(run, event.best)
+            elif isinstance(event, StepDone) and autosave.is_due():
+                try:
+                    with autosave.saving():
+                        run.folder.save_checkpoint(state, run.ops, run.origin.to_dict())
+                except CheckpointError as error:  # there may be room at the end of the epoch
+                    view.say(f"training goes on without this checkpoint: {error}")
             number = received()
             if number and isinstance(event, (StepDone, EpochDone)) and state.epoch < state.settings.epochs:
                 run.folder.save_checkpoint(state, run.ops, run.origin.to_dict())

@@ -45,6 +45,7 @@ class TrainOptions:
     test_limit: int | None
     output: Path | None
     resume: bool
+    checkpoint_every: float
     progress: str
     output_format: str
     named: frozenset[str]

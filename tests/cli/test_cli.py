@@ -19,6 +19,7 @@ from safetensors import safe_open
 
 from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
 from numbacnn.backends.threads import WAITING
+from numbacnn.checkpoint import load_checkpoint
 from numbacnn.shapes import window2d
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -292,6 +293,35 @@ def test_a_run_killed_before_its_first_epoch_is_resumed_and_not_the_finished_one
     assert resumed["weights_sha256"] == whole["weights_sha256"]  # type: ignore[index]
     for name in ("model.safetensors", "history.jsonl", "config.toml", "checkpoint.safetensors"):
         assert (tmp_path / "out" / "previous" / name).read_bytes() == (trained / "out" / name).read_bytes()
+
+
+def test_a_run_killed_in_its_first_epoch_goes_on_from_a_checkpoint_within_it(trained: Path, tmp_path: Path) -> None:
+    args = (
+        "train",
+        "--model",
+        trained / "net.toml",
+        "--dataset",
+        "digits",
+        "--test-limit",
+        100,
+        "--epochs",
+        1,
+        "--format",
+        "json",
+    )
+    process = start(*args, "--batch-size", 10, "--checkpoint-every", 0.1, "--output", "out", cwd=tmp_path)
+    checkpoint, steps = tmp_path / "out" / "checkpoint.safetensors", 0
+    while steps == 0:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+        if checkpoint.exists():
+            steps = load_checkpoint(checkpoint).state["counters"]["step"]
+    process.kill()
+    process.communicate()
+    done = command("train", "--resume", "--output", "out", "--format", "json", cwd=tmp_path)
+    assert "after epoch 0, step 0" not in done.stderr
+    resumed, whole = as_json(done), as_json(command(*args, "--batch-size", 10, "--output", "whole", cwd=tmp_path))
+    assert resumed["weights_sha256"] == whole["weights_sha256"]  # type: ignore[index]
 
 
 def test_a_second_training_into_the_same_folder_is_refused_until_the_first_has_ended(trained: Path, tmp_path: Path) -> None:
