@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
-from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda, missing_package
+from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda, kernels, missing_package
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100a")
 """Turing, Ampere, Hopper, Blackwell. From Hopper on, Numba compiles for the exact architecture of the GPU, marked by an "a"."""
@@ -47,6 +47,14 @@ def why_not() -> str | None:
     except Exception as error:
         return f"nvJitLink is missing ({error}): pip install 'numbacnn[cuda]'"
     return None if nvvm.is_available() else "NVVM is missing: pip install 'numbacnn[cuda]'"
+
+
+def cache_keys() -> list[str]:
+    """Each kernel's name, and its key but for types and compiler."""
+    import numbacnn.backends.cuda.ops  # noqa: F401  the kernels are known once their modules have been imported
+
+    compiler = SimpleNamespace(magic_tuple=tuple)
+    return [f"{kernel.name} {kernel._compiled._cache._index_key((), compiler)}" for kernel in kernels]
 
 
 def compile_kernel(kernel: Kernel, types: tuple[Any, ...]) -> dict[str, MachineCode]:

@@ -11,13 +11,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_compiler import ARCHITECTURES, MachineCode, compile_kernel, why_not
+from cuda_compiler import ARCHITECTURES, MachineCode, cache_keys, compile_kernel, why_not
+from repository import TESTS
 
 from numbacnn.backends import compilations
 from numbacnn.backends.cuda import _jit
@@ -174,17 +173,11 @@ def test_compiled_kernels_are_kept_in_checksummed_files() -> None:
 def test_a_kernel_is_found_in_the_cache_by_another_process() -> None:
     """The key of a kernel is made of its closure, device functions included: no address and no random number may be in it."""
     here, elsewhere = cache_keys(), subprocess.run(
-        [sys.executable, "-c", "import test_cuda_compilation; print(*test_cuda_compilation.cache_keys(), sep='\\n')"],
-        cwd=Path(__file__).parent, env={**os.environ, "PYTHONHASHSEED": "1"}, check=True, capture_output=True, text=True,
+        [sys.executable, "-c", "import cuda_compiler; print(*cuda_compiler.cache_keys(), sep='\\n')"],
+        cwd=TESTS, env={**os.environ, "PYTHONHASHSEED": "1"}, check=True, capture_output=True, text=True,
     ).stdout.splitlines()  # fmt: skip
     assert here == elsewhere
     assert len(set(here)) == len(_jit.kernels), "two kernels have one key"
-
-
-def cache_keys() -> list[str]:
-    """Each kernel's name, and its key but for types and compiler."""
-    compiler = SimpleNamespace(magic_tuple=tuple)
-    return [f"{kernel.name} {kernel._compiled._cache._index_key((), compiler)}" for kernel in _jit.kernels]
 
 
 def test_a_compilation_that_fails_is_reported_as_ended(monkeypatch: pytest.MonkeyPatch) -> None:
