@@ -1,4 +1,4 @@
-"""The fast kernels in float32 against the readable ones in float64, which ``test_functional_*`` checks against the NumPy oracle."""
+"""The fast kernels in float32 against the readable ones in float64, which ``tests/backends`` checks against the NumPy oracle."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 
 from numbacnn.backends import get_ops
 from numbacnn.backends.cpu.conv import direct, frequency
@@ -132,25 +134,22 @@ def right_answers(x: Floats, filters: Floats, bias: Floats, dy: Floats, block: C
     return [y if block.pool is None else pooled, *ops.conv2d_backward(x, filters, gradient, block.window)]
 
 
-def random_block(seed: int) -> tuple[ConvBlock, tuple[int, ...], tuple[int, ...]]:
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[ConvBlock, tuple[int, ...], tuple[int, ...]]:
     """A convolution of any kind, the shape of its images and that of its filters."""
-    generator = np.random.default_rng(seed)
-    while True:
-        count, height, width, channels, maps = (int(n) for n in generator.integers(1, (12, 16, 16, 20, 36)))
-        kernel = tuple(int(n) for n in generator.integers(1, 6, 2))
-        strides = tuple(int(n) for n in generator.integers(1, 4, 2))
-        padding = ["same", "valid", tuple((int(a), int(b)) for a, b in generator.integers(0, 4, (2, 2)))][generator.integers(3)]
-        try:
-            window = window2d((height, width), kernel, strides, padding)  # type: ignore[arg-type]
-        except ShapeError:  # too large a filter: draw again
-            continue
-        outs = tuple(axis.out for axis in window)
-        pool = None
-        if generator.random() < 0.5 and min(outs) >= 3:
-            size, stride = tuple(int(n) for n in generator.integers(1, 4, 2)), tuple(int(n) for n in generator.integers(1, 4, 2))
-            pool = pool_window2d(outs, size, stride, "valid")  # type: ignore[arg-type]
-        block = ConvBlock(window, bool(generator.integers(2)), pool)
-        return block, (count, height, width, channels), (*kernel, channels, maps)
+    pairs = {most: st.tuples(st.integers(1, most), st.integers(1, most)) for most in (3, 5, 15)}
+    sides, kernel, strides = draw(pairs[15]), draw(pairs[5]), draw(pairs[3])
+    padded = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    padding = draw(st.one_of(st.sampled_from(["same", "valid"]), st.tuples(padded, padded)))
+    try:
+        window = window2d(sides, kernel, strides, padding)
+    except ShapeError:
+        reject()
+    pool = None
+    if min(window.out) >= 3 and draw(st.booleans()):
+        pool = pool_window2d(window.out, draw(pairs[3]), draw(pairs[3]), "valid")
+    count, channels, maps = draw(st.integers(1, 11)), draw(st.integers(1, 19)), draw(st.integers(1, 35))
+    return ConvBlock(window, draw(st.booleans()), pool), (count, *sides, channels), (*kernel, channels, maps)
 
 
 def check_block(block: ConvBlock, image_shape: tuple[int, ...], filter_shape: tuple[int, ...], *, exact: bool) -> None:
@@ -174,9 +173,10 @@ def check_block(block: ConvBlock, image_shape: tuple[int, ...], filter_shape: tu
     assert np.array_equal(without_dx[1], found[2])
 
 
-@pytest.mark.parametrize("seed", range(250))
-def test_direct_convolution_equals_the_readable_one(seed: int) -> None:
-    check_block(*random_block(seed), exact=True)
+@settings(derandomize=True, deadline=None, max_examples=250)
+@given(blocks())
+def test_direct_convolution_equals_the_readable_one(drawn: tuple[ConvBlock, tuple[int, ...], tuple[int, ...]]) -> None:
+    check_block(*drawn, exact=True)
 
 
 FREQUENCY_WINDOWS = [
