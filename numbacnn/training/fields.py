@@ -1,7 +1,6 @@
 """Plain values from a file, read field by field: a wrong one is an error that names it, what was expected and what the file has."""
 
 import math
-import sys
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -20,8 +19,13 @@ def is_whole(value: Any, least: int = 0) -> bool:
 
 def is_number(value: Any, least: float = -math.inf) -> bool:
     """Whether this is a finite number of at least ``least``; True and False are not."""
-    is_real = isinstance(value, Real) and not isinstance(value, bool)
-    return is_real and value >= least and abs(value) <= sys.float_info.max
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+    return math.isfinite(number) and number >= least
 
 
 class Fields:

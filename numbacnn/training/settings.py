@@ -60,6 +60,12 @@ class Settings:
         if self.early_stop is not None:
             self._check("early_stop", is_whole(self.early_stop, 1), "a whole number of at least 1, or none")
             self._check("validation", self.validation > 0, "a share greater than 0, as early stopping needs validation images")
+        # NumPy's numbers are taken, too, but a checkpoint is JSON, which has none.
+        for name in ("epochs", "batch_size", "seed", "early_stop"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, int(getattr(self, name)))
+        for name in ("learning_rate", "lr_decay", "validation"):
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     def _check(self, name: str, is_expected: bool, expected: str) -> None:
         if not is_expected:

@@ -1,6 +1,7 @@
 """The training loop: exactness above all."""
 
 import dataclasses
+import json
 import math
 import subprocess
 import sys
@@ -297,3 +298,11 @@ def test_losses_that_nobody_has_looked_at_are_not_lost_when_training_is_left_and
         list(train(each, data, ops))
         assert each.history[0].loss == watched.history[0].loss
         assert weights_sha256(net(), each.parameters) == weights_sha256(net(), watched.parameters)
+
+
+def test_settings_of_numpys_numbers_can_be_saved() -> None:
+    """They were taken, trained with, and then no checkpoint could be written."""
+    given = Settings(epochs=np.int64(2), batch_size=np.int32(5), seed=np.uint8(3), learning_rate=np.float32(0.5))  # type: ignore[arg-type]
+    assert json.dumps(given.to_dict()) == json.dumps(Settings(epochs=2, batch_size=5, seed=3, learning_rate=0.5).to_dict())
+    with pytest.raises(nc.TrainingError, match="learning_rate: expected a finite number"):
+        Settings(learning_rate=10**400)
