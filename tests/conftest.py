@@ -7,9 +7,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from battery_cases import Battery, Row, table
 from repository import ROOT
 
 MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+BATTERY_ROWS = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--battery", action="store_true", help="run all cases of tests/battery, not the first of each kind")
+    parser.addoption("--battery-case", type=int, metavar="N", help="run case N alone; choose the test with -k")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[BATTERY_ROWS] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--battery") and config.stash[BATTERY_ROWS]:
+        figures = table(config.stash[BATTERY_ROWS])
+        terminalreporter.write_line(figures)
+        if os.environ.get("REGENERATE_GOLDEN"):
+            document = ROOT / "docs" / "reliability.md"
+            head, _, rest = document.read_text(encoding="utf-8").partition("<!-- battery -->\n")
+            _, _, tail = rest.partition("<!-- end of battery -->")
+            document.write_text(f"{head}<!-- battery -->\n{figures}\n<!-- end of battery -->{tail}", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def battery(pytestconfig: pytest.Config) -> Battery:
+    """Cases of the battery: ``for case in battery("title", smoke=10, whole=1000): with case: ...``; see battery_cases.py."""
+    return Battery(
+        pytestconfig.getoption("--battery"), pytestconfig.getoption("--battery-case"), pytestconfig.stash[BATTERY_ROWS]
+    )
 
 
 def _holds_mnist(folder: Path) -> bool:
