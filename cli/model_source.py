@@ -7,8 +7,9 @@ from typing import Any
 from numbacnn.config import read_model_file
 from numbacnn.errors import CheckpointError
 from numbacnn.graph import Graph
-from numbacnn.models import PRESETS, Recipe, preset
+from numbacnn.models import PRESETS, preset
 from numbacnn.reading import read_bounded
+from numbacnn.recipe import Recipe
 
 LAST_RUN = Path("runs") / "last"
 _LONGEST_PATH = 1 << 15  # bytes; no system takes a longer one
@@ -34,12 +35,12 @@ def read_model(text: str) -> Source:
         return Source(found.graph, found.recipe)
     path = Path(text)
     if path.suffix == ".toml":
-        return Source(read_model_file(path), Recipe())
+        return Source(*read_model_file(path))
     if path.suffix == ".safetensors":
         from numbacnn.checkpoint import load_network  # needs numpy, which `shapes` of a preset does without
 
         network = load_network(path)
-        return Source(network.graph, Recipe(), network.parameters)
+        return Source(network.graph, network.recipe, network.parameters)
     preset(text)  # raises an error that lists the presets
     raise AssertionError
 

@@ -30,7 +30,7 @@ def models(as_toml: str | None, output_format: str) -> None:
 
         if output_format == "json":
             raise click.UsageError("--toml prints TOML: leave --format json out.")
-        print_text(write_model_file(PRESETS[as_toml].graph))
+        print_text(write_model_file(PRESETS[as_toml].graph, PRESETS[as_toml].recipe))
         return
     rows: list[dict[str, Any]] = [
         {"name": name, "summary": preset.summary, "input_shape": preset.graph.input_shape, "output_shape": preset.graph.output_shape,

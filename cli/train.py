@@ -29,15 +29,15 @@ from .train_run import Run, new_run, resume_command, resumed_run
     "--model", default="cnn", show_default=True, help="A preset, a .toml model file, or a .safetensors network to start from."
 )
 @options.labelled_images
-@click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the preset's.")
-@click.option("--batch-size", type=options.COUNT, default=100, show_default=True, metavar="N", help="Images per update.")
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Update rule; by default the preset's.")
-@click.option("--learning-rate", type=options.PositiveNumber(), help="Learning rate of the first epoch; by default the preset's.")
+@click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")
+@click.option("--batch-size", type=options.COUNT, metavar="N", help="Images per update; by default the model's, 100 for presets.")
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Update rule; by default the model's.")
+@click.option("--learning-rate", type=options.PositiveNumber(), help="Learning rate of the first epoch; by default the model's.")
 @click.option(
-    "--lr-decay", type=options.PositiveNumber(), help="Factor of the rate per epoch, 1 for no decay; by default the preset's."
+    "--lr-decay", type=options.PositiveNumber(), help="Factor of the rate per epoch, 1 for no decay; by default the model's."
 )
 @click.option(
-    "--schedule", type=click.Choice(list(SCHEDULES)), help="Course of the rate over the epochs; by default the preset's."
+    "--schedule", type=click.Choice(list(SCHEDULES)), help="Course of the rate over the epochs; by default the model's."
 )
 @click.option("--validation", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
               help="Share of the training images held out; the epoch with the lowest loss on them is kept.")  # fmt: skip
@@ -45,7 +45,7 @@ from .train_run import Run, new_run, resume_command, resumed_run
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
 @click.option("--augment/--no-augment", default=None,
               help="Shift, turn, scale and bend training images at random, but for the last sixth of the epochs; "
-              "by default as in the preset.")  # fmt: skip
+              "by default as in the model's recipe.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
 @options.computing

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from numbacnn.errors import CheckpointError
-from numbacnn.models import Recipe
+from numbacnn.recipe import Recipe
 from numbacnn.training import Settings
 
 from .origin import Origin
@@ -29,7 +29,7 @@ class TrainOptions:
     dataset: str
     data_dir: Path
     epochs: int | None
-    batch_size: int
+    batch_size: int | None
     optimizer: str | None
     learning_rate: float | None
     lr_decay: float | None
@@ -60,19 +60,13 @@ class TrainOptions:
 
     def settings(self, recipe: Recipe) -> Settings:
         """The settings of a new run; the model's recipe fills in what the user left out."""
-        validation = EARLY_STOP_VALIDATION if self.early_stop else 0.0
-        return Settings(
-            epochs=self.epochs or recipe.epochs,
-            batch_size=self.batch_size,
-            optimizer=self.optimizer or recipe.optimizer,
-            learning_rate=self.learning_rate or recipe.learning_rate,
-            schedule=self.schedule or ("exponential" if self.lr_decay else recipe.schedule),
-            lr_decay=self.lr_decay or recipe.lr_decay,
-            seed=self.seed,
-            validation=validation if self.validation is None else self.validation,
-            early_stop=self.early_stop,
-            augment=recipe.augment if self.augment is None else self.augment,
-        )
+        names = [field.name for field in fields(Recipe)]
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if "lr_decay" in given:  # which only this schedule has
+            given = {"schedule": "exponential"} | given
+        if "early_stop" in given and not recipe.validation:
+            given = {"validation": EARLY_STOP_VALIDATION} | given
+        return Settings(**recipe.to_dict() | given, seed=self.seed)
 
     def check_unchanged(self, origin: Origin, settings: Settings, folder: Path) -> None:
         """Raise if the user gave another value for an option than the run was started with.

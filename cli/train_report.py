@@ -80,6 +80,7 @@ def trained_network(run: Run) -> TrainedNetwork:
     """The network that the run keeps."""
     figures = report(run, seconds=0)
     summary = {name: value for name, value in figures.items() if name not in VARIES}
+    summary["recipe"] = run.state.settings.recipe().to_dict()
     return TrainedNetwork(run.state.graph, run.state.parameters_to_keep(run.ops), run.dataset.class_names, summary)
 
 

@@ -61,5 +61,4 @@ def warmup(
 
 
 def _settings(source: Source) -> Settings:
-    recipe = source.recipe
-    return Settings(epochs=1, optimizer=recipe.optimizer, learning_rate=recipe.learning_rate, augment=recipe.augment)
+    return Settings(**source.recipe.to_dict() | {"epochs": 1})

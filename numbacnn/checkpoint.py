@@ -23,6 +23,7 @@ from numbacnn.network import PIXEL_SCALE, to_device
 from numbacnn.ops import Ops
 from numbacnn.prediction import Predictor
 from numbacnn.reading import open_regular
+from numbacnn.recipe import Recipe, read_recipe
 from numbacnn.version import __version__
 
 FORMATS = {"network": 1, "checkpoint": 2}
@@ -43,13 +44,18 @@ class TrainedNetwork:
         graph: with its softmax.
         parameters: by ``<layer>/<parameter>``, in graph order.
         class_names: one for each output.
-        summary: what training reported: data set, epochs, loss, accuracy and so on; plain values.
+        summary: what training reported: data set, epochs, loss, accuracy, recipe and so on; plain values.
     """
 
     graph: Graph
     parameters: Arrays
     class_names: tuple[str, ...]
     summary: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it was trained; files of version 0.1 do not say, and get the default."""
+        return read_recipe(self.summary.get("recipe", {}), source="recipe")
 
     def predictor(self, ops: Ops) -> Predictor:
         """Its predictor on a device.
@@ -110,7 +116,12 @@ def load_network(path: Path) -> TrainedNetwork:
         raise CheckpointError(
             f"{path}: class_names: expected one for each output of shape {graph.output_shape}, got {len(class_names)}. Train it again"
         )
-    return TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary)
+    network = TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary)
+    try:
+        network.recipe  # noqa: B018  checked now, with the file's name
+    except ModelError as error:
+        raise CheckpointError(f"{path}: training: {error}. Train it again") from None
+    return network
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -3,13 +3,14 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 
 from numbacnn.errors import ModelError
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
 from numbacnn.reading import read_bounded
+from numbacnn.recipe import Recipe, read_recipe
 
 MAX_FILE_BYTES = 1 << 20
 """Upper bound of a TOML file's size; a network of a thousand layers takes a tenth of it."""
@@ -43,22 +44,31 @@ def write_toml(values: dict[str, Any]) -> str:
     return tomli_w.dumps({key: value for key, value in values.items() if value is not None})
 
 
-def read_model_file(path: Path) -> Graph:
-    """The graph of a ``.toml`` model file.
+class ModelFile(NamedTuple):
+    """What a ``.toml`` model file describes: a network, and how to train it."""
+
+    graph: Graph
+    recipe: Recipe
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """The network of a ``.toml`` model file, and the recipe in its table ``[training]``, which may be missing.
 
     Raises:
         ModelError, ShapeError: the message names the file and the layer.
     """
     data = read_toml(path)
     data.setdefault("name", path.stem)
-    return graph_from_dict(data, source=str(path))
+    recipe = read_recipe(data.pop("training", {}), source=f"{path}: [training]")
+    return ModelFile(graph_from_dict(data, source=str(path)), recipe)
 
 
-def write_model_file(graph: Graph) -> str:
-    """The text of a model file from which ``read_model_file`` makes an equal graph."""
+def write_model_file(graph: Graph, recipe: Recipe | None = None) -> str:
+    """The text of a model file from which ``read_model_file`` makes an equal graph and recipe."""
     header = graph_to_dict(graph)
     layers = header.pop("layers")
-    tables = [write_toml(header), *(f"[[layers]]\n{write_toml(layer)}" for layer in layers)]
+    training = [f"[training]\n{write_toml(recipe.to_dict())}"] if recipe else []
+    tables = [write_toml(header), *training, *(f"[[layers]]\n{write_toml(layer)}" for layer in layers)]
     return _TEXT_OR_NUMBERS.sub(_in_one_line, "\n".join(tables))
 
 

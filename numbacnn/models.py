@@ -16,19 +16,8 @@ from numbacnn.layers import (
     Layer,
     MaxPool2D,
 )
+from numbacnn.recipe import Recipe
 from numbacnn.spelling import did_you_mean
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The training settings of a preset: the defaults of ``train``'s options."""
-
-    optimizer: str = "adam"
-    learning_rate: float = 0.001
-    schedule: str = "exponential"
-    lr_decay: float = 0.6
-    epochs: int = 3
-    augment: bool = False
 
 
 @dataclass(frozen=True)

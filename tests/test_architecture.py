@@ -9,7 +9,7 @@ import pytest
 from repository import ROOT
 
 FLOORS = [
-    {"numbacnn.errors", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
+    {"numbacnn.errors", "numbacnn.plain_numbers", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
     {"numbacnn.values", "numbacnn.ops"},
     {"numbacnn.layers"},
     {
@@ -18,6 +18,9 @@ FLOORS = [
         "numbacnn.summary",
         "numbacnn.config",
         "numbacnn.models",
+        "numbacnn.optimizers",
+        "numbacnn.recipe",
+        "numbacnn.schedules",
         "numbacnn.files",
         "numbacnn.reading",
     },
@@ -27,8 +30,6 @@ FLOORS = [
         "numbacnn.network",
         "numbacnn.prediction",
         "numbacnn.initializers",
-        "numbacnn.optimizers",
-        "numbacnn.schedules",
         "numbacnn.metrics",
     },
     {"numbacnn.training", "numbacnn.checkpoint"},

@@ -64,13 +64,13 @@ def test_dense_on_an_image_asks_for_flatten() -> None:
 
 
 def test_a_branch_is_two_nodes_that_read_one(tmp_path: Path) -> None:
-    graph = read_model_file(write(tmp_path, NET))
+    graph, _ = read_model_file(write(tmp_path, NET))
     assert graph.shapes["add1"] == (8, 8, 4)
     assert graph.nodes[2].inputs == ("conv1", "side")
 
 
 def test_a_model_file_round_trips(tmp_path: Path) -> None:
-    graph = read_model_file(write(tmp_path, NET))
+    graph, _ = read_model_file(write(tmp_path, NET))
     assert graph_from_dict(tomllib.loads(write_model_file(graph))) == graph
 
 

@@ -1,7 +1,5 @@
 """The presets: the promises of their names, and the validity of their recipes."""
 
-import dataclasses
-
 import pytest
 
 import numbacnn as nc
@@ -19,5 +17,5 @@ def test_fast_needs_less_work_than_small() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_training_accepts_every_recipe(name: str) -> None:
-    recipe = dataclasses.asdict(PRESETS[name].recipe)
+    recipe = PRESETS[name].recipe.to_dict()
     assert recipe.items() <= Settings(**recipe).to_dict().items()

@@ -1,6 +1,7 @@
 """Networks of every kind survive being written and read: no field, name or bit is lost."""
 
 import dataclasses
+import json
 import math
 import tempfile
 import tomllib
@@ -25,6 +26,8 @@ from numbacnn.layers.activation import ACTIVATIONS
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.prediction import Predictor
+from numbacnn.recipe import Recipe, read_recipe
+from numbacnn.schedules import SCHEDULES
 from numbacnn.shapes import Shape
 from numbacnn.training import EpochRecord, Settings, from_checkpoint, new_state, to_checkpoint
 
@@ -35,6 +38,20 @@ SHARES = st.one_of(st.just(0), st.floats(0, 1, exclude_max=True))
 PADDINGS = st.one_of(
     st.sampled_from(["valid", "same"]), st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2)) for _ in range(2)])
 )
+
+POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
+RECIPE_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "optimizer": st.sampled_from(list(OPTIMIZERS)),
+    "learning_rate": POSITIVE,
+    "schedule": st.sampled_from(SCHEDULES),
+    "lr_decay": POSITIVE,
+    "epochs": st.integers(1, 2**63 - 1),
+    "augment": st.booleans(),
+    "batch_size": st.integers(1, 2**63 - 1),
+    "validation": st.floats(0, 1, exclude_min=True, exclude_max=True),
+    "early_stop": st.one_of(st.none(), st.integers(1, 2**63 - 1)),
+}
+recipes = st.builds(Recipe, **RECIPE_FIELDS)
 
 FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "Conv2D": {
@@ -157,6 +174,7 @@ def test_the_strategies_cover_every_layer_and_every_field() -> None:
     assert {name: {field.name for field in dataclasses.fields(layer)} for name, layer in LAYERS.items()} == {  # type: ignore[arg-type]
         name: set(known) for name, known in FIELDS.items()
     }
+    assert {field.name for field in dataclasses.fields(Recipe)} == set(RECIPE_FIELDS)
 
 
 def test_the_strategies_draw_branches_odd_names_and_every_layer() -> None:
@@ -228,11 +246,18 @@ def test_a_network_survives_plain_values(graph: Graph) -> None:
 
 
 @many
-@given(graphs())
-def test_a_network_survives_its_model_file(graph: Graph) -> None:
+@given(graphs(), recipes)
+def test_a_network_and_its_recipe_survive_their_model_file(graph: Graph, recipe: Recipe) -> None:
     with a_file("net.toml") as path:
-        path.write_text(write_model_file(graph), encoding="utf-8")
-        assert read_model_file(path) == graph
+        path.write_text(write_model_file(graph, recipe), encoding="utf-8")
+        assert read_model_file(path) == (graph, recipe)
+
+
+@many
+@given(recipes)
+def test_a_recipe_survives_plain_values_and_settings(recipe: Recipe) -> None:
+    assert read_recipe(json.loads(json.dumps(recipe.to_dict())), "here") == recipe
+    assert Settings(**recipe.to_dict(), seed=3).recipe() == recipe
 
 
 @many
@@ -257,14 +282,14 @@ def test_a_network_name_that_no_file_could_hold_is_refused_at_once() -> None:
 
 
 @many
-@given(graphs(), st.integers(0, 99))
-def test_a_trained_network_survives_its_file_to_the_bit(graph: Graph, seed: int) -> None:
+@given(graphs(), st.integers(0, 99), recipes)
+def test_a_trained_network_survives_its_file_to_the_bit(graph: Graph, seed: int, recipe: Recipe) -> None:
     names = tuple(map(str, range(graph.output_shape[0])))
-    saved = TrainedNetwork(graph, parameters(graph, seed), names, {"epochs": 1, "test_loss": None})
+    saved = TrainedNetwork(graph, parameters(graph, seed), names, {"epochs": 1, "test_loss": None, "recipe": recipe.to_dict()})
     with a_file("m.safetensors") as path:
         save_network(path, saved)
         loaded = load_network(path)
-    assert (loaded.graph, loaded.class_names, loaded.summary) == (graph, names, saved.summary)
+    assert (loaded.graph, loaded.class_names, loaded.summary, loaded.recipe) == (graph, names, saved.summary, recipe)
     assert same_bits(loaded.parameters, saved.parameters)
 
 
