@@ -9,7 +9,7 @@ import pytest
 from repository import ROOT
 
 FLOORS = [
-    {"numbacnn.errors", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
+    {"numbacnn.errors", "numbacnn.quoting", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
     {"numbacnn.values", "numbacnn.ops"},
     {"numbacnn.layers"},
     {
@@ -19,6 +19,7 @@ FLOORS = [
         "numbacnn.config",
         "numbacnn.models",
         "numbacnn.files",
+        "numbacnn.memory",
         "numbacnn.reading",
     },
     {"numbacnn.backends"},

@@ -6,6 +6,7 @@ from typing import Any
 
 from numbacnn.errors import TrainingError
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.quoting import short
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training.fields import is_number, is_whole
 
@@ -69,7 +70,7 @@ class Settings:
 
     def _check(self, name: str, is_expected: bool, expected: str) -> None:
         if not is_expected:
-            raise TrainingError(f"{name}: expected {expected}, got {getattr(self, name)!r:.60}")
+            raise TrainingError(f"{name}: expected {expected}, got {short(getattr(self, name))}")
 
     def distorts(self, epoch: int) -> bool:
         """Whether the images of an epoch, counted from 0, are distorted: all epochs but the last sixth, and at least the last one.
