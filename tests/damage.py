@@ -13,11 +13,29 @@ HUGE_TEXT = "x" * 1_000_000
 ESCAPES = "\x1b[31m\x07\nError: forged\x9b\u202e"
 
 HOSTILE_VALUES: dict[str, Any] = {
-    "null": None, "zero": 0, "minus one": -1, "a float": 3.0, "true": True, "2^63": 2**63, "10^400": 10**400, "10^12": 10**12, "nan": math.nan,
-    "infinity": math.inf, "a huge text": HUGE_TEXT, "an empty text": "", "escapes": ESCAPES, "a path": "../../x", "digits": "7" * 5000,
-    "an empty list": [], "a list": [1], "a long list": [3] * 100_000, "an object": {"a": 1}, "a deep list": json.loads("[" * 150 + "]" * 150),
-    "a module": "os.system", "half a character": "\udc9b",
-}  # fmt: skip
+    "null": None,
+    "zero": 0,
+    "minus one": -1,
+    "a float": 3.0,
+    "true": True,
+    "2^63": 2**63,
+    "10^400": 10**400,
+    "10^12": 10**12,
+    "nan": math.nan,
+    "infinity": math.inf,
+    "a huge text": HUGE_TEXT,
+    "an empty text": "",
+    "escapes": ESCAPES,
+    "a path": "../../x",
+    "digits": "7" * 5000,
+    "an empty list": [],
+    "a list": [1],
+    "a long list": [3] * 100_000,
+    "an object": {"a": 1},
+    "a deep list": json.loads("[" * 150 + "]" * 150),
+    "a module": "os.system",
+    "half a character": "\udc9b",
+}
 """Values that no reader expects, by name."""
 
 

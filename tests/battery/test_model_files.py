@@ -4,8 +4,6 @@ Within a gibibyte of memory beyond what the process has; and no file is a progra
 """
 
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -219,19 +217,58 @@ def _for_toml(value: Any) -> Any:
 # --- by hand ------------------------------------------------------------------------------------------------------------------------
 
 FIELDS = [
-    "kind", "format", "version", "class_names", "class_names.1", "normalisation", "training", "graph", "graph.name", "graph.input_shape",
-    "graph.input_shape.0", "graph.layers", "graph.layers.0", "graph.layers.0.type", "graph.layers.0.name", "graph.layers.0.inputs",
-    "graph.layers.0.filters", "graph.layers.0.kernel_size", "graph.layers.0.strides", "graph.layers.0.padding",
-    "graph.layers.0.activation", "graph.layers.0.use_bias", "graph.layers.0.kernel_initializer", "graph.layers.0.__class__",
-    "graph.layers.3.momentum", "graph.layers.3.epsilon", "graph.layers.4.pool_size", "graph.layers.4.strides", "graph.layers.6.rate",
-]  # fmt: skip
+    "kind",
+    "format",
+    "version",
+    "class_names",
+    "class_names.1",
+    "normalisation",
+    "training",
+    "graph",
+    "graph.name",
+    "graph.input_shape",
+    "graph.input_shape.0",
+    "graph.layers",
+    "graph.layers.0",
+    "graph.layers.0.type",
+    "graph.layers.0.name",
+    "graph.layers.0.inputs",
+    "graph.layers.0.filters",
+    "graph.layers.0.kernel_size",
+    "graph.layers.0.strides",
+    "graph.layers.0.padding",
+    "graph.layers.0.activation",
+    "graph.layers.0.use_bias",
+    "graph.layers.0.kernel_initializer",
+    "graph.layers.0.__class__",
+    "graph.layers.3.momentum",
+    "graph.layers.3.epsilon",
+    "graph.layers.4.pool_size",
+    "graph.layers.4.strides",
+    "graph.layers.6.rate",
+]
 """The fields of a network's description; each is given each of the hostile values."""
 
 STATE_FIELDS = [
-    "state", "state.graph", "state.settings", "state.settings.batch_size", "state.settings.seed", "state.settings.optimizer", "state.counters",
-    "state.counters.step", "state.counters.epoch", "state.counters.best_loss", "state.history", "state.history.0", "state.history.0.loss",
-    "state.history.0.epoch", "state.about", "state.about.model", "state.about.dataset", "state.about.train_limit",
-]  # fmt: skip
+    "state",
+    "state.graph",
+    "state.settings",
+    "state.settings.batch_size",
+    "state.settings.seed",
+    "state.settings.optimizer",
+    "state.counters",
+    "state.counters.step",
+    "state.counters.epoch",
+    "state.counters.best_loss",
+    "state.history",
+    "state.history.0",
+    "state.history.0.loss",
+    "state.history.0.epoch",
+    "state.about",
+    "state.about.model",
+    "state.about.dataset",
+    "state.about.train_limit",
+]
 
 
 def header_cases(data: bytes) -> dict[str, bytes]:
@@ -284,46 +321,66 @@ def header_cases(data: bytes) -> dict[str, bytes]:
     hole = {key: value for key, value in header.items() if key != name}
     nothing = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     found |= {
-        "a hole": from_parts(hole, body), "zero bytes that share an offset": from_parts(header | {"a": nothing, "b": nothing}, body),
-        "a further array": from_parts(header | {"z": nothing}, body), "no description": from_parts(header | {"__metadata__": {}}, body),
+        "a hole": from_parts(hole, body),
+        "zero bytes that share an offset": from_parts(header | {"a": nothing, "b": nothing}, body),
+        "a further array": from_parts(header | {"z": nothing}, body),
+        "no description": from_parts(header | {"__metadata__": {}}, body),
         "a description of numbers": from_parts(header | {"__metadata__": {"numbacnn": 3}}, body),
         "a name with escapes": from_parts(hole | {ESCAPES: header[name]}, body),
         "a name of a megabyte": from_parts(hole | {HUGE_TEXT: header[name]}, body),
         "a name that is a path": from_parts(hole | {"../../x": header[name]}, body),
-        "a deep list": from_parts("[" * 100_000, body), "deep objects": from_parts('{"a":' * 100_000, body),
-        "half a character": from_parts(text.replace(name, "\\ud800"), body), "not UTF-8": from_parts(text.encode().replace(b"dense1", b"d\xff"), body),
+        "a deep list": from_parts("[" * 100_000, body),
+        "deep objects": from_parts('{"a":' * 100_000, body),
+        "half a character": from_parts(text.replace(name, "\\ud800"), body),
+        "not UTF-8": from_parts(text.encode().replace(b"dense1", b"d\xff"), body),
         "an array twice": from_parts(text[:-1] + f', "{name}": {json.dumps(header[name])}' + "}", body),
         "a description twice": from_parts(text[:-1] + ', "__metadata__": {}}', body),
         "weights that are not numbers": from_parts(header, body[:-4] + np.float32(np.nan).tobytes()),
         "infinite weights": from_parts(header, np.float32(np.inf).tobytes() + body[4:]),
         "a hundred thousand arrays": from_parts({f"a{i}": nothing for i in range(100_000)}, b""),
-    }  # fmt: skip
+    }
     return found
 
 
 def description_cases(data: bytes) -> dict[str, bytes]:
     """Files whose description is no JSON, or not that of a network."""
     texts = {
-        "no JSON": "x", "null": "null", "a list": "[]", "a number": "3", "nothing": "", "a deep list": "[" * 100_000,
-        "deep objects": '{"a":' * 100_000, "two kinds": '{"kind": "network", "kind": "network"}', "a long number": "9" * 5000,
-    }  # fmt: skip
+        "no JSON": "x",
+        "null": "null",
+        "a list": "[]",
+        "a number": "3",
+        "nothing": "",
+        "a deep list": "[" * 100_000,
+        "deep objects": '{"a":' * 100_000,
+        "two kinds": '{"kind": "network", "kind": "network"}',
+        "a long number": "9" * 5000,
+    }
     found = {f"description: {name}": with_description(data, lambda _, text=text: text) for name, text in texts.items()}
     layers = {
-        "one class name twice": setting("class_names", ["a", "a", "c"]), "a text as class names": setting("class_names", "abc"),
-        "numbers as class names": setting("class_names", [0, 1, 2]), "class names as an object": setting("class_names", {"a": 0, "b": 1, "c": 2}),
-        "a class name of blanks": setting("class_names", ["a", " ", "c"]), "a later format": setting("format", 2),
-        "true as the format": setting("format", True), "layers in another order": lambda about: about["graph"]["layers"].reverse(),
+        "one class name twice": setting("class_names", ["a", "a", "c"]),
+        "a text as class names": setting("class_names", "abc"),
+        "numbers as class names": setting("class_names", [0, 1, 2]),
+        "class names as an object": setting("class_names", {"a": 0, "b": 1, "c": 2}),
+        "a class name of blanks": setting("class_names", ["a", " ", "c"]),
+        "a later format": setting("format", 2),
+        "true as the format": setting("format", True),
+        "layers in another order": lambda about: about["graph"]["layers"].reverse(),
         "a layer twice": lambda about: about["graph"]["layers"].append(about["graph"]["layers"][7]),
-        "no layers": setting("graph.layers", []), "a hundred thousand layers": setting("graph.layers", [{"type": "Flatten"}] * 100_000),
-        "an input of itself": setting("graph.layers.2.inputs", ["add1", "conv1"]), "a later input": setting("graph.layers.2.inputs", ["dense1", "conv1"]),
+        "no layers": setting("graph.layers", []),
+        "a hundred thousand layers": setting("graph.layers", [{"type": "Flatten"}] * 100_000),
+        "an input of itself": setting("graph.layers.2.inputs", ["add1", "conv1"]),
+        "a later input": setting("graph.layers.2.inputs", ["dense1", "conv1"]),
         "thousands of inputs": setting("graph.layers.2.inputs", ["conv1"] * 50_000),
         "true and false as padding": setting("graph.layers.1.padding", [[False, False], [True, True]]),
         "a padding of 10^12": setting("graph.layers.1.padding", [[10**12, 0], [0, 0]]),
-        "sides that double": setting("graph.layers", [
-            {"type": "Concatenate", "name": f"c{i}", "inputs": [f"c{i - 1}" if i else "input"] * 2} for i in range(5_000)
-        ]),
-        "strides that multiply": setting("graph.layers", [{"type": "MaxPool2D", "pool_size": 1000, "strides": 10**7, "padding": "same"}] * 2_000),
-    }  # fmt: skip
+        "sides that double": setting(
+            "graph.layers",
+            [{"type": "Concatenate", "name": f"c{i}", "inputs": [f"c{i - 1}" if i else "input"] * 2} for i in range(5_000)],
+        ),
+        "strides that multiply": setting(
+            "graph.layers", [{"type": "MaxPool2D", "pool_size": 1000, "strides": 10**7, "padding": "same"}] * 2_000
+        ),
+    }
     return found | {name: with_description(data, change) for name, change in layers.items()}
 
 
@@ -354,31 +411,67 @@ def test_checkpoints_made_by_hand_are_resumed_or_refused(
             check_checkpoint(path)
 
 
+def concatenation(index: int) -> str:
+    """A layer that joins the one before to itself."""
+    before = f"'c{index - 1}'" if index else "'input'"
+    return f"[[layers]]\ntype = 'Concatenate'\nname = 'c{index}'\ninputs = [{before}, {before}]\n"
+
+
 START = 'name = "n"\ninput_shape = [28, 28, 1]\n'
 FLATTEN = "[[layers]]\ntype = 'Flatten'\n"
+CONV = f"{START}[[layers]]\ntype = 'Conv2D'\nfilters = 1\nkernel_size = 3\n"
 DENSE = f"{START}{FLATTEN}[[layers]]\ntype = 'Dense'\nunits = 3\n"
+STRIDES = "[[layers]]\ntype='MaxPool2D'\npool_size=1000\nstrides=9999999\npadding='same'\n"
+INPUTS = ", ".join(["'input'"] * 20_000)
 HEX = "0x" + "f" * 20_000
 TEXTS: dict[str, str | bytes] = {
-    "nothing": "", "zeros": "\0" * 1000, "a comment as long as allowed": "#" * (1 << 18), "too long": "#" * ((1 << 18) + 1), "not UTF-8": b"\xff\xfe[",
-    "a dotted key": "a." * 20_000 + "a = 1", "a dotted key of texts": '"a".' * 20_000 + "a = 1", "a dotted header": "[" + "a." * 20_000 + "a]",
-    "dotted keys on many lines": "".join(f"k{i}{'.a' * 60} = 1\n" for i in range(2000)), "deep lists": "a = " + "[" * 50_000,
-    "deep tables": "a = " + "{a=" * 50_000, "many tables": "".join(f"[a{i}]\n" for i in range(30_000)), "many keys": "".join(f"a{i} = 1\n" for i in range(25_000)),
-    "many layers": START + FLATTEN * 9_000, "an unknown layer after many": START + FLATTEN * 7_000 + "[[layers]]\ntype = 'Flatten'\ninputs = ['flattem1']",
-    "a number of 80,000 bits as a shape": f"input_shape = [{HEX}, 1, 1]\n{FLATTEN}", "as units": f"{DENSE.replace('3', HEX)}", "as a type": f"{START}[[layers]]\ntype = {HEX}",
-    "as a flag": f"{DENSE}use_bias = {HEX}", "as an activation": f"{DENSE}activation = {HEX}", "as a rate": f"{START}[[layers]]\ntype = 'Dropout'\nrate = {HEX}",
-    "as an input": f"{DENSE}inputs = [{HEX}]", "as a padding": f"{START}[[layers]]\ntype = 'MaxPool2D'\npadding = [[{HEX}, 0], [0, 0]]",
-    "a long decimal": f"input_shape = [{'9' * 20_000}, 1, 1]\n{FLATTEN}", "a shape that is a number": f"input_shape = 3\n{FLATTEN}",
-    "a shape that is a text": f"input_shape = 'abc'\n{FLATTEN}", "layers that are a number": "input_shape = [1, 1, 1]\nlayers = 3",
-    "a long key": f"{START}{'x' * 200_000} = 1\n{FLATTEN}", "a long layer name": f"{START}[[layers]]\nname = '{'x' * 200_000}'\ntype = 'Dense'\nunits = 3",
-    "many inputs": f"{START}[[layers]]\ntype = 'Add'\ninputs = [{chr(39)}input{chr(39)}{', ' + chr(39) + 'x' + chr(39)}]", "a date": f"{START}[[layers]]\ntype = 'Dropout'\nrate = 1979-05-27T07:32:00Z",
-    "a name with escapes": START.replace('"n"', '"\\u001b[31m\\n"') + FLATTEN, "a layer name with escapes": f'{DENSE}name = "\\u001b[31m\\nError: forged"',
-    "a layer name that is a path": f"{DENSE}name = '../../x'", "a key with escapes": f'{DENSE}"\\u001b[31m" = 1', "a class": f"{DENSE}__class__ = 'os.system'",
-    "a type with escapes": f'{START}[[layers]]\ntype = "\\u001b[31m"', "nan": f"{START}[[layers]]\ntype = 'Dropout'\nrate = nan", "a value twice": "name = 'a'\nname = 'b'",
-    "an escape": "\x1b[31m = 1", "lone returns": "a = 1\r\r\r", "a text without an end": 'a = """' + "\\\n " * 60_000,
-    "sides that double": START + "".join(f"[[layers]]\ntype='Concatenate'\nname='c{i}'\ninputs=['{f'c{i - 1}' if i else 'input'}', '{f'c{i - 1}' if i else 'input'}']\n" for i in range(3_000)),
-    "strides that multiply": "input_shape=[1,1,1]\n" + "[[layers]]\ntype='MaxPool2D'\npool_size=1000\nstrides=9999999\npadding='same'\n" * 2_500,
-    "a window of 10^14 cells": f"{START}[[layers]]\ntype = 'MaxPool2D'\npool_size = 10000000\npadding = 'same'", "a padding of 10^12": f"{START}[[layers]]\ntype = 'Conv2D'\nfilters = 1\nkernel_size = 3\npadding = [[1000000000000, 0], [0, 0]]",
-}  # fmt: skip
+    "nothing": "",
+    "zeros": "\0" * 1000,
+    "a comment as long as allowed": "#" * (1 << 18),
+    "too long": "#" * ((1 << 18) + 1),
+    "not UTF-8": b"\xff\xfe[",
+    "a dotted key": "a." * 20_000 + "a = 1",
+    "a dotted key of texts": '"a".' * 20_000 + "a = 1",
+    "a dotted header": "[" + "a." * 20_000 + "a]",
+    "dotted keys on many lines": "".join(f"k{i}{'.a' * 60} = 1\n" for i in range(2000)),
+    "deep lists": "a = " + "[" * 50_000,
+    "deep tables": "a = " + "{a=" * 50_000,
+    "many tables": "".join(f"[a{i}]\n" for i in range(30_000)),
+    "many keys": "".join(f"a{i} = 1\n" for i in range(25_000)),
+    "many layers": START + FLATTEN * 9_000,
+    "an unknown layer after many": START + FLATTEN * 7_000 + "[[layers]]\ntype = 'Flatten'\ninputs = ['flattem1']",
+    "a number of 80,000 bits as a shape": f"input_shape = [{HEX}, 1, 1]\n{FLATTEN}",
+    "as units": f"{DENSE.replace('3', HEX)}",
+    "as a type": f"{START}[[layers]]\ntype = {HEX}",
+    "as a flag": f"{DENSE}use_bias = {HEX}",
+    "as an activation": f"{DENSE}activation = {HEX}",
+    "as a rate": f"{START}[[layers]]\ntype = 'Dropout'\nrate = {HEX}",
+    "as an input": f"{DENSE}inputs = [{HEX}]",
+    "as a padding": f"{START}[[layers]]\ntype = 'MaxPool2D'\npadding = [[{HEX}, 0], [0, 0]]",
+    "a long decimal": f"input_shape = [{'9' * 20_000}, 1, 1]\n{FLATTEN}",
+    "a shape that is a number": f"input_shape = 3\n{FLATTEN}",
+    "a shape that is a text": f"input_shape = 'abc'\n{FLATTEN}",
+    "layers that are a number": "input_shape = [1, 1, 1]\nlayers = 3",
+    "a long key": f"{START}{'x' * 200_000} = 1\n{FLATTEN}",
+    "a long layer name": f"{START}[[layers]]\nname = '{'x' * 200_000}'\ntype = 'Dense'\nunits = 3",
+    "many inputs": f"{START}[[layers]]\ntype = 'Add'\ninputs = [{INPUTS}]",
+    "a date": f"{START}[[layers]]\ntype = 'Dropout'\nrate = 1979-05-27T07:32:00Z",
+    "a name with escapes": START.replace('"n"', '"\\u001b[31m\\n"') + FLATTEN,
+    "a layer name with escapes": f'{DENSE}name = "\\u001b[31m\\nError: forged"',
+    "a layer name that is a path": f"{DENSE}name = '../../x'",
+    "a key with escapes": f'{DENSE}"\\u001b[31m" = 1',
+    "a class": f"{DENSE}__class__ = 'os.system'",
+    "a type with escapes": f'{START}[[layers]]\ntype = "\\u001b[31m"',
+    "nan": f"{START}[[layers]]\ntype = 'Dropout'\nrate = nan",
+    "a value twice": "name = 'a'\nname = 'b'",
+    "an escape": "\x1b[31m = 1",
+    "lone returns": "a = 1\r\r\r",
+    "a text without an end": 'a = """' + "\\\n " * 60_000,
+    "sides that double": START + "".join(concatenation(i) for i in range(3_000)),
+    "strides that multiply": "input_shape=[1,1,1]\n" + STRIDES * 2_500,
+    "a window of 10^14 cells": f"{START}[[layers]]\ntype = 'MaxPool2D'\npool_size = 10000000\npadding = 'same'",
+    "a padding of 10^12": f"{CONV}padding = [[1000000000000, 0], [0, 0]]",
+}
 
 
 def test_model_files_made_by_hand_are_read_as_they_are_or_refused(
