@@ -17,7 +17,7 @@ _DIGITS = 30
 
 def short(value: object) -> str:
     """A value as ``repr`` writes it, cut to ``LONGEST`` characters. Takes little time and memory, however large the value is."""
-    return _cut(_REPR.repr(value))
+    return _cut(printable(_REPR.repr(value)))
 
 
 def plain(name: object) -> str:
