@@ -4,6 +4,7 @@ Within a gibibyte of memory beyond what the process has; and no file is a progra
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -76,6 +77,12 @@ def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     state.begin_next_epoch(EpochRecord(1, 0.001, 1.5, 0.5, 1.5, 0.5, 1.0, 100.0, None, None))
     save_checkpoint(path, to_checkpoint(state, ops, Origin("net.toml", "digits", 40, 10).to_dict()))
     return path.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def disk_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of files are written, and none has to survive a lost machine."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture
