@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import struct
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,11 @@ HOSTILE_VALUES: dict[str, Any] = {
     "half a character": "\udc9b",
 }
 """Values that no reader expects, by name."""
+
+
+def is_harmless(text: str) -> bool:
+    """Whether a text is one line without anything that a terminal obeys."""
+    return all(unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for character in text)
 
 
 def read_parts(data: bytes) -> tuple[dict[str, Any], bytes]:
