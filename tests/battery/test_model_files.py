@@ -181,7 +181,7 @@ def test_a_damaged_network_file_is_read_as_it_is_or_refused(
     battery: Battery, network_file: bytes, tmp_path: Path, a_gibibyte_more: None
 ) -> None:
     path = tmp_path / "m.safetensors"
-    for case in battery("network files, damaged", smoke=700, whole=20_000):
+    for case in battery("network files, damaged", smoke=500, whole=20_000):
         with case:
             path.write_bytes(mutated(network_file, case.random))
             check_network(path)
@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_is_resumed_or_refused(
     battery: Battery, checkpoint_file: bytes, tmp_path: Path, a_gibibyte_more: None
 ) -> None:
     path = tmp_path / "c.safetensors"
-    for case in battery("checkpoints, damaged", smoke=200, whole=4_000):
+    for case in battery("checkpoints, damaged", smoke=100, whole=4_000):
         with case:
             path.write_bytes(mutated(checkpoint_file, case.random))
             check_checkpoint(path)
@@ -199,7 +199,7 @@ def test_a_damaged_checkpoint_is_resumed_or_refused(
 
 def test_a_damaged_model_file_is_read_as_it_is_or_refused(battery: Battery, tmp_path: Path, a_gibibyte_more: None) -> None:
     path, text, values = tmp_path / "net.toml", write_model_file(net()), graph_to_dict(net())
-    for case in battery("model files, damaged", smoke=200, whole=3_000):
+    for case in battery("model files, damaged", smoke=100, whole=3_000):
         with case:
             random = case.random
             path.write_bytes(damage_bytes(text.encode(), random) if random.integers(2) else toml(damage_value(values, random)))
@@ -402,7 +402,7 @@ def test_network_files_made_by_hand_are_read_as_they_are_or_refused(
         makers.append(lambda field=field, value=value: with_description(network_file, setting(field, HOSTILE_VALUES[value])))
     path = tmp_path / "m.safetensors"
     assert len(makers) >= 300
-    for case in battery("network files, made by hand", smoke=len(makers), whole=len(makers)):
+    for case in battery("network files, made by hand", smoke=250, whole=len(makers)):
         with case:
             path.write_bytes(makers[case.index]())
             check_network(path)
@@ -412,7 +412,7 @@ def test_checkpoints_made_by_hand_are_resumed_or_refused(
     battery: Battery, checkpoint_file: bytes, tmp_path: Path, a_gibibyte_more: None
 ) -> None:
     pairs, path = list(product(STATE_FIELDS, HOSTILE_VALUES)), tmp_path / "c.safetensors"
-    for case in battery("checkpoints, made by hand", smoke=len(pairs), whole=len(pairs)):
+    for case in battery("checkpoints, made by hand", smoke=100, whole=len(pairs)):
         with case:
             field, value = pairs[case.index]
             path.write_bytes(with_description(checkpoint_file, setting(field, HOSTILE_VALUES[value])))
