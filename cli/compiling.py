@@ -11,7 +11,7 @@ from numbacnn.backends import compilations, get_ops, has_compiled_kernels, kerne
 from numbacnn.datasets import load_dataset
 from numbacnn.graph import Graph
 from numbacnn.ops import Ops
-from numbacnn.training import Settings, WarmupPart, warm_up_part, warmup_parts
+from numbacnn.training import Settings, WarmupPart, warm_up_part, warmup_batch, warmup_parts
 
 from .console import notice
 
@@ -42,7 +42,11 @@ def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_co
 
     Returns:
         the number of kernels compiled; one that two processes compile at the same time counts twice.
+
+    Raises:
+        DeviceMemoryError: there is not enough memory for a step of this network.
     """
+    warmup_batch(graph, ops)
     processes = min(threads.available(), MOST_PROCESSES)
     if not ops.can_warm_up_in_parts or processes < 2 or has_compiled_kernels() is not False:
         return 0

@@ -5,12 +5,13 @@ import math
 import os
 import re
 import sys
-import unicodedata
 from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
+
+from numbacnn.quoting import printable
 
 NO_LIMIT = 1_000_000
 """The width of a pipe or a file, in columns."""
@@ -81,15 +82,6 @@ def can_print(console: Console, text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def printable(text: str) -> str:
-    """A text on one line without anything that a terminal obeys.
-
-    Names and files may contain control characters, line ends, marks that turn the direction of writing, and halves of
-    characters. These are written as Python writes them: ``\\x1b``, ``\\n``, ``\\u202e``.
-    """
-    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else repr(c)[1:-1] for c in text)
 
 
 def printable_lines(text: str) -> str:

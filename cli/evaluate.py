@@ -8,6 +8,7 @@ from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.datasets import DATASETS, load_dataset
 from numbacnn.errors import CheckpointError, ShapeError
 from numbacnn.metrics import evaluate as evaluate_prediction
+from numbacnn.quoting import short
 
 from . import options
 from .compiling import announced_compilations
@@ -74,7 +75,7 @@ def evaluate(
 def _trained_on(network: TrainedNetwork, path: Path) -> str:
     """The data set that a network was trained on, as its file says."""
     name = network.summary.get("dataset")
-    if name not in DATASETS:
-        found = "its file does not say on what it was trained" if name is None else f"it was trained on {name!r:.100}"
+    if not isinstance(name, str) or name not in DATASETS:
+        found = "its file does not say on what it was trained" if name is None else f"it was trained on {short(name)}"
         raise CheckpointError(f"{path}: {found}; this version has {' and '.join(DATASETS)}. Give --dataset NAME")
     return str(name)

@@ -7,7 +7,9 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from .console import can_print, folded, printable
+from numbacnn.quoting import printable
+
+from .console import can_print, folded
 
 GAP = "  "
 LEAST_TEXT = 16

@@ -10,10 +10,10 @@ from typing import Any
 import click
 import numpy as np
 
-from numbacnn.checkpoint import TrainedNetwork, load_network
+from numbacnn.checkpoint import load_network
 from numbacnn.errors import ModelError, NumbaCNNError
-from numbacnn.ops import Ops
 from numbacnn.pictures import MAX_FILE_BYTES, Picture, read_picture
+from numbacnn.prediction import Predictor
 
 from . import options
 from .compiling import announced_compilations
@@ -61,10 +61,11 @@ def predict(
     if channels != 1:
         raise ModelError(f"{path}: takes images of {channels} channels; pictures are read as grey. Choose another --model")
     ops = open_device(device, threads, exact_conv)
-    results = [_read(name, source, invert, (height, width)) for name, source in _sources(files)]
-    pictures = [result for result in results if isinstance(result, Picture)]
     with announced_compilations():
-        probabilities = iter(_probabilities(network, ops, pictures))
+        predictor = network.predictor(ops)  # before any picture is scaled to the size that the network asks for
+        results = [_read(name, source, invert, (height, width)) for name, source in _sources(files)]
+        pictures = [result for result in results if isinstance(result, Picture)]
+        probabilities = iter(_probabilities(predictor, pictures))
     rows = [_row(result, next(probabilities) if isinstance(result, Picture) else None, network.class_names) for result in results]
     if output_format == "json":
         print_json([{key: value for key, value in row.items() if key != "picture"} for row in rows])
@@ -108,9 +109,9 @@ def _read(name: str, source: Path | io.BytesIO | None, invert: Any, size: tuple[
         return name, str(error)
 
 
-def _probabilities(network: TrainedNetwork, ops: Ops, pictures: list[Picture]) -> Any:
-    images = np.array([picture.pixels for picture in pictures], np.uint8).reshape(-1, *network.graph.input_shape)
-    return network.predictor(ops)(images).probabilities
+def _probabilities(predictor: Predictor, pictures: list[Picture]) -> Any:
+    images = np.array([picture.pixels for picture in pictures], np.uint8).reshape(-1, *predictor.graph.input_shape)
+    return predictor(images).probabilities
 
 
 def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tuple[str, ...]) -> dict[str, Any]:

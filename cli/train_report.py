@@ -6,8 +6,9 @@ from typing import Any
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
+from numbacnn.quoting import printable
 
-from .console import printable, stdout
+from .console import stdout
 from .tables import percent, table
 from .train_run import Run
 

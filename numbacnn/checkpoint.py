@@ -6,6 +6,7 @@ A checkpoint holds the state of a training run, which goes on from it as if it h
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from numbacnn.errors import CheckpointError, ModelError, ShapeError
+from numbacnn import memory
+from numbacnn.datasets.checks import check_class_names
+from numbacnn.errors import CheckpointError, DataError, ModelError, ShapeError
 from numbacnn.files import write_atomically
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict, without_softmax
 from numbacnn.network import PIXEL_SCALE, to_device
 from numbacnn.ops import Ops
 from numbacnn.prediction import Predictor
+from numbacnn.quoting import plain, printable, short
 from numbacnn.reading import open_regular
 from numbacnn.recipe import Recipe, read_recipe
 from numbacnn.version import __version__
@@ -29,6 +33,11 @@ from numbacnn.version import __version__
 FORMATS = {"network": 1, "checkpoint": 2}
 """The version of each kind of file. Checkpoints of format 1 mixed up a layer called "best" with the best epoch."""
 METADATA_KEY = "numbacnn"
+
+MAX_HEADER_BYTES = 1 << 25
+"""Upper bound of the names, shapes and description in a file: a run of a hundred thousand epochs, say."""
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, a little-endian number."""
 
 NORMALISATION = {"scale": PIXEL_SCALE, "offset": 0.0}
 """From pixels to numbers. There is one normalisation so far; a file that names another is refused."""
@@ -103,14 +112,14 @@ def load_network(path: Path) -> TrainedNetwork:
     arrays, about = _read(path, kind="network", remedy="Give a model.safetensors that 'numbacnn train' has written")
     try:
         graph = graph_from_dict(about["graph"], source="graph")
-        class_names = tuple(map(str, about["class_names"]))
+        class_names = check_class_names(about["class_names"])
         summary = dict(about["training"])
-    except (KeyError, TypeError, ValueError, ModelError, ShapeError) as error:
+    except (KeyError, TypeError, ValueError, DataError, ModelError, ShapeError) as error:
         raise CheckpointError(f"{path}: its description cannot be read: {_reason(error)}. Train it again") from None
     _check_arrays(path, graph, arrays)
     if about.get("normalisation") != NORMALISATION:
         raise CheckpointError(
-            f"{path}: normalisation: expected {NORMALISATION}, got {about.get('normalisation')!r:.60}. Train it again"
+            f"{path}: normalisation: expected {NORMALISATION}, got {short(about.get('normalisation'))}. Train it again"
         )
     if graph.output_shape != (len(class_names),):
         raise CheckpointError(
@@ -137,7 +146,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     arrays, about = _read(path, kind="checkpoint", remedy="Start without --resume")
     if not isinstance(about.get("state"), dict):
-        raise CheckpointError(f"{path}: state: expected an object, got {about.get('state')!r:.60}. Start without --resume")
+        raise CheckpointError(f"{path}: state: expected an object, got {short(about.get('state'))}. Start without --resume")
     return Checkpoint(arrays, about["state"])
 
 
@@ -158,10 +167,9 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, A
 
 def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
     try:
-        with open_regular(path):  # for the system's own error messages; and safetensors would wait for a pipe
-            pass
+        _check_sizes(path, kind, remedy)
         with safe_open(str(path), "numpy") as file:
-            about = json.loads((file.metadata() or {})[METADATA_KEY])
+            about = json.loads((file.metadata() or {})[METADATA_KEY], object_pairs_hook=_distinct)
             _check_format(path, about, kind, remedy)
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118  not a dict
     except OSError as error:
@@ -170,15 +178,36 @@ def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
         raise CheckpointError(f"{path}: not a {kind} of numbacnn, or damaged: {_reason(error)}. {remedy}") from None
 
 
+def _check_sizes(path: Path, kind: str, remedy: str) -> None:
+    """Raise unless the file is a regular one, as long as its header says, and fits into memory."""
+    with open_regular(path) as file:  # for the system's own error messages; and safetensors would wait for a pipe
+        size, header = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    if not header <= min(size - _LENGTH_BYTES, MAX_HEADER_BYTES):
+        raise CheckpointError(
+            f"{path}: not a {kind} of numbacnn, or damaged: expected a header of at most {MAX_HEADER_BYTES:,} bytes within the "
+            f"{size:,} of the file, got one of {header:,}. {remedy}"
+        )
+    memory.check(size, f"{path}: its arrays", remedy, CheckpointError)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys must differ: of equal ones, another reader might take another one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"two values of {short(next(name for name in found if names.count(name) > 1))}")
+    return found
+
+
 def _check_format(path: Path, about: Any, kind: str, remedy: str) -> None:
     if not isinstance(about, dict):
-        raise CheckpointError(f"{path}: description: expected an object, got {about!r:.60}. {remedy}")
+        raise CheckpointError(f"{path}: description: expected an object, got {short(about)}. {remedy}")
     if about.get("kind") != kind:
-        raise CheckpointError(f"{path}: expected a {kind}, got a {about.get('kind')!r}. {remedy}")
-    if about.get("format") != FORMATS[kind]:
+        raise CheckpointError(f"{path}: expected a {kind}, got a {short(about.get('kind'))}. {remedy}")
+    if type(about.get("format")) is not int or about["format"] != FORMATS[kind]:
         raise CheckpointError(
-            f"{path}: expected format {FORMATS[kind]}, as numbacnn {__version__} writes it, got {about.get('format')!r:.60}. "
-            f"It was written by numbacnn {about.get('version')!r}: use that one, or train again"
+            f"{path}: expected format {FORMATS[kind]}, as numbacnn {__version__} writes it, got {short(about.get('format'))}. "
+            f"It was written by numbacnn {short(about.get('version'))}: use that one, or train again"
         )
 
 
@@ -187,14 +216,14 @@ def _check_arrays(path: Path, graph: Graph, arrays: Arrays) -> None:
     for name in [*specs, *arrays]:
         if name not in arrays or name not in specs:
             where = "is missing from the file" if name in specs else "belongs to no layer of its graph"
-            raise CheckpointError(f"{path}: {name!r} {where}. The file is damaged or of another network; train it again")
+            raise CheckpointError(f"{path}: {short(name)} {where}. The file is damaged or of another network; train it again")
     for name, spec in specs.items():
         if arrays[name].shape != spec.shape or arrays[name].dtype != np.float32:
             raise CheckpointError(
-                f"{path}: {name}: expected float32 {spec.shape}, got {arrays[name].dtype} {arrays[name].shape}. Train it again"
+                f"{path}: {plain(name)}: expected float32 {spec.shape}, got {arrays[name].dtype} {arrays[name].shape}. Train it again"
             )
         if not np.isfinite(arrays[name]).all():
-            raise CheckpointError(f"{path}: {name} holds values that are not finite. Train it again")
+            raise CheckpointError(f"{path}: {plain(name)} holds values that are not finite. Train it again")
 
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
@@ -203,5 +232,5 @@ def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, KeyError):
-        return f"{error.args[0]!r} is missing"
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+        return f"{short(error.args[0])} is missing"
+    return printable((str(error) or type(error).__name__)[:200])

@@ -9,11 +9,15 @@ import tomli_w
 
 from numbacnn.errors import ModelError
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
+from numbacnn.quoting import plain
 from numbacnn.reading import read_bounded
 from numbacnn.recipe import Recipe, read_recipe
 
-MAX_FILE_BYTES = 1 << 20
-"""Upper bound of a TOML file's size; a network of a thousand layers takes a tenth of it."""
+MAX_FILE_BYTES = 1 << 18
+"""Upper bound of a TOML file's size; a network of a thousand layers takes less than half of it, and Python reads it in a second."""
+
+MOST_DOTS = 64
+"""Upper bound of the dots in a line. ``tomllib`` takes memory and time in the square of a dotted key's parts."""
 
 _TEXT_OR_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|\[\s+(?:-?\d+,\s+)+\]')
 """A text, or a list of numbers over several lines. Matching texts too keeps lists inside of them unchanged."""
@@ -26,15 +30,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         ModelError: the file is missing, unreadable or not TOML; the message gives the line.
     """
     try:
-        return tomllib.loads(read_bounded(path, MAX_FILE_BYTES).decode("utf-8-sig"))
+        text = read_bounded(path, MAX_FILE_BYTES).decode("utf-8-sig")
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.count(".") > MOST_DOTS:
+                raise ModelError(
+                    f"{path}: line {number}: expected at most {MOST_DOTS} dots, got {line.count('.')}. Break the line"
+                )
+        return tomllib.loads(text)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}. Give the path of a .toml model file") from None
     except UnicodeDecodeError:
         raise ModelError(f"{path}: expected a TOML text in UTF-8, got other bytes") from None
     except tomllib.TOMLDecodeError as error:
-        raise ModelError(f"{path}: not valid TOML: {error}") from None
+        raise ModelError(f"{path}: not valid TOML: {plain(str(error))}") from None
     except ValueError as error:  # a number too long for Python to read
-        raise ModelError(f"{path}: not a model file: {error}") from None
+        raise ModelError(f"{path}: not a model file: {plain(str(error))}") from None
     except RecursionError:
         raise ModelError(f"{path}: not a model file: its tables are nested too deeply") from None
 

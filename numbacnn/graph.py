@@ -12,12 +12,16 @@ from typing import Any
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.layers import LAYERS, Activation, Layer, ParameterSpec
-from numbacnn.shapes import LARGEST, Shape, short
+from numbacnn.quoting import listed, plain, short
+from numbacnn.shapes import LARGEST, Shape, cells
 from numbacnn.spelling import did_you_mean
 
 INPUT = "input"
 PLAIN_NAME = "printable text without slashes that does not start with a dot"
 """The names of networks and layers: they become parts of paths and of tensor names."""
+
+MOST_CELLS = 2**48
+"""Upper bound of the values of one output: more than any machine can hold. Without it, sizes could double with every layer."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Graph:
             raise ModelError(f"network name: expected {PLAIN_NAME}, got {short(self.name)}")
         object.__setattr__(self, "input_shape", _check_input_shape(self.input_shape))
         if not self.nodes:
-            raise ModelError(f"{self.name}: expected at least one layer, got none")
+            raise ModelError(f"{plain(self.name)}: expected at least one layer, got none")
         shapes: dict[str, Shape] = {INPUT: self.input_shape}
         for node in self.nodes:
             shapes[node.name] = _infer(node, shapes)
@@ -115,7 +119,7 @@ def build_graph(
         counts[layer.label] += 1
         before = nodes[-1].name if nodes else INPUT
         nodes.append(Node(given or f"{layer.label}{counts[layer.label]}", layer, tuple(inputs or (before,))))
-    return Graph(name, tuple(input_shape), tuple(nodes))
+    return Graph(name, _check_input_shape(input_shape), tuple(nodes))
 
 
 def without_softmax(graph: Graph) -> Graph:
@@ -197,10 +201,11 @@ def _entry(entry: Mapping[str, Any], position: int) -> tuple[str | None, Layer, 
     who = f"layer {position}"
     kind = entry.get("type")
     if not isinstance(kind, str) or kind not in LAYERS:
-        raise ModelError(f"{who}: type: expected one of {', '.join(LAYERS)}, got {short(kind)}.{did_you_mean(str(kind), LAYERS)}")
+        hint = did_you_mean(kind, LAYERS) if isinstance(kind, str) else ""
+        raise ModelError(f"{who}: type: expected one of {', '.join(LAYERS)}, got {short(kind)}.{hint}")
     cls = LAYERS[kind]
     name, inputs = entry.get("name"), entry.get("inputs")
-    who = f"{who} ({kind})" if name is None else f"layer {position} ({kind} {name!r})"
+    who = f"{who} ({kind})" if name is None else f"layer {position} ({kind} {short(name)})"
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     required = {f.name for f in fields(cls) if f.default is MISSING}  # type: ignore[arg-type]
     _check_keys(entry, known | {"type", "name", "inputs"}, required, who)
@@ -217,7 +222,7 @@ def _entry(entry: Mapping[str, Any], position: int) -> tuple[str | None, Layer, 
 def _check_keys(data: Mapping[str, Any], known: set[str], required: set[str], who: str) -> None:
     for key in data:
         if key not in known:
-            raise ModelError(f"{who}: unknown key {key!r}.{did_you_mean(key, known)} Known keys: {', '.join(sorted(known))}")
+            raise ModelError(f"{who}: unknown key {short(key)}.{did_you_mean(key, known)} Known keys: {', '.join(sorted(known))}")
     for key in sorted(required - set(data)):
         raise ModelError(f"{who}: key {key!r} is missing. Known keys: {', '.join(sorted(known))}")
 
@@ -228,6 +233,8 @@ def _check_input_shape(shape: Any) -> Shape:
         raise ModelError(
             f"input_shape: expected [height, width, channels], whole numbers from 1 to {LARGEST:,}, got {short(shape)}"
         )
+    if cells(sides) > MOST_CELLS:
+        raise ModelError(f"input_shape: expected at most 2^48 values, got {short(shape)}")
     return sides
 
 
@@ -237,32 +244,38 @@ def _is_plain_name(name: str) -> bool:
 
 def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     """The output shape of one node, whose name, inputs and shapes are checked first."""
-    if node.name in shapes:
-        raise ModelError(
-            f"{node.name}: expected a new name, got one that is taken. Give each layer its own ({INPUT!r} is the image)"
-        )
     if not isinstance(node.name, str) or not _is_plain_name(node.name):
         raise ModelError(f"layer name: expected {PLAIN_NAME}, got {short(node.name)}")
+    if node.name in shapes:
+        raise ModelError(
+            f"{plain(node.name)}: expected a new name, got one that is taken. Give each layer its own ({INPUT!r} is the image)"
+        )
     for name in node.inputs:
         if name not in shapes:
             raise ModelError(
-                f"{node.name}: inputs: expected earlier layers, got {name!r}.{did_you_mean(name, shapes)} Earlier: {', '.join(shapes)}"
+                f"{plain(node.name)}: inputs: expected earlier layers, got {short(name)}.{did_you_mean(name, shapes)} "
+                f"The latest: {listed(reversed(list(shapes)))}"
             )
     least, most = node.layer.inputs_taken
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
         wanted = f"{least}" if least == most else f"at least {least}"
         raise ModelError(
-            f"{node.name}: {type(node.layer).__name__} expected {wanted} input(s), got {len(node.inputs)} ({', '.join(node.inputs)}). "
+            f"{plain(node.name)}: {type(node.layer).__name__} expected {wanted} input(s), got {len(node.inputs)} ({listed(node.inputs)}). "
             "Name them: inputs = ['first', 'second']"
         )
     try:
-        return node.layer.output_shape(*(shapes[name] for name in node.inputs))
+        shape = node.layer.output_shape(*(shapes[name] for name in node.inputs))
     except ShapeError as error:
-        raise ShapeError(f"{node.name}: {error}") from None
+        raise ShapeError(f"{plain(node.name)}: {error}") from None
+    if cells(shape) > MOST_CELLS:
+        raise ShapeError(
+            f"{plain(node.name)}: expected an output of at most 2^48 values, got shape {shape}. Use fewer or smaller ones"
+        )
+    return shape
 
 
 def _check_every_node_is_read(graph: Graph) -> None:
     read = {name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes[:-1]:
         if node.name not in read:
-            raise ModelError(f"{node.name}: no later layer reads it. Name it in the inputs of one, or remove it")
+            raise ModelError(f"{plain(node.name)}: no later layer reads it. Name it in the inputs of one, or remove it")

@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from numbacnn.graph import Graph
 from numbacnn.layers.initialization import INITIALIZERS, Constant, VarianceScaling
+from numbacnn.memory import check_parameters, drawing_bytes
 from numbacnn.shapes import Shape
 
 TRUNCATED_SD = 0.87962566103423978
@@ -17,7 +18,11 @@ def initial_parameters(graph: Graph, seed: int, dtype: DTypeLike = np.float32) -
     """Every parameter of a graph as ``<layer>/<parameter>``, in graph order.
 
     Each has a random stream of its own, from the seed and its index: changing one layer leaves the others' initial values unchanged.
+
+    Raises:
+        DeviceMemoryError: they are more than the machine has memory for; nothing was allocated.
     """
+    check_parameters(graph, drawing_bytes(graph))
     return {
         name: initial_values(spec.initializer, spec.shape, spec.fan_in, spec.fan_out, _stream(seed, index), dtype)
         for index, (name, spec) in enumerate(graph.parameters.items())

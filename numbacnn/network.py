@@ -11,6 +11,7 @@ from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
 from numbacnn.ops import Ops
 from numbacnn.plan import PlannedLayer, fuse_nothing, make_plan
+from numbacnn.quoting import listed, plain
 from numbacnn.values import Array, DropoutKey, FactoredGradient, Moving
 
 PIXEL_SCALE = 1 / 255
@@ -121,13 +122,13 @@ def take_parameters(graph: Graph, ops: Ops, parameters: Mapping[str, Array], dty
     for name, spec in graph.parameters.items():
         if name not in parameters:
             raise ModelError(
-                f"{name}: expected this parameter of {graph.name}, and it is missing. There are: {', '.join(parameters)}"
+                f"{plain(name)}: expected this parameter of {plain(graph.name)}, and it is missing. There are: {listed(parameters)}"
             )
         array = parameters[name]
         if tuple(array.shape) != spec.shape:
-            raise ShapeError(f"{name}: expected shape {spec.shape} in {graph.name}, got {tuple(array.shape)}")
+            raise ShapeError(f"{plain(name)}: expected shape {spec.shape} in {plain(graph.name)}, got {tuple(array.shape)}")
         if array.dtype != dtype:
-            raise DataError(f"{name}: expected {dtype}, got {array.dtype}. Convert it with .astype('{dtype}')")
+            raise DataError(f"{plain(name)}: expected {dtype}, got {array.dtype}. Convert it with .astype('{dtype}')")
         taken[name] = _on_device(ops, array)
     return taken
 
@@ -135,10 +136,12 @@ def take_parameters(graph: Graph, ops: Ops, parameters: Mapping[str, Array], dty
 def _take_batch(graph: Graph, ops: Ops, x: Array) -> Array:
     if len(x.shape) != 4 or tuple(x.shape[1:]) != graph.input_shape:
         raise ShapeError(
-            f"{graph.name}: expected images (n, {', '.join(map(str, graph.input_shape))}), got shape {tuple(x.shape)}"
+            f"{plain(graph.name)}: expected images (n, {', '.join(map(str, graph.input_shape))}), got shape {tuple(x.shape)}"
         )
     if x.dtype not in (np.float32, np.float64):
-        raise DataError(f"{graph.name}: expected images of float32 or float64, got {x.dtype}. Multiply pixels by PIXEL_SCALE")
+        raise DataError(
+            f"{plain(graph.name)}: expected images of float32 or float64, got {x.dtype}. Multiply pixels by PIXEL_SCALE"
+        )
     return _on_device(ops, x)
 
 

@@ -52,6 +52,10 @@ class Ops(ABC):
     def release_memory(self) -> None:  # noqa: B027  nothing to free by default
         """Free the memory that ``reuse_memory`` keeps for the next step."""
 
+    def held_memory(self) -> int | None:
+        """Bytes of the host that ``reuse_memory`` keeps for the next step; None for a device with a memory of its own."""
+        return None
+
     @abstractmethod
     def describe(self) -> str:
         """The device and its resources, as a text for people."""

@@ -11,8 +11,10 @@ from numbacnn.datasets.checks import check_images
 from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import Graph
 from numbacnn.layers import ParameterSpec
+from numbacnn.memory import activation_bytes, check_batch, largest_batch
 from numbacnn.network import PIXEL_SCALE, forward, take_parameters
 from numbacnn.ops import Ops
+from numbacnn.plan import make_plan
 from numbacnn.values import Array
 
 
@@ -55,6 +57,7 @@ class Predictor:
 
     Raises:
         ModelError, ShapeError, DataError: a parameter of the graph is missing, or of another shape or type.
+        DeviceMemoryError: a single image takes more memory than there is.
 
     >>> predictor = Predictor(graph, ops, to_device(ops, parameters))
     >>> predictor(images).probabilities
@@ -62,6 +65,8 @@ class Predictor:
 
     def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array]) -> None:
         self.graph, self.ops = graph, ops
+        self._image_bytes = activation_bytes(graph, make_plan(graph, ops.can_fuse), 1, training=False)
+        self._batch_size(1)
         self.parameters = prepare_kernels(ops, graph.parameters, take_parameters(graph, ops, parameters, np.dtype(np.float32)))
 
     def __call__(self, images: NDArray) -> Prediction:
@@ -74,7 +79,7 @@ class Predictor:
         """
         ops, images = self.ops, check_images("images", images, self.graph.input_shape)
         device_images, indices = ops.asarray(images), ops.asarray(np.arange(len(images)))
-        parts, done, size = [], 0, ops.inference_batch
+        parts, done, size = [], 0, self._batch_size(min(ops.inference_batch, len(images)))
         while done < len(images):
             try:
                 parts.append(self._logits(device_images, indices[done : done + size]))
@@ -86,6 +91,16 @@ class Predictor:
                 size //= 2
                 ops.release_memory()
         return Prediction(np.concatenate(parts) if parts else np.zeros((0, *self.graph.output_shape), np.float32))
+
+    def _batch_size(self, most: int) -> int:
+        """The images that the device may have memory for at once, at most ``most``; a GPU finds out by trying."""
+        held = self.ops.held_memory()
+        if held is None:
+            return most
+        fits = largest_batch(self._image_bytes, most, held)
+        if most and not fits:
+            check_batch(self.graph, self._image_bytes, 1, held)
+        return fits
 
     def _logits(self, images: Array, indices: Array) -> NDArray:
         with self.ops.reuse_memory():

@@ -7,6 +7,7 @@ from typing import Any, Self
 from numbacnn.errors import ModelError, TrainingError
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plain_numbers import is_number, is_whole
+from numbacnn.quoting import short
 from numbacnn.schedules import SCHEDULES
 from numbacnn.spelling import did_you_mean
 
@@ -64,7 +65,7 @@ class Recipe:
 
     def _check(self, name: str, is_expected: bool, expected: str) -> None:
         if not is_expected:
-            raise TrainingError(f"{name}: expected {expected}, got {getattr(self, name)!r:.60}")
+            raise TrainingError(f"{name}: expected {expected}, got {short(getattr(self, name))}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -91,11 +92,11 @@ def read_recipe(values: Any, source: str) -> Recipe:
         ModelError: it is no table, or a key or value is not as expected.
     """
     if not isinstance(values, Mapping):
-        raise ModelError(f"{source}: expected a table of settings, got {values!r:.60}")
+        raise ModelError(f"{source}: expected a table of settings, got {short(values)}")
     known = [field.name for field in fields(Recipe)]
     for key in values:
         if key not in known:
-            raise ModelError(f"{source}: unknown key {key!r:.60}.{did_you_mean(str(key), known)} Known keys: {', '.join(known)}")
+            raise ModelError(f"{source}: unknown key {short(key)}.{did_you_mean(str(key), known)} Known keys: {', '.join(known)}")
     try:
         return Recipe.from_dict(values)
     except TrainingError as error:

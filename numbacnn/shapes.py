@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from numbacnn.errors import ShapeError
+from numbacnn.quoting import short
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -143,11 +144,6 @@ def cells(shape: Sequence[int]) -> int:
     return product
 
 
-def short(value: object) -> str:
-    """A value as text for a message, of bounded length."""
-    return f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**30 else repr(value)[:200]
-
-
 def _check_positive(what: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
         raise ShapeError(f"{what}: expected a whole number from 1 to {LARGEST:,}, got {short(value)}")
@@ -155,7 +151,7 @@ def _check_positive(what: str, value: object) -> None:
 
 def _explicit_padding(padding: object) -> Pair:
     match padding:
-        case (int(before), int(after)) if 0 <= before <= LARGEST and 0 <= after <= LARGEST:
+        case (int(before), int(after)) if all(0 <= side <= LARGEST and not isinstance(side, bool) for side in (before, after)):
             return before, after
     raise ShapeError(
         f"padding: expected 'valid', 'same' or whole numbers from 0 to {LARGEST:,} (before, after), got {short(padding)}"

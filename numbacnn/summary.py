@@ -8,6 +8,9 @@ from numbacnn.shapes import Pair, Shape, cells
 
 FLOAT_BYTES = 4
 
+LONGEST_REACH = 10**15
+"""Upper bound of receptive fields and jumps, in pixels. Strides multiply: without it, a file's layers could make them too long to print."""
+
 
 @dataclass(frozen=True)
 class LayerSummary:
@@ -104,6 +107,10 @@ def _grow(graph: Graph, node: Node, reach: dict[str, _Reach]) -> _Reach:
         return widest
     (rows, columns), (field, jump) = window, (widest.field, widest.jump)
     return _Reach(
-        (field[0] + (rows.kernel - 1) * jump[0], field[1] + (columns.kernel - 1) * jump[1]),
-        (jump[0] * rows.stride, jump[1] * columns.stride),
+        _bounded(field[0] + (rows.kernel - 1) * jump[0], field[1] + (columns.kernel - 1) * jump[1]),
+        _bounded(jump[0] * rows.stride, jump[1] * columns.stride),
     )
+
+
+def _bounded(rows: int, columns: int) -> Pair:
+    return min(rows, LONGEST_REACH), min(columns, LONGEST_REACH)

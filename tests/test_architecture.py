@@ -9,7 +9,7 @@ import pytest
 from repository import ROOT
 
 FLOORS = [
-    {"numbacnn.errors", "numbacnn.plain_numbers", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
+    {"numbacnn.errors", "numbacnn.plain_numbers", "numbacnn.quoting", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
     {"numbacnn.values", "numbacnn.ops"},
     {"numbacnn.layers"},
     {
@@ -22,6 +22,7 @@ FLOORS = [
         "numbacnn.recipe",
         "numbacnn.schedules",
         "numbacnn.files",
+        "numbacnn.memory",
         "numbacnn.reading",
     },
     {"numbacnn.backends"},

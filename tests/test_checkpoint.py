@@ -112,6 +112,12 @@ def _small() -> TrainedNetwork:
         (lambda about: about.update(kind="checkpoint"), "expected a network, got a 'checkpoint'"),
         (lambda about: about.pop("graph"), "'graph' is missing"),
         (lambda about: about.update(class_names=["a"]), r"class_names: expected one for each output of shape \(3,\), got 1"),
+        (
+            lambda about: about.update(class_names=["a", "b", "a"]),
+            "class_names: expected distinct names, got 'a' at positions 0 and 2",
+        ),
+        (lambda about: about.update(class_names="abc"), "class_names: expected a text for each class, got 'abc'"),
+        (lambda about: about.update(format=True), "expected format 1, as numbacnn .* writes it, got True"),
         (lambda about: about["graph"]["layers"][1].update(units=4), "expected float32"),
         (lambda about: about["graph"]["layers"][1].update(type="os.system"), "type: expected one of"),
         (lambda about: about["graph"]["layers"][1].update(name="other"), "missing from the file"),
@@ -129,6 +135,23 @@ def test_a_description_that_does_not_fit_is_named(tmp_path: Path, change, expect
     change(about)
     save_file(saved.parameters, path, {"numbacnn": json.dumps(about)})
     with pytest.raises(nc.CheckpointError, match=expected):
+        load_network(path)
+
+
+def test_a_description_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    path, saved = tmp_path / "m.safetensors", _small()
+    save_file(saved.parameters, path, {"numbacnn": '{"kind": "network", "kind": "network"}'})
+    with pytest.raises(nc.CheckpointError, match="damaged: two values of 'kind'"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("header", [2**25 + 1, 10**8, 2**64 - 1])
+def test_a_header_longer_than_the_file_or_the_bound_is_refused_before_it_is_read(tmp_path: Path, header: int) -> None:
+    path = tmp_path / "m.safetensors"
+    with open(path, "wb") as file:
+        file.write(header.to_bytes(8, "little"))
+        file.truncate(200 << 20)
+    with pytest.raises(nc.CheckpointError, match=f"expected a header of at most 33,554,432 bytes .* got one of {header:,}"):
         load_network(path)
 
 

@@ -87,7 +87,7 @@ def test_two_gigabytes_of_holes_are_refused(tmp_path: Path, name: str, read: Cal
         read(tmp_path / name)
 
 
-def test_a_model_file_may_have_a_mebibyte_and_no_more(tmp_path: Path) -> None:
+def test_a_model_file_may_be_a_quarter_of_a_mebibyte_long_and_no_longer(tmp_path: Path) -> None:
     path = tmp_path / "net.toml"
     text = write_model_file(preset("cnn").graph) + "#"
     path.write_text(text.ljust(MAX_FILE_BYTES, "-"))

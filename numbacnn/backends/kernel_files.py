@@ -41,18 +41,15 @@ class KernelFiles:
     def load(self, key: Any) -> Any:
         """The compiled kernel of a key; None if its file is missing, damaged, of another user, or writable by others."""
         path, text = self._file(key)
+        header = _START + text
         try:
             with open_regular(path) as file:
-                if is_untrusted(os.fstat(file.fileno())):
+                if is_untrusted(os.fstat(file.fileno())) or file.read(len(header)) != header:
                     return None
-                content = file.read()
+                digest, payload = file.read(_DIGEST_BYTES), file.read()
         except OSError:
             return None
-        header = _START + text
-        digest, payload = content[len(header) : len(header) + _DIGEST_BYTES], content[len(header) + _DIGEST_BYTES :]
-        if not content.startswith(header) or hashlib.sha256(payload).digest() != digest:
-            return None
-        return pickle.loads(payload)
+        return pickle.loads(payload) if hashlib.sha256(payload).digest() == digest else None
 
     def save(self, key: Any, data: Any) -> None:
         """Write a compiled kernel, whole or not at all. Raises OSError if the disk fails."""

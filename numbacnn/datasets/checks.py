@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DataError, ShapeError
-from numbacnn.shapes import short
+from numbacnn.quoting import short
 
 IMAGE_AXES = 4
 

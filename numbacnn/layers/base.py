@@ -6,7 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from numbacnn.errors import ModelError
 from numbacnn.ops import Ops
-from numbacnn.shapes import LARGEST, Shape, Window2D, short
+from numbacnn.quoting import short
+from numbacnn.shapes import LARGEST, Shape, Window2D
 from numbacnn.values import Array, DropoutKey, Moving
 
 Parameters = dict[str, Array]
@@ -107,16 +108,16 @@ def check_positive(what: str, value: object) -> None:
 def check_fraction(what: str, value: object) -> None:
     """Raise ModelError unless 0 <= value < 1."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ModelError(f"{what}: expected a number in [0, 1), got {value!r}")
+        raise ModelError(f"{what}: expected a number in [0, 1), got {short(value)}")
 
 
 def check_choice(what: str, value: object, choices: Sequence[str]) -> None:
     """Raise ModelError unless ``value`` is one of ``choices``."""
     if value not in choices:
-        raise ModelError(f"{what}: expected one of {', '.join(choices)}, got {value!r}")
+        raise ModelError(f"{what}: expected one of {', '.join(choices)}, got {short(value)}")
 
 
 def check_flag(what: str, value: object) -> None:
     """Raise ModelError unless ``value`` is True or False."""
     if not isinstance(value, bool):
-        raise ModelError(f"{what}: expected true or false, got {value!r}")
+        raise ModelError(f"{what}: expected true or false, got {short(value)}")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from numbacnn.errors import ModelError
 from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters, ParameterSpec, check_fraction
 from numbacnn.ops import Ops
-from numbacnn.shapes import Shape, short
+from numbacnn.quoting import short
+from numbacnn.shapes import Shape
 from numbacnn.values import Array, Moving
 
 

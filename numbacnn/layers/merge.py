@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbacnn.errors import ShapeError
 from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters
 from numbacnn.ops import Ops
+from numbacnn.quoting import listed
 from numbacnn.shapes import Shape
 from numbacnn.values import Array
 
@@ -20,7 +21,7 @@ class Add(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if any(shape != inputs[0] for shape in inputs):
             raise ShapeError(
-                f"expected inputs of one shape, got {' and '.join(map(str, inputs))}. "
+                f"expected inputs of one shape, got {listed(inputs)}. "
                 "Give the branches equal filters and strides, or put a Conv2D with kernel_size=1 on the shorter one"
             )
         return inputs[0]
@@ -45,7 +46,7 @@ class Concatenate(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if any(shape[:-1] != inputs[0][:-1] for shape in inputs):
             raise ShapeError(
-                f"expected inputs of one height and width, got {' and '.join(map(str, inputs))}. "
+                f"expected inputs of one height and width, got {listed(inputs)}. "
                 "Give the branches equal strides and padding='same', or pool the larger one"
             )
         return *inputs[0][:-1], sum(shape[-1] for shape in inputs)

@@ -13,7 +13,7 @@ from numbacnn.training.matching import check_matches
 from numbacnn.training.saving import from_checkpoint, to_checkpoint
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import State, new_state
-from numbacnn.training.warmup import WarmupPart, warm_up, warm_up_part, warmup_parts
+from numbacnn.training.warmup import WarmupPart, warm_up, warm_up_part, warmup_batch, warmup_parts
 
 __all__ = [
     "EpochDone",
@@ -32,5 +32,6 @@ __all__ = [
     "train",
     "warm_up",
     "warm_up_part",
+    "warmup_batch",
     "warmup_parts",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from numbacnn.errors import CheckpointError
 from numbacnn.plain_numbers import is_number, is_whole
+from numbacnn.quoting import plain, short
 
 ADVICE = "Start without --resume"
 _MISSING = object()
@@ -25,7 +26,7 @@ class Fields:
     def __init__(self, values: Any, path: str, source: str):
         self._path, self._source = path, source
         if not isinstance(values, Mapping):
-            raise CheckpointError(f"{source}: {path or 'its state'}: expected an object, got {values!r:.60}. {ADVICE}")
+            raise CheckpointError(f"{source}: {path or 'its state'}: expected an object, got {short(values)}. {ADVICE}")
         self._values = values
 
     def whole(self, key: str, least: int = 0) -> int:
@@ -76,8 +77,8 @@ class Fields:
 
     def error(self, key: str, expected: str) -> CheckpointError:
         """The error that a value is not as expected."""
-        got = f"{self._values[key]!r:.60}" if key in self._values else "none"
-        return CheckpointError(f"{self._source}: {self._name(key)}: expected {expected}, got {got}. {ADVICE}")
+        got = short(self._values[key]) if key in self._values else "none"
+        return CheckpointError(f"{self._source}: {plain(self._name(key))}: expected {expected}, got {got}. {ADVICE}")
 
     def _name(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key

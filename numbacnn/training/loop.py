@@ -11,9 +11,11 @@ from numbacnn.datasets import Dataset
 from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import Graph, without_softmax
+from numbacnn.memory import activation_bytes, check_batch
 from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, take_parameters
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.plan import make_plan
 from numbacnn.schedules import schedule
 from numbacnn.training.batch_limit import explain_shortage
 from numbacnn.training.clock import Clock
@@ -51,6 +53,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     Raises:
         ModelError, ShapeError, DataError: the network does not match the data, or the state's parameters the network.
         CheckpointError: the state is further in its epoch than the data set reaches.
+        DeviceMemoryError: a batch is more than the device has memory for.
         TrainingError: there is nothing to train on, batch normalisation would see one value of each channel at a time, or the
             loss is not finite; the update it would lead to is not applied.
     """
@@ -60,6 +63,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     graph = without_softmax(state.graph)
     training_indices, validation_indices = divide(len(dataset.train_images), settings)
     check_normalisation(state.graph, min(settings.batch_size, len(training_indices)))
+    _check_memory(state, graph, ops, min(settings.batch_size, len(training_indices)))
     images, classes = ops.asarray(dataset.train_images), _classes(dataset)
     rate = schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
     clock = Clock()
@@ -83,6 +87,13 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         yield finish_epoch(state, graph, ops, dataset, validation_indices, rate(state.epoch), clock)
     if settings.early_stop and _is_out_of_patience(state):
         yield StoppedEarly(state.epoch, settings.early_stop, state.best_epoch)
+
+
+def _check_memory(state: State, graph: Graph, ops: Ops, batch_size: int) -> None:
+    """Raise if the host, as the device, has too little memory for a batch; a GPU raises once its own runs out."""
+    held = ops.held_memory()
+    if held is not None:
+        check_batch(state.graph, activation_bytes(graph, make_plan(graph, ops.can_fuse), 1, training=True), batch_size, held)
 
 
 def _classes(dataset: Dataset) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from numbacnn.datasets import Dataset
 from numbacnn.errors import CheckpointError, ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph
 from numbacnn.layers import BatchNorm
+from numbacnn.quoting import plain
 from numbacnn.shapes import cells
 from numbacnn.training.state import State
 
@@ -17,13 +18,13 @@ def check_matches(graph: Graph, dataset: Dataset) -> None:
     shape = dataset.train_images.shape[1:]
     if graph.input_shape != shape:
         raise ShapeError(
-            f"{graph.name}: takes images of shape {graph.input_shape}, but those of {dataset.name} are {shape}. "
+            f"{plain(graph.name)}: takes images of shape {graph.input_shape}, but those of {dataset.name} are {shape}. "
             "Choose another model, or another data set"
         )
     classes = len(dataset.class_names)
     if graph.output_shape != (classes,):
         raise ModelError(
-            f"{graph.name}: its output has shape {graph.output_shape}, but {dataset.name} has {classes} classes. "
+            f"{plain(graph.name)}: its output has shape {graph.output_shape}, but {dataset.name} has {classes} classes. "
             f"End it with Dense({classes}, activation='softmax')"
         )
 
@@ -34,7 +35,7 @@ def check_normalisation(graph: Graph, batch_size: int) -> None:
         (shape, *_) = graph.input_shapes(node)
         if isinstance(node.layer, BatchNorm) and batch_size * cells(shape[:-1]) < 2:
             raise TrainingError(
-                f"{node.name}: BatchNorm normalises over a batch, in which each of its {shape[-1]} features has one value "
+                f"{plain(node.name)}: BatchNorm normalises over a batch, in which each of its {shape[-1]} features has one value "
                 f"(batch size {batch_size}): nothing could be learned. Use --batch-size 2 or more, or leave this layer out"
             )
 

@@ -12,8 +12,11 @@ from numbacnn.checkpoint import Arrays, Checkpoint
 from numbacnn.errors import CheckpointError, ModelError, ShapeError, TrainingError
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
 from numbacnn.initializers import initial_parameters
+from numbacnn.memory import check_parameters, drawing_bytes, parameter_bytes
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
+from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.quoting import plain
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.fields import ADVICE, Fields
 from numbacnn.training.settings import Settings
@@ -78,6 +81,7 @@ def from_checkpoint(checkpoint: Checkpoint, ops: Ops, source: str) -> tuple[Stat
         parameters = _arrays(checkpoint.arrays, PARAMETERS, shapes, source)
         slots = _arrays(checkpoint.arrays, SLOTS, slot_shapes(graph, settings), source)
     else:
+        check_parameters(graph, drawing_bytes(graph) + parameter_bytes(graph, len(OPTIMIZERS[settings.optimizer].slots)))
         parameters = initial_parameters(graph, settings.seed)
         slots = {name: np.zeros(shape, np.float32) for name, shape in slot_shapes(graph, settings).items()}
     state = State(graph, settings, to_device(ops, parameters), to_device(ops, slots), history=history, **counters)
@@ -157,6 +161,6 @@ def _arrays(arrays: Arrays, prefix: str, shapes: dict[str, tuple[int, ...]], sou
         array = arrays.get(prefix + name)
         if array is None or array.shape != shape or array.dtype != np.float32:
             got = "none" if array is None else f"{array.dtype} {array.shape}"
-            raise CheckpointError(f"{source}: {prefix}{name}: expected float32 {shape}, got {got}. {ADVICE}")
+            raise CheckpointError(f"{source}: {plain(prefix + name)}: expected float32 {shape}, got {got}. {ADVICE}")
         found[name] = array.copy()
     return found

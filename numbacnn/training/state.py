@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from numbacnn.checkpoint import Arrays
 from numbacnn.graph import Graph
 from numbacnn.initializers import initial_parameters
+from numbacnn.memory import check_parameters, drawing_bytes, parameter_bytes
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
@@ -91,7 +92,12 @@ def new_state(graph: Graph, settings: Settings, ops: Ops, pretrained: Arrays | N
 
     Args:
         pretrained: the weights to start from, by ``<layer>/<parameter>``; None draws them from the seed.
+
+    Raises:
+        DeviceMemoryError: parameters and slots are more than the machine has memory for; nothing was allocated.
     """
+    slots_only = parameter_bytes(graph, len(OPTIMIZERS[settings.optimizer].slots))
+    check_parameters(graph, slots_only + (drawing_bytes(graph) if pretrained is None else 0))
     parameters = to_device(ops, initial_parameters(graph, settings.seed) if pretrained is None else pretrained)
     slots = {name: ops.zeros_like(parameters[name.rpartition("/")[0]]) for name in slot_shapes(graph, settings)}
     return State(graph, settings, parameters, slots, is_pretrained=pretrained is not None)

@@ -10,6 +10,7 @@ from numbacnn.graph import Graph, without_softmax
 from numbacnn.initializers import initial_parameters
 from numbacnn.layers import Context
 from numbacnn.layers.planned import PlannedConv2D
+from numbacnn.memory import activation_bytes, check_batch, check_parameters, drawing_bytes, largest_batch
 from numbacnn.network import PIXEL_SCALE, to_device
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
@@ -27,8 +28,9 @@ IMAGES = 16
 
 def warm_up(graph: Graph, settings: Settings, ops: Ops) -> None:
     """Train for a few steps on random images, then predict many images and a single one. A network without classes only predicts."""
-    batch_size = settings.batch_size if ops.kernels_depend_on_batch else IMAGES
-    count = max(batch_size, ops.inference_batch) if ops.kernels_depend_on_batch else IMAGES
+    images_at_once = warmup_batch(graph, ops)
+    batch_size = settings.batch_size if ops.kernels_depend_on_batch else images_at_once
+    count = max(batch_size, ops.inference_batch) if ops.kernels_depend_on_batch else images_at_once
     images = np.random.default_rng(0).integers(0, 256, (count, *graph.input_shape), np.uint8)
     if len(graph.output_shape) > 1:
         predict(graph, ops, to_device(ops, initial_parameters(graph, 0)), images)
@@ -42,6 +44,22 @@ def warm_up(graph: Graph, settings: Settings, ops: Ops) -> None:
     for _ in train(state, Dataset("warmup", images, labels, images, labels, names, "random numbers"), ops):
         pass
     predict(without_softmax(graph), ops, state.parameters, images[:1])
+
+
+def warmup_batch(graph: Graph, ops: Ops) -> int:
+    """The images of a step of a warm-up: ``IMAGES``, or as many as there may be memory for.
+
+    Raises:
+        DeviceMemoryError: not even one image fits; nothing was allocated.
+    """
+    held = ops.held_memory()
+    if held is None:
+        return IMAGES
+    check_parameters(graph, drawing_bytes(graph))
+    one = activation_bytes(graph, make_plan(graph, ops.can_fuse), 1, training=True)
+    fits = largest_batch(one, IMAGES, held)
+    check_batch(graph, one, fits or 1, held)
+    return fits
 
 
 class WarmupPart(NamedTuple):
@@ -78,16 +96,17 @@ def warm_up_part(part: WarmupPart, settings: Settings, ops: Ops) -> None:
 
 
 def _warm_up_ends(graph: Graph, settings: Settings, ops: Ops) -> None:
-    indices, shape = np.arange(IMAGES), graph.input_shape
-    x = ops.gather_images(ops.asarray(np.zeros((IMAGES, *shape), np.uint8)), ops.asarray(indices), PIXEL_SCALE)
+    count, shape = warmup_batch(graph, ops), graph.input_shape
+    indices = np.arange(count)
+    x = ops.gather_images(ops.asarray(np.zeros((count, *shape), np.uint8)), ops.asarray(indices), PIXEL_SCALE)
     if settings.augment:
         ops.augment(x, Augmentation(), AugmentKey(settings.seed, 0))
     if len(graph.output_shape) == 1:
-        ops.softmax_cross_entropy(ops.asarray(np.zeros((IMAGES, *graph.output_shape), np.float32)), ops.asarray(0 * indices))
+        ops.softmax_cross_entropy(ops.asarray(np.zeros((count, *graph.output_shape), np.float32)), ops.asarray(0 * indices))
 
 
 def _warm_up_layer(graph: Graph, planned: PlannedLayer, settings: Settings, ops: Ops) -> None:
-    generator = np.random.default_rng(0)
+    generator, count = np.random.default_rng(0), warmup_batch(graph, ops)
 
     def numbers(shape: tuple[int, ...]) -> Array:
         return ops.asarray(generator.random(shape, np.float32))
@@ -97,12 +116,12 @@ def _warm_up_layer(graph: Graph, planned: PlannedLayer, settings: Settings, ops:
     shapes = [graph.shapes[name] for name in planned.inputs]
     single = [numbers((1, *shape)) for shape in shapes]
     planned.layer.forward(ops, prepare_kernels(ops, specs, own), single, Context(training=False))
-    result = planned.layer.forward(ops, own, [numbers((IMAGES, *shape)) for shape in shapes], Context(training=True))
+    result = planned.layer.forward(ops, own, [numbers((count, *shape)) for shape in shapes], Context(training=True))
     for key, moving in result.updates.items():
         ops.moving_average_update(own[key], *moving)
     if not planned.has_gradient:
         return
-    dy = numbers((IMAGES, *graph.shapes[planned.name]))
+    dy = numbers((count, *graph.shapes[planned.name]))
     gradients = planned.layer.backward(ops, own, result.cache, dy, planned.needs_dx).gradients
     optimizer = OPTIMIZERS[settings.optimizer]
     for key, gradient in gradients.items():

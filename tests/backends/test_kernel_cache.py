@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,20 @@ def test_a_pipe_in_the_place_of_a_kernel_is_not_waited_for(tmp_path: Path) -> No
     path.unlink()
     os.mkfifo(path, 0o600)
     assert files.load(("key",)) is None
+
+
+def test_two_gigabytes_of_holes_in_the_place_of_a_kernel_are_not_read(tmp_path: Path) -> None:
+    files = files_of(tmp_path)
+    files.save(("key",), 1)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"")
+    os.truncate(path, 2 << 30)
+    tracemalloc.start()
+    try:
+        assert files.load(("key",)) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 # --- others -----------------------------------------------------------------------------------------------------------------------

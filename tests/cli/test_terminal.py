@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numbacnn_cli.console import Printer, printable
+from numbacnn_cli.console import Printer
 from numbacnn_cli.layout import Table
 from numbacnn_cli.main import COMMANDS
 from numbacnn_cli.tables import class_table, confusion_table, table, text
@@ -25,6 +25,7 @@ from safetensors import safe_open
 from numbacnn.checkpoint import TrainedNetwork, save_network
 from numbacnn.metrics import Evaluation, evaluate
 from numbacnn.models import PRESETS
+from numbacnn.quoting import printable
 from numbacnn.summary import summarise
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -46,6 +46,9 @@ class PlainOps(Ops):
     def release_memory(self) -> None:
         arena.forget()
 
+    def held_memory(self) -> int | None:
+        return arena.size
+
     def describe(self) -> str:
         return f"cpu with {numba.get_num_threads()} thread(s)"
 
