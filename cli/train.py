@@ -152,7 +152,9 @@ def _train(run: Run, call: TrainOptions) -> Outcome:
         return Outcome(first_step, received())
 
 
-def _next_event(events: Iterator[Event], run: Run, call: TrainOptions, evaluated: State | None, is_interruptible: bool) -> Event | None:
+def _next_event(
+    events: Iterator[Event], run: Run, call: TrainOptions, evaluated: State | None, is_interruptible: bool
+) -> Event | None:
     """The next event; None after the last. A step that has begun is not interrupted, unless it is the first.
 
     Args:

@@ -1,7 +1,7 @@
 """A training run, opened: a new one, or one that was stopped."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import cast
 
 from .signals import before_leaving, held_signals
 
@@ -34,8 +35,7 @@ def work_in_processes(work: Sequence[Callable[[], int]], processes: int) -> int:
             _send(pipe, waiting.pop(0))
         busy = list(pipes)
         while busy:
-            for pipe in connection.wait(busy):
-                assert isinstance(pipe, Connection)
+            for pipe in cast("list[Connection]", connection.wait(busy)):
                 try:
                     total += pipe.recv()
                 except (EOFError, OSError):  # it was killed, for want of memory perhaps
