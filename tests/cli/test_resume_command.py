@@ -23,7 +23,15 @@ def test_the_command_to_go_on_with_has_the_options_that_a_checkpoint_does_not_ho
     dataset: str, options: dict[str, Any], expected: str
 ) -> None:
     given: Any = SimpleNamespace(
-        **{"resume": False, "epochs": None, "named": set(), "device": "cpu", "threads": None, "data_dir": Path("my data"), **options}
+        **{
+            "resume": False,
+            "epochs": None,
+            "named": set(),
+            "device": "cpu",
+            "threads": None,
+            "data_dir": Path("my data"),
+            **options,
+        }
     )
     command = resume_command(Path("a b"), Origin("small", dataset, None, None, False), given)
     assert command == f"numbacnn train --resume --output 'a b'{expected}"
