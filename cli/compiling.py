@@ -1,6 +1,5 @@
 """Compiling kernels: announced to the user, and divided among processes, as one process compiles one kernel at a time."""
 
-import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -50,24 +49,16 @@ def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_co
     processes = min(threads.available(), MOST_PROCESSES)
     if not ops.can_warm_up_in_parts or processes < 2 or has_compiled_kernels() is not False:
         return 0
-    from concurrent.futures import ProcessPoolExecutor  # seldom needed, and slow to import
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
+    from .workers import work_in_processes  # seldom needed, and slow to import
 
     notice(f"compiling kernels in {processes} processes ({_cache_note()})")
     work: list[Callable[[], object]] = [partial(_warm_up_part, part, settings, exact_conv) for part in warmup_parts(graph, ops)]
     if digits:
         work.append(draw_digits)
     try:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_die_quietly) as pool:
-            return sum(pool.map(_compile, work))
-    except (BrokenProcessPool, OSError):
+        return work_in_processes([partial(_compile, each) for each in work], processes)
+    except OSError:
         return 0
-
-
-def _die_quietly() -> None:
-    """Ctrl-C reaches every process of the terminal; the first one reports it for all."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def draw_digits() -> None:

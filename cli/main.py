@@ -1,6 +1,6 @@
-"""The entry point: a group of commands that are imported when they are called, and one place where errors become exit codes.
+"""The command line: a group of commands that are imported when they are called, and one place where errors become exit codes.
 
-0 done    1 an expected failure    2 usage    130 after Ctrl-C    143 after SIGTERM
+0 done    1 an expected failure    2 usage    129 after SIGHUP    130 after Ctrl-C    143 after SIGTERM (see ``signals.py``)
 """
 
 import time
@@ -10,7 +10,6 @@ PROCESS_START = time.perf_counter() - time.process_time()
 
 import importlib  # noqa: E402
 import io  # noqa: E402
-import signal  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 from typing import Any  # noqa: E402
@@ -21,7 +20,8 @@ from numbacnn.errors import NumbaCNNError  # noqa: E402
 from numbacnn.spelling import close_matches, did_you_mean  # noqa: E402
 from numbacnn.version import __version__  # noqa: E402
 
-from .signals import Terminated, raise_terminated  # noqa: E402
+from .entry import run  # noqa: E402, F401  the program's name for it
+from .signals import received  # noqa: E402
 from .streams import open_streams  # noqa: E402
 
 COMMANDS = {
@@ -93,11 +93,10 @@ def app(debug: bool) -> None:
     """Convolutional networks you can read, run fast on the machine you have, and trust."""
 
 
-def run() -> None:
-    """Run the command line and leave with its exit code."""
+def main() -> int:
+    """Run the command line; returns its exit code."""
     open_streams()
-    signal.signal(signal.SIGTERM, raise_terminated)
-    sys.exit(_guarded())
+    return _guarded()
 
 
 def _guarded() -> int:
@@ -108,11 +107,9 @@ def _guarded() -> int:
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         return _misused(error)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt):  # where the signal is not ours, as in another program
         sys.stderr.write("Stopped.\n")
         return 130
-    except Terminated:
-        return 143
     except (NumbaCNNError, OSError, MemoryError) as error:
         return _failed(error, debug)
 
@@ -133,6 +130,8 @@ def _misused(error: click.ClickException) -> int:
 def _failed(error: BaseException, debug: bool) -> int:
     from . import console
 
+    if received() is not None and not isinstance(error, NumbaCNNError):  # what a library made of the signal's exception
+        return 1
     if debug:
         sys.stderr.write(console.printable_lines(traceback.format_exc()))
     console.error(str(error) if isinstance(error, NumbaCNNError) else f"{type(error).__name__}: {error}")

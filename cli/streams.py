@@ -1,4 +1,4 @@
-"""stdout and stderr as commands see them: a reader may leave before the end, and a disk may be full."""
+"""stdout and stderr as commands see them: a reader or a terminal may leave before the end, and a disk may be full."""
 
 import contextlib
 import errno
@@ -17,10 +17,13 @@ class OutputError(NumbaCNNError):
 
 class Results(io.TextIOWrapper):
     """stdout. A reader that leaves, as in ``numbacnn models | head -1``, is no error: the rest goes nowhere, the work goes on.
+    Neither is a terminal that goes away, as where a window is closed or a connection ends.
 
     Raises:
         OutputError: what is written cannot be kept, as on a full disk.
     """
+
+    was_terminal = False
 
     def write(self, text: str) -> int:
         with self._reader_may_leave():
@@ -37,7 +40,7 @@ class Results(io.TextIOWrapper):
             yield
         except OSError as error:
             self._discard()
-            if not _is_broken_pipe(error):
+            if not _is_broken_pipe(error) and not self.was_terminal:
                 raise OutputError(
                     f"stdout: cannot be written to: {error.strerror or error}. Make room, or send the output elsewhere"
                 ) from None
@@ -76,7 +79,10 @@ def _opened(kind: type[io.TextIOWrapper], stream: TextIO | None) -> TextIO:
     if type(stream) is not io.TextIOWrapper:  # put in place by another program
         return stream
     # What the encoding lacks is written as an escape: a question mark would make different names equal.
-    return kind(stream.buffer, encoding=stream.encoding, errors="backslashreplace", line_buffering=stream.line_buffering)
+    opened = kind(stream.buffer, encoding=stream.encoding, errors="backslashreplace", line_buffering=stream.line_buffering)
+    if isinstance(opened, Results):
+        opened.was_terminal = stream.isatty()  # asked now: a terminal that has gone away says that it is none
+    return opened
 
 
 def _is_broken_pipe(error: OSError) -> bool:

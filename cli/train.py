@@ -1,6 +1,9 @@
 """``numbacnn train``: from a network's description and a data set to files that predict."""
 
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +12,7 @@ import click
 from numbacnn.errors import CheckpointError
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
-from numbacnn.training import EpochDone, StepDone
+from numbacnn.training import EpochDone, EvaluationStarted, Event, State, StepDone
 from numbacnn.training import train as train_events
 from numbacnn.training.autosave import Autosave
 
@@ -18,7 +21,7 @@ from .console import notice, print_json
 from .main import PROCESS_START
 from .model_source import remember_run
 from .progress import TrainingView
-from .signals import noted_signals
+from .signals import Terminated, before_leaving, held_signals, is_first_to_say, noted_signals, raised_signals, received, say_line
 from .train_options import EARLY_STOP_VALIDATION, TrainOptions
 from .train_report import config, heading, print_report, report, trained_network
 from .train_run import Run, new_run, resume_command, resumed_run
@@ -83,17 +86,17 @@ def train(ctx: click.Context, **given: Any) -> int:
         outcome = _train(run, call)
         if outcome.signal:
             return 128 + outcome.signal  # as shells do: 130 after Ctrl-C, 143 after SIGTERM
-        remember_run(run.folder.path)
         if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
             notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
         figures = report(run, time.perf_counter() - started)
-        if call.output_format == "json":
-            print_json({
-                **figures, "kernels_compiled": run.compiled_ahead + run.compilations.count,
-                "first_step_seconds": outcome.first_step,
-            })  # fmt: skip
-        else:
-            print_report(figures, run, wrote=outcome.first_step is not None)
+        with held_signals():
+            if call.output_format == "json":
+                print_json({
+                    **figures, "kernels_compiled": run.compiled_ahead + run.compilations.count,
+                    "first_step_seconds": outcome.first_step,
+                })  # fmt: skip
+            else:
+                print_report(figures, run, wrote=outcome.first_step is not None)
         return 0
 
 
@@ -112,30 +115,80 @@ class Outcome(NamedTuple):
 def _train(run: Run, call: TrainOptions) -> Outcome:
     """Train: show each event, save after each epoch and now and then within it, and stop at a signal."""
     state, first_step = run.state, None
-    if state.epoch and not state.batch and not run.folder.is_complete():  # killed while the epoch was being written
-        _save_epoch(run, is_best=True)
+    evaluated: State | None = None  # the state that is being evaluated
     autosave = Autosave(call.checkpoint_every)
     with TrainingView(state.settings.epochs, call.progress) as view, noted_signals() as received:
-        for event in train_events(state, run.dataset, run.ops):
+        if state.epoch and not state.batch and not run.folder.is_complete():  # killed while the epoch was being written
+            _save_epoch(run, is_best=True)
+        events = train_events(state, run.dataset, run.ops)
+        while True:
+            try:
+                event = _next_event(events, run, call, evaluated, is_interruptible=first_step is None or evaluated is not None)
+            except Terminated:
+                if evaluated is None:  # no step was done
+                    raise
+                return _stopped(run, call, evaluated, first_step, view.say)
+            if event is None:
+                break
             if first_step is None and isinstance(event, StepDone):
                 first_step = round(time.perf_counter() - PROCESS_START, 3)
             view.show(event)
+            evaluated = _copy(state) if isinstance(event, EvaluationStarted) else None
             if isinstance(event, EpochDone):
                 with autosave.saving():
                     _save_epoch(run, event.best)
             elif isinstance(event, StepDone) and autosave.is_due():
                 try:
                     with autosave.saving():
-                        run.folder.save_checkpoint(state, run.ops, run.origin.to_dict())
+                        _save_checkpoint(run, state)
                 except CheckpointError as error:  # there may be room at the end of the epoch
                     view.say(f"training goes on without this checkpoint: {error}")
-            number = received()
-            if number and isinstance(event, (StepDone, EpochDone)) and state.epoch < state.settings.epochs:
-                run.folder.save_checkpoint(state, run.ops, run.origin.to_dict())
-                view.say(f"stopped in epoch {state.epoch + 1} after step {state.step}; nothing is lost. Go on with:")
-                view.say(f"  {resume_command(run.folder.path, run.origin, run.data_dir)}")
-                return Outcome(first_step, number)
-    return Outcome(first_step)
+            if received() and isinstance(event, (StepDone, EpochDone)) and state.epoch < state.settings.epochs:
+                return _stopped(run, call, state, first_step, view.say)
+        remember_run(run.folder.path)
+        if received() and is_first_to_say():
+            view.say(f"stopped after the last epoch: {run.folder.path} is complete. For its report:")
+            view.say(f"  {resume_command(run.folder.path, run.origin, call)}")
+        return Outcome(first_step, received())
+
+
+def _next_event(
+    events: Iterator[Event], run: Run, call: TrainOptions, evaluated: State | None, is_interruptible: bool
+) -> Event | None:
+    """The next event; None after the last. A step that has begun is not interrupted, unless it is the first.
+
+    Args:
+        evaluated: the state to save if compiling for its evaluation does not end in time.
+
+    Raises:
+        Terminated: a signal has come, and ``is_interruptible``.
+    """
+    if not is_interruptible:
+        return next(events, None)
+    save = partial(_save_and_tell, run, call, evaluated, say_line) if evaluated else lambda: None
+    with before_leaving(save), raised_signals():
+        return next(events, None)
+
+
+def _stopped(run: Run, call: TrainOptions, state: State, first_step: float | None, tell: Callable[[str], None]) -> Outcome:
+    _save_and_tell(run, call, state, tell)
+    return Outcome(first_step, received())
+
+
+def _save_and_tell(run: Run, call: TrainOptions, state: State, tell: Callable[[str], None]) -> None:
+    _save_checkpoint(run, state)
+    if is_first_to_say():
+        tell(f"stopped in epoch {state.epoch + 1} after step {state.step}; nothing is lost. Go on with:")
+        tell(f"  {resume_command(run.folder.path, run.origin, call)}")
+
+
+def _copy(state: State) -> State:
+    """The state as it is now: an evaluation changes no array, and at its end the counters and the history."""
+    return replace(state, history=list(state.history))
+
+
+def _save_checkpoint(run: Run, state: State) -> None:
+    run.folder.save_checkpoint(state, run.ops, run.origin.to_dict())
 
 
 def _save_epoch(run: Run, is_best: bool) -> None:

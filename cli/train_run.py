@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from numbacnn.training import Settings, State, check_matches, new_state
 from numbacnn.training.run_folder import RunFolder
 
 from .compiling import announced_compilations, warm_up_in_processes
-from .console import notice
+from .console import notice, printable
 from .device import open_device
 from .model_source import read_model
 from .origin import Origin
-from .signals import Terminated
+from .signals import before_leaving, held_signals, is_first_to_say, received, say
 from .train_data import fingerprint, load, load_ahead
 from .train_options import TrainOptions
 
@@ -51,11 +51,14 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
     folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()
     loading = load_ahead(origin, options.data_dir)
     ops = open_device(options.device, options.threads, options.exact_conv)
-    with folder.writing(), announced_compilations() as compilations:
+    with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
         try:
             settings = options.settings(source.recipe)
             state = new_state(source.graph, settings, ops, source.parameters)
-            if moved := folder.begin(state, ops, origin.to_dict()):
+            with held_signals():
+                moved = folder.begin(state, ops, origin.to_dict())
+                stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
+            if moved:
                 notice(
                     f"the run that was stopped in its first epoch is kept in {moved}: --resume --output {moved} goes on with it"
                 )
@@ -71,15 +74,11 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
                 )
             origin = replace(origin, data_sha256=fingerprint(dataset))
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations, ahead)
-        except CheckpointError:  # a disk that is full, say: the run is worth resuming all the same
-            raise
-        except Exception:
-            folder.abandon()
-            raise
-        except (KeyboardInterrupt, Terminated):
-            if folder.is_only_begun:
-                notice("stopped before the first step. Go on with:")
-                notice(f"  {resume_command(folder.path, origin, options.data_dir)}")
+        except BaseException as error:
+            is_stopped = received() is not None or not isinstance(error, Exception)
+            # After a CheckpointError (a disk that is full, say) the run is worth resuming all the same.
+            if not is_stopped and not isinstance(error, CheckpointError):
+                folder.abandon()
             raise
 
 
@@ -88,9 +87,10 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
     """Resume a run: its own settings count, and the options that the user gave must agree with them."""
     folder = RunFolder(options.output or options.folder(read_model(options.model).graph.name))
     folder.resumable()
-    with folder.writing():
+    with folder.writing(), ExitStack() as stack:
         checkpoint = folder.load()
         origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
+        stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
         ops = open_device(options.device, options.threads, origin.exact_conv)
         with announced_compilations() as compilations:
             state = folder.resume(checkpoint, ops)
@@ -112,10 +112,36 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)
 
 
-def resume_command(folder: Path, origin: Origin, data_dir: Path) -> str:
-    """The command line that resumes the run of a folder."""
-    data = ["--data-dir", str(data_dir)] if origin.dataset == "mnist" else []
-    return shlex.join(["numbacnn", "train", "--resume", "--output", str(folder), *data])
+@contextmanager
+def _parting_words(folder: RunFolder, command: str) -> Iterator[None]:
+    """If a signal ends the block, say how to go on; also where the process is ended by force."""
+
+    def tell() -> None:
+        if is_first_to_say():
+            where = " before the first step was saved" if folder.is_only_begun else ""
+            say(f"stopped{where}. Go on with:\n  {printable(command)}\n")
+
+    with before_leaving(tell):
+        try:
+            yield
+        except BaseException:
+            if received() is not None:
+                tell()
+            raise
+
+
+def resume_command(folder: Path, origin: Origin, options: TrainOptions) -> str:
+    """The command line that resumes the run of a folder, with the options of this call that a checkpoint does not hold."""
+    command = ["numbacnn", "train", "--resume", "--output", str(folder)]
+    if origin.dataset == "mnist":
+        command += ["--data-dir", str(options.data_dir)]
+    if options.resume and options.epochs is not None:
+        command += ["--epochs", str(options.epochs)]
+    if "device" in options.named:
+        command += ["--device", options.device]
+    if options.threads is not None:
+        command += ["--threads", str(options.threads)]
+    return shlex.join(command)
 
 
 def _change_epochs(state: State, epochs: int | None) -> None:

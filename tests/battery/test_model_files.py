@@ -147,12 +147,12 @@ def check_checkpoint(path: Path) -> None:
 
 
 def check_model_file(path: Path) -> None:
-    graph = read_or_refused(read_model_file, path)
-    if graph is not None:
+    model = read_or_refused(read_model_file, path)
+    if model is not None:
         again = path.with_suffix(".again")
-        again.write_text(write_model_file(graph), encoding="utf-8")
-        assert read_model_file(again).graph == graph
-        nc.summarise(graph)
+        again.write_text(write_model_file(*model), encoding="utf-8")
+        assert read_model_file(again) == model
+        nc.summarise(model.graph)
 
 
 # --- at random ----------------------------------------------------------------------------------------------------------------------

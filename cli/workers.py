@@ -1,0 +1,117 @@
+"""Processes that work for this one and never outlive it, whatever ends it: an error, a signal, or SIGKILL.
+
+Imports nothing that takes time: a process that has just started begins to watch its parent before it imports what it works with.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import cast
+
+from .signals import before_leaving, held_signals
+
+OF_THE_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+
+
+def work_in_processes(work: Sequence[Callable[[], int]], processes: int) -> int:
+    """Call functions, which can be pickled, in several processes, in the order given.
+
+    A function that raises, or whose process is killed, counts nothing: what it was to prepare is done by whoever needs it.
+
+    Returns:
+        the sum of their results.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    waiting, total = list(work), 0
+    with _started(min(processes, len(waiting))) as pipes:
+        for pipe in pipes:
+            _send(pipe, waiting.pop(0))
+        busy = list(pipes)
+        while busy:
+            for pipe in cast("list[Connection]", connection.wait(busy)):
+                try:
+                    total += pipe.recv()
+                except (EOFError, OSError):  # it was killed, for want of memory perhaps
+                    busy.remove(pipe)
+                    continue
+                if waiting:
+                    _send(pipe, waiting.pop(0))
+                else:
+                    busy.remove(pipe)
+    return total
+
+
+def _send(pipe: Connection, work: Callable[[], int]) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # seen when its answer is read
+        pipe.send(work)
+
+
+@contextmanager
+def _started(count: int) -> Iterator[list[Connection]]:
+    """Processes that wait for work, as this side of their pipes; they are killed at the end."""
+    context = get_context("spawn")
+    processes: list[SpawnProcess] = []
+    pipes: list[Connection] = []
+
+    def kill() -> None:
+        for process in processes:
+            process.kill()
+
+    with before_leaving(kill):
+        try:
+            # A process that is not yet in the list could not be killed, and one whose parent leaves while it starts tells of it.
+            with held_signals(), _terminal_signals_blocked():
+                for _ in range(count):
+                    ours, theirs = context.Pipe()
+                    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+                    process.start()
+                    theirs.close()
+                    processes.append(process)
+                    pipes.append(ours)
+            yield pipes
+        finally:
+            kill()
+            for process in processes:
+                process.join()
+
+
+@contextmanager
+def _terminal_signals_blocked() -> Iterator[None]:
+    """Processes started within it never see Ctrl-C, which reaches every process of a terminal: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: Connection) -> None:
+    """The life of a process: work that comes, answers that go."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    while True:
+        try:
+            work = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            result = work()
+        except Exception:
+            result = 0
+        pipe.send(result)
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
