@@ -114,6 +114,13 @@ class Net:
     def _predictor(self) -> Predictor:
         return self._network.predictor(self._ops)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: the network without what a device made of it."""
+        return {"network": self._network, "device": self._ops.name, "history": self.history}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["network"], get_ops(state["device"]), state["history"])  # type: ignore[misc]
+
     def _logits(self, images: object) -> Prediction:
         pixels, _ = take_images("images", images, self.graph.input_shape, self._network.normalisation)
         return self._predictor(pixels)

@@ -33,7 +33,15 @@ FLOORS = [
         "numbacnn.metrics",
     },
     {"numbacnn.training", "numbacnn.checkpoint"},
-    {"numbacnn.functional", "numbacnn.fitting", "numbacnn.net", "numbacnn", "numbacnn.__main__", "numbacnn_cli"},
+    {
+        "numbacnn.functional",
+        "numbacnn.fitting",
+        "numbacnn.net",
+        "numbacnn.sklearn",
+        "numbacnn",
+        "numbacnn.__main__",
+        "numbacnn_cli",
+    },
 ]
 PURE_PYTHON_FLOORS = 4
 """The number of floors, from the lowest, that import neither numpy nor numba: `shapes` and a bare import need no others."""
