@@ -109,7 +109,7 @@ DIGIT_NAMES = tuple("0123456789")
 
 def load_dataset(
     name: str,
-    data_dir: Path,
+    data_dir: Path = Path("data"),
     *,
     train_limit: int | None = None,
     test_limit: int | None = None,
