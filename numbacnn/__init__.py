@@ -3,8 +3,12 @@
 >>> import numbacnn as nc
 >>> graph = nc.sequential(nc.Flatten(), nc.Dense(10, activation="softmax"), input_shape=(28, 28, 1))
 
-Importing it loads neither numpy nor numba; importing ``numbacnn.functional``, ``numbacnn.network`` or ``numbacnn.training`` does.
+Importing it loads neither numpy nor numba; ``fit``, ``load``, ``Net`` and ``Dataset``, and modules such as ``numbacnn.functional``, do
+when they are first used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from numbacnn.errors import (
     CheckpointError,
@@ -32,6 +36,26 @@ from numbacnn.layers import (
 from numbacnn.summary import summarise
 from numbacnn.version import __version__
 
+if TYPE_CHECKING:
+    from numbacnn.datasets import Dataset
+    from numbacnn.fitting import fit
+    from numbacnn.net import Net, load
+
+_LATE = {"fit": "numbacnn.fitting", "load": "numbacnn.net", "Net": "numbacnn.net", "Dataset": "numbacnn.datasets"}
+"""Names whose modules need numpy, imported at their first use."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        globals()[name] = value = getattr(import_module(_LATE[name]), name)
+        return value
+    raise AttributeError(f"module 'numbacnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})
+
+
 __all__ = [
     "Activation",
     "Add",
@@ -41,6 +65,7 @@ __all__ = [
     "Concatenate",
     "Conv2D",
     "DataError",
+    "Dataset",
     "Dense",
     "DeviceError",
     "Dropout",
@@ -49,12 +74,15 @@ __all__ = [
     "Graph",
     "MaxPool2D",
     "ModelError",
+    "Net",
     "Node",
     "NumbaCNNError",
     "ShapeError",
     "TrainingError",
     "__version__",
     "build_graph",
+    "fit",
+    "load",
     "sequential",
     "summarise",
 ]

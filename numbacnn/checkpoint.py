@@ -22,7 +22,8 @@ from numbacnn.datasets.checks import check_class_names
 from numbacnn.errors import CheckpointError, DataError, ModelError, ShapeError
 from numbacnn.files import write_atomically
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict, without_softmax
-from numbacnn.network import PIXEL_SCALE, to_device
+from numbacnn.network import to_device
+from numbacnn.normalisation import NORMALISATIONS, PIXELS, Normalisation, read_normalisation
 from numbacnn.ops import Ops
 from numbacnn.prediction import Predictor
 from numbacnn.quoting import plain, printable, short
@@ -39,9 +40,6 @@ MAX_HEADER_BYTES = 1 << 25
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, a little-endian number."""
 
-NORMALISATION = {"scale": PIXEL_SCALE, "offset": 0.0}
-"""From pixels to numbers. There is one normalisation so far; a file that names another is refused."""
-
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -54,12 +52,14 @@ class TrainedNetwork:
         parameters: by ``<layer>/<parameter>``, in graph order.
         class_names: one for each output.
         summary: what training reported: data set, epochs, loss, accuracy, recipe and so on; plain values.
+        normalisation: of the images that it was trained on.
     """
 
     graph: Graph
     parameters: Arrays
     class_names: tuple[str, ...]
     summary: Mapping[str, Any]
+    normalisation: Normalisation = PIXELS
 
     @property
     def recipe(self) -> Recipe:
@@ -72,7 +72,7 @@ class TrainedNetwork:
         >>> predictor = load_network(Path("runs/cnn-mnist/model.safetensors")).predictor(ops)
         >>> predictor(images).probabilities
         """
-        return Predictor(without_softmax(self.graph), ops, to_device(ops, self.parameters))
+        return Predictor(without_softmax(self.graph), ops, to_device(ops, self.parameters), self.normalisation)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def save_network(path: Path, network: TrainedNetwork) -> None:
         "kind": "network",
         "graph": graph_to_dict(network.graph),
         "class_names": list(network.class_names),
-        "normalisation": NORMALISATION,
+        "normalisation": network.normalisation.to_dict(),
         "training": dict(network.summary),
     }
     _write(path, {name: network.parameters[name] for name in network.graph.parameters}, about)
@@ -117,15 +117,15 @@ def load_network(path: Path) -> TrainedNetwork:
     except (KeyError, TypeError, ValueError, DataError, ModelError, ShapeError) as error:
         raise CheckpointError(f"{path}: its description cannot be read: {_reason(error)}. Train it again") from None
     _check_arrays(path, graph, arrays)
-    if about.get("normalisation") != NORMALISATION:
-        raise CheckpointError(
-            f"{path}: normalisation: expected {NORMALISATION}, got {short(about.get('normalisation'))}. Train it again"
-        )
+    normalisation = read_normalisation(about.get("normalisation"))
+    if normalisation is None:
+        known = " or ".join(str(each.to_dict()) for each in NORMALISATIONS)
+        raise CheckpointError(f"{path}: normalisation: expected {known}, got {short(about.get('normalisation'))}. Train it again")
     if graph.output_shape != (len(class_names),):
         raise CheckpointError(
             f"{path}: class_names: expected one for each output of shape {graph.output_shape}, got {len(class_names)}. Train it again"
         )
-    network = TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary)
+    network = TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary, normalisation)
     try:
         network.recipe  # noqa: B018  checked now, with the file's name
     except ModelError as error:

@@ -137,6 +137,24 @@ def without_softmax(graph: Graph) -> Graph:
     return graph
 
 
+def up_to(graph: Graph, name: str) -> Graph:
+    """The part of a graph that computes one layer's output.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    if name not in nodes:
+        raise ModelError(f"{plain(graph.name)}: no layer {short(name)}.{did_you_mean(str(name), nodes)} Layers: {listed(nodes)}")
+    needed, waiting = {name}, [name]
+    while waiting:
+        for before in nodes[waiting.pop()].inputs:
+            if before != INPUT and before not in needed:
+                needed.add(before)
+                waiting.append(before)
+    return Graph(graph.name, graph.input_shape, tuple(node for node in graph.nodes if node.name in needed))
+
+
 def graph_to_dict(graph: Graph) -> dict[str, Any]:
     """The graph as plain values, in the form of model files: names, inputs and fields that equal the defaults are left out."""
     layers: list[dict[str, Any]] = []

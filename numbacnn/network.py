@@ -14,10 +14,6 @@ from numbacnn.plan import PlannedLayer, fuse_nothing, make_plan
 from numbacnn.quoting import listed, plain
 from numbacnn.values import Array, DropoutKey, FactoredGradient, Moving
 
-PIXEL_SCALE = 1 / 255
-"""Factor of pixels 0...255, to numbers 0...1."""
-
-
 Gradients = dict[str, Array | FactoredGradient]
 """The gradient of each trainable parameter, by ``<layer>/<parameter>``."""
 
@@ -139,9 +135,7 @@ def _take_batch(graph: Graph, ops: Ops, x: Array) -> Array:
             f"{plain(graph.name)}: expected images (n, {', '.join(map(str, graph.input_shape))}), got shape {tuple(x.shape)}"
         )
     if x.dtype not in (np.float32, np.float64):
-        raise DataError(
-            f"{plain(graph.name)}: expected images of float32 or float64, got {x.dtype}. Multiply pixels by PIXEL_SCALE"
-        )
+        raise DataError(f"{plain(graph.name)}: expected images of float32 or float64, got {x.dtype}. Multiply pixels by 1/255")
     return _on_device(ops, x)
 
 

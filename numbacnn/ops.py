@@ -83,12 +83,12 @@ class Ops(ABC):
 
     @abstractmethod
     def gather_images(self, images: Array, indices: Array, scale: float) -> Array:
-        """Copy images by index and scale their pixels: ``y[n] = images[indices[n]] * scale``.
+        """Copy images by index and scale their values: ``y[n] = images[indices[n]] * scale``.
 
         Args:
-            images: pixels, uint8 (count, h, w, c).
+            images: pixels, uint8, or numbers, float32 (count, h, w, c).
             indices: of the images to copy, int64 (n,).
-            scale: factor of each pixel; 1/255 brings pixels to 0...1.
+            scale: factor of each value; 1/255 brings pixels to 0...1.
 
         Returns:
             float32 (n, h, w, c).

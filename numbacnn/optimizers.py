@@ -13,6 +13,8 @@ class Optimizer(ABC):
 
     slots: ClassVar[tuple[str, ...]] = ()
     """Names of the arrays kept for each parameter, shaped as the parameter; initially zeros."""
+    usual_rate: ClassVar[float] = 0.01
+    """The learning rate for a network that nothing is known of; as in Keras."""
 
     @abstractmethod
     def rule(self, learning_rate: float, step: int) -> Rule:
@@ -53,6 +55,7 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    usual_rate = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-7

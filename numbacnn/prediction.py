@@ -12,7 +12,8 @@ from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import Graph
 from numbacnn.layers import ParameterSpec
 from numbacnn.memory import activation_bytes, check_batch, largest_batch
-from numbacnn.network import PIXEL_SCALE, forward, take_parameters
+from numbacnn.network import forward, take_parameters
+from numbacnn.normalisation import PIXELS, Normalisation
 from numbacnn.ops import Ops
 from numbacnn.plan import make_plan
 from numbacnn.values import Array
@@ -54,6 +55,7 @@ class Predictor:
         graph: up to its logits; see ``without_softmax``.
         ops: the device.
         parameters: the device's arrays by ``<layer>/<parameter>``, float32. They must not change while the predictor is in use.
+        normalisation: of the images that the network was trained on.
 
     Raises:
         ModelError, ShapeError, DataError: a parameter of the graph is missing, or of another shape or type.
@@ -63,21 +65,21 @@ class Predictor:
     >>> predictor(images).probabilities
     """
 
-    def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array]) -> None:
-        self.graph, self.ops = graph, ops
+    def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array], normalisation: Normalisation = PIXELS) -> None:
+        self.graph, self.ops, self.normalisation = graph, ops, normalisation
         self._image_bytes = activation_bytes(graph, make_plan(graph, ops.can_fuse), 1, training=False)
         self._batch_size(1)
         self.parameters = prepare_kernels(ops, graph.parameters, take_parameters(graph, ops, parameters, np.dtype(np.float32)))
 
     def __call__(self, images: NDArray) -> Prediction:
-        """The logits of images (n, h, w, c), uint8, of any number.
+        """The logits of images (n, h, w, c) of any number: uint8, or floats for a network trained on numbers.
 
         The batch is the device's, or smaller where its memory is short: the logits are the same, up to rounding.
 
         Raises:
-            DataError, ShapeError: they are not uint8, or not of the shape that the graph takes.
+            DataError, ShapeError: they are not of the type that the network was trained on, or not of the shape that the graph takes.
         """
-        ops, images = self.ops, check_images("images", images, self.graph.input_shape)
+        ops, images = self.ops, check_images("images", images, self.graph.input_shape, self.normalisation)
         device_images, indices = ops.asarray(images), ops.asarray(np.arange(len(images)))
         parts, done, size = [], 0, self._batch_size(min(ops.inference_batch, len(images)))
         while done < len(images):
@@ -104,10 +106,12 @@ class Predictor:
 
     def _logits(self, images: Array, indices: Array) -> NDArray:
         with self.ops.reuse_memory():
-            x = self.ops.gather_images(images, indices, PIXEL_SCALE)
+            x = self.ops.gather_images(images, indices, self.normalisation.scale)
             return self.ops.to_host(forward(self.graph, self.ops, self.parameters, x).y).copy()
 
 
-def predict(graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray) -> Prediction:
+def predict(
+    graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray, normalisation: Normalisation = PIXELS
+) -> Prediction:
     """The logits of images, by a ``Predictor`` for one call; it raises the same errors."""
-    return Predictor(graph, ops, parameters)(images)
+    return Predictor(graph, ops, parameters, normalisation)(images)

@@ -10,7 +10,7 @@ from repository import ROOT
 
 FLOORS = [
     {"numbacnn.errors", "numbacnn.plain_numbers", "numbacnn.quoting", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
-    {"numbacnn.values", "numbacnn.ops"},
+    {"numbacnn.normalisation", "numbacnn.values", "numbacnn.ops"},
     {"numbacnn.layers"},
     {
         "numbacnn.graph",
@@ -34,7 +34,15 @@ FLOORS = [
         "numbacnn.metrics",
     },
     {"numbacnn.training", "numbacnn.checkpoint"},
-    {"numbacnn.functional", "numbacnn", "numbacnn.__main__", "numbacnn_cli"},
+    {
+        "numbacnn.functional",
+        "numbacnn.fitting",
+        "numbacnn.net",
+        "numbacnn.sklearn",
+        "numbacnn",
+        "numbacnn.__main__",
+        "numbacnn_cli",
+    },
 ]
 PURE_PYTHON_FLOORS = 4
 """The number of floors, from the lowest, that import neither numpy nor numba: `shapes` and a bare import need no others."""

@@ -86,11 +86,18 @@ def test_documents_name_no_path_of_a_particular_machine() -> None:
         assert not re.search(r"(/home/|/root/|/work/|/tmp/)", path.read_text(encoding="utf-8")), path.name
 
 
-def test_the_python_of_the_readme_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_of_the_readme_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, printed = re.search(r"```python\n(.*?)```\n\nprints\n\n```\n(.*?)```", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    exec(code, {})
-    assert capsys.readouterr().out == printed
+    examples = re.findall(r"```python\n(.*?)```\n\nprints\n\n```\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == text.count("```python") == 2
+    assert len([line for line in examples[0][0].splitlines() if line]) <= 8
+    for code, printed in examples:
+        capsys.readouterr()
+        exec(code, {})
+        assert capsys.readouterr().out == printed
 
 
 def test_the_first_two_commands_of_the_readme_stand_at_its_top() -> None:

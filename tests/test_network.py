@@ -13,7 +13,8 @@ from numbacnn.initializers import initial_parameters, initial_values
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.metrics import evaluate
 from numbacnn.models import PRESETS
-from numbacnn.network import PIXEL_SCALE, backward, batches, forward, to_device
+from numbacnn.network import backward, batches, forward, to_device
+from numbacnn.normalisation import PIXEL_SCALE
 from numbacnn.prediction import Prediction, Predictor, predict
 
 Arrays = dict[str, np.ndarray]

@@ -1,6 +1,6 @@
 """Data sets by name: ``mnist``, read or downloaded, and ``digits``, drawn by the program itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.datasets.checks import check_class_names, check_images, check_labels
-from numbacnn.errors import DataError
+from numbacnn.errors import DataError, ShapeError
+from numbacnn.normalisation import PIXELS, Normalisation
 from numbacnn.spelling import did_you_mean
 
 DATASETS = ("mnist", "digits")
@@ -21,11 +22,14 @@ class Dataset:
 
     Args:
         name: as in ``--dataset``.
-        train_images, test_images: pixels, uint8 (n, height, width, channels), ink bright on black; any memory layout. Either part
-            may be empty, of shape (0, height, width, channels).
+        train_images, test_images: (n, height, width, channels) in any memory layout: pixels of type uint8, or floats for a
+            normalisation of numbers. Either part may be empty, of shape (0, height, width, channels).
         train_labels, test_labels: whole numbers of any type (n,), indices into ``class_names``.
         class_names: the meaning of each label, distinct texts.
         source: the origin of the images, in words.
+        normalisation: from the images' values to numbers.
+        validation_images, validation_labels: a third part, on which training chooses the best epoch; None to hold out a share of the
+            training images.
 
     Raises:
         DataError: an array is no NumPy array, masked or of another type, a label is no class, or class names are not distinct.
@@ -39,11 +43,14 @@ class Dataset:
     test_labels: NDArray[np.integer[Any]]
     class_names: tuple[str, ...]
     source: str
+    normalisation: Normalisation = PIXELS
+    validation_images: NDArray[np.uint8] | None = None
+    validation_labels: NDArray[np.integer[Any]] | None = None
 
     def __post_init__(self) -> None:
         names = check_class_names(self.class_names)
-        train = check_images("train_images", self.train_images)
-        test = check_images("test_images", self.test_images, train.shape[1:])
+        train = check_images("train_images", self.train_images, None, self.normalisation)
+        test = check_images("test_images", self.test_images, train.shape[1:], self.normalisation)
         checked = {
             "class_names": names,
             "train_images": train,
@@ -51,8 +58,50 @@ class Dataset:
             "train_labels": check_labels("train_labels", self.train_labels, len(train), len(names)),
             "test_labels": check_labels("test_labels", self.test_labels, len(test), len(names)),
         }
+        if self.validation_images is not None:
+            images = check_images("validation_images", self.validation_images, train.shape[1:], self.normalisation)
+            if not len(images):
+                raise ShapeError("validation_images: expected at least one image, got none. Give some, or leave them out")
+            labels = check_labels("validation_labels", self.validation_labels, len(images), len(names))
+            checked |= {"validation_images": images, "validation_labels": labels}
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: object,
+        labels: object,
+        test: tuple[object, object] | None = None,
+        class_names: Sequence[str] | None = None,
+        *,
+        name: str = "arrays",
+    ) -> "Dataset":
+        """A data set of arrays in memory.
+
+        Args:
+            images: (n, height, width), if grey, or (n, height, width, channels): pixels of type uint8, or floats, taken as they are.
+            labels: class numbers from 0 on (n,), class names (n,), or one-hot rows (n, classes).
+            test: images and labels of the same kinds.
+            class_names: of all classes; by default those in the labels.
+            name: for reports.
+
+        Raises:
+            DataError, ShapeError: something else came; the message says what was expected.
+
+        >>> data = Dataset.from_arrays(images, ["cat", "dog", "cat"])
+        """
+        from numbacnn.datasets.arrays import take_images, take_labels
+
+        names = None if class_names is None else check_class_names(class_names)
+        train_images, normalisation = take_images("images", images)
+        train_labels, found = take_labels("labels", labels, names)
+        shape = train_images.shape[1:]
+        if test is None:
+            test = np.zeros((0, *shape), train_images.dtype), np.zeros(0, np.int64)
+        test_images, _ = take_images("test images", test[0], shape, normalisation)
+        test_labels, _ = take_labels("test labels", test[1], found)
+        return cls(name, train_images, train_labels, test_images, test_labels, found, "given as arrays", normalisation)
 
 
 DIGIT_NAMES = tuple("0123456789")
@@ -60,7 +109,7 @@ DIGIT_NAMES = tuple("0123456789")
 
 def load_dataset(
     name: str,
-    data_dir: Path,
+    data_dir: Path = Path("data"),
     *,
     train_limit: int | None = None,
     test_limit: int | None = None,

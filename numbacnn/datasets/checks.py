@@ -10,25 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DataError, ShapeError
+from numbacnn.normalisation import PIXELS, Normalisation
 from numbacnn.quoting import short
 
 IMAGE_AXES = 4
 
 
-def check_images(who: str, images: object, shape: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
-    """The images as a plain array; nothing is copied.
+LARGEST_NUMBER = 1e6
+"""The largest absolute value of images that are numbers; a network learns from values of about 1."""
+
+
+def check_images(
+    who: str, images: object, shape: tuple[int, ...] | None = None, normalisation: Normalisation = PIXELS
+) -> NDArray[Any]:
+    """The images as a plain array of the normalisation's type; nothing is copied but floats of another size.
 
     Args:
         who: the name of the images in messages.
-        images: pixels 0...255, uint8 (n, height, width, channels), in any memory layout.
+        images: (n, height, width, channels), in any memory layout: pixels 0...255 of type uint8, or, for a normalisation of numbers,
+            floats.
         shape: (height, width, channels) of each image; None for any.
+        normalisation: of the network that is to see them.
 
     Raises:
-        DataError: they are no array, masked, or of another type. ShapeError: of another shape.
+        DataError: they are no array, masked, of another type, or numbers that are not finite or beyond ``LARGEST_NUMBER``.
+        ShapeError: they have another shape.
     """
     array = check_array(who, images)
-    if array.dtype != np.uint8:
+    if normalisation.dtype == "uint8" and array.dtype != np.uint8:
         raise DataError(f"{who}: expected pixels 0...255 of type uint8, got {array.dtype}. {_pixel_advice(array)}")
+    if normalisation.dtype != "uint8":
+        array = _numbers(who, array)
     if array.ndim != IMAGE_AXES:
         raise ShapeError(f"{who}: expected (n, height, width, channels), got shape {array.shape}. {_axes_advice(array, shape)}")
     if shape is not None and array.shape[1:] != shape:
@@ -36,6 +48,21 @@ def check_images(who: str, images: object, shape: tuple[int, ...] | None = None)
     if 0 in array.shape[1:]:
         raise ShapeError(f"{who}: expected images of at least one pixel and channel, got shape {array.shape}")
     return array
+
+
+def _numbers(who: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.dtype.kind != "f":
+        raise DataError(
+            f"{who}: expected floats, got {array.dtype}. Convert them with images.astype('float32'), scaled as in training"
+        )
+    largest = float(np.abs(array).max(initial=0))  # nan if there is one
+    if not largest <= LARGEST_NUMBER:
+        index = tuple(int(i) for i in np.argwhere(~(np.abs(array) <= LARGEST_NUMBER))[0])
+        raise DataError(
+            f"{who}: expected finite numbers of at most {LARGEST_NUMBER:g}, got {array[index]} at {index}. "
+            "Replace missing values, and scale the others to about 0...1"
+        )
+    return array.astype(np.float32, copy=False)
 
 
 def check_labels(who: str, labels: object, count: int, classes: int) -> NDArray[np.integer[Any]]:

@@ -1,5 +1,6 @@
 """The end of an epoch: the network is evaluated, recorded and, if it is the best so far, kept."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,13 @@ from numpy.typing import NDArray
 from numbacnn.datasets import Dataset
 from numbacnn.graph import Graph
 from numbacnn.metrics import Evaluation, evaluate
+from numbacnn.normalisation import Normalisation
 from numbacnn.ops import Ops
 from numbacnn.prediction import predict
 from numbacnn.training.clock import Clock
 from numbacnn.training.divergence import check_finite
 from numbacnn.training.events import EpochDone, EpochRecord
+from numbacnn.training.order import Held
 from numbacnn.training.state import State
 
 
@@ -21,7 +24,7 @@ def finish_epoch(
     graph: Graph,
     ops: Ops,
     dataset: Dataset,
-    validation_indices: NDArray[np.int64],
+    held: Held,
     learning_rate: float,
     clock: Clock,
 ) -> EpochDone:
@@ -29,23 +32,24 @@ def finish_epoch(
 
     Args:
         graph: the network up to its logits.
-        validation_indices: of the training images held out.
+        held: the validation images.
         learning_rate: of the epoch.
 
     Raises:
         TrainingError: a loss is not finite.
     """
     images, labels = dataset.train_images, dataset.train_labels
-    test = _evaluate(state, graph, ops, dataset.test_images, dataset.test_labels)
-    validation = _evaluate(state, graph, ops, images[validation_indices], labels[validation_indices])
+    measure = partial(_evaluate, state, graph, ops, dataset.normalisation)
+    test = measure(dataset.test_images, dataset.test_labels)
+    validation = measure(*held)
     # The last update has no next step to show its effect: without other images, some training images do.
     few = slice(0, 0 if test or validation else state.settings.batch_size)
-    training = _evaluate(state, graph, ops, images[few], labels[few])
+    training = measure(images[few], labels[few])
     for name, evaluation in (("test", test), ("validation", validation), ("training", training)):
         if evaluation is not None:
             check_finite(state, state.step, f"{name} loss", evaluation.loss, learning_rate)
     state.seconds += clock.lap()
-    trained_on = len(images) - len(validation_indices)
+    trained_on = len(images) if dataset.validation_images is not None else len(images) - len(held.images)
     record = EpochRecord(
         epoch=state.epoch + 1,
         learning_rate=learning_rate,
@@ -74,7 +78,7 @@ def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
 
 
 def _evaluate(
-    state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]
+    state: State, graph: Graph, ops: Ops, normalisation: Normalisation, images: NDArray[Any], labels: NDArray[np.integer[Any]]
 ) -> Evaluation | None:
     """The network's loss and accuracy on images; None if there are none."""
-    return evaluate(predict(graph, ops, state.parameters, images), labels) if len(images) else None
+    return evaluate(predict(graph, ops, state.parameters, images, normalisation), labels) if len(images) else None

@@ -12,7 +12,7 @@ from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DeviceMemoryError
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.memory import activation_bytes, check_batch
-from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, take_parameters
+from numbacnn.network import Forward, Gradients, backward, batches, forward, take_parameters
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plan import make_plan
@@ -23,21 +23,26 @@ from numbacnn.training.divergence import read_losses
 from numbacnn.training.evaluation import finish_epoch
 from numbacnn.training.events import EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.matching import check_matches, check_normalisation, check_progress
-from numbacnn.training.order import divide, epoch_order
+from numbacnn.training.order import epoch_order, held_out
 from numbacnn.training.state import State
 from numbacnn.values import Array, Augmentation, AugmentKey, FiniteLossCheck
 
 
 class Batch(NamedTuple):
-    """A batch on the device: all images, uint8 (count, h, w, c), and the indices and labels of the batch's images, int64 (n,)."""
+    """A batch on the device: all images (count, h, w, c), and the indices and labels of the batch's images, int64 (n,).
+
+    Args:
+        scale: factor of the images' values.
+    """
 
     images: Array
     indices: Array
     labels: Array
+    scale: float
 
     def part(self, part: slice) -> "Batch":
         """The batch restricted to a slice."""
-        return Batch(self.images, self.indices[part], self.labels[part])
+        return self._replace(indices=self.indices[part], labels=self.labels[part])
 
 
 def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
@@ -61,7 +66,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     settings = state.settings
     state.parameters = take_parameters(state.graph, ops, state.parameters, np.dtype(np.float32))
     graph = without_softmax(state.graph)
-    training_indices, validation_indices = divide(len(dataset.train_images), settings)
+    training_indices, validation = held_out(dataset, settings)
     check_normalisation(state.graph, min(settings.batch_size, len(training_indices)))
     _check_memory(state, graph, ops, min(settings.batch_size, len(training_indices)))
     images, classes = ops.asarray(dataset.train_images), _classes(dataset)
@@ -69,7 +74,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     clock = Clock()
     while state.epoch < settings.epochs and not _is_out_of_patience(state):
         order = epoch_order(training_indices, settings.seed, state.epoch)
-        epoch = Batch(images, ops.asarray(order), ops.asarray(classes[order]))
+        epoch = Batch(images, ops.asarray(order), ops.asarray(classes[order]), dataset.normalisation.scale)
         slices = list(batches(len(order), settings.batch_size))
         check_progress(state, len(slices))
         read_losses(state, ops, state.batch, rate(state.epoch))  # of the steps of an earlier call
@@ -82,9 +87,9 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
                 read_losses(state, ops, state.batch, learning_rate)
             yield _step_done(state, batch.stop, slices, clock)
         read_losses(state, ops, state.batch, rate(state.epoch))
-        if len(dataset.test_images) or len(validation_indices):
+        if len(dataset.test_images) or len(validation.images):
             yield EvaluationStarted(state.epoch + 1)
-        yield finish_epoch(state, graph, ops, dataset, validation_indices, rate(state.epoch), clock)
+        yield finish_epoch(state, graph, ops, dataset, validation, rate(state.epoch), clock)
     if settings.early_stop and _is_out_of_patience(state):
         yield StoppedEarly(state.epoch, settings.early_stop, state.best_epoch)
 
@@ -155,7 +160,7 @@ def _train_step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rat
 
 def _gradients(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, Array, Array, Gradients]:
     """The forward pass, the loss of each image and whether its answer is right, and the gradients."""
-    x = ops.gather_images(batch.images, batch.indices, PIXEL_SCALE)
+    x = ops.gather_images(batch.images, batch.indices, batch.scale)
     if state.settings.distorts(state.epoch):
         x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
     forward_pass = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)

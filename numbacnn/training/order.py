@@ -1,8 +1,12 @@
 """Which images are trained on, and in which order: functions of the seed, so a checkpoint has no generator's state to lose."""
 
+from dataclasses import replace
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.datasets import Dataset
 from numbacnn.errors import TrainingError
 from numbacnn.training.settings import Settings
 
@@ -28,6 +32,27 @@ def divide(count: int, settings: Settings) -> tuple[NDArray[np.int64], NDArray[n
         return np.arange(count), np.arange(0)
     order = _generator(settings.seed, VALIDATION_STREAM, 0).permutation(count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+class Held(NamedTuple):
+    """Images held out of training, and their labels; there may be none."""
+
+    images: NDArray[Any]
+    labels: NDArray[np.integer[Any]]
+
+
+def held_out(dataset: Dataset, settings: Settings) -> tuple[NDArray[np.int64], Held]:
+    """The indices of the images to train on, and the validation images: the data set's own, or those that ``divide`` holds out.
+
+    Raises:
+        TrainingError: see ``divide``.
+    """
+    count = len(dataset.train_images)
+    if dataset.validation_images is not None and dataset.validation_labels is not None:
+        training, _ = divide(count, replace(settings, validation=0.0, early_stop=None))
+        return training, Held(dataset.validation_images, dataset.validation_labels)
+    training, indices = divide(count, settings)
+    return training, Held(dataset.train_images[indices], dataset.train_labels[indices])
 
 
 def epoch_order(indices: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:

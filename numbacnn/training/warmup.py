@@ -11,7 +11,8 @@ from numbacnn.initializers import initial_parameters
 from numbacnn.layers import Context
 from numbacnn.layers.planned import PlannedConv2D
 from numbacnn.memory import activation_bytes, check_batch, check_parameters, drawing_bytes, largest_batch
-from numbacnn.network import PIXEL_SCALE, to_device
+from numbacnn.network import to_device
+from numbacnn.normalisation import PIXEL_SCALE
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plan import PlannedLayer, make_plan

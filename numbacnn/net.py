@@ -1,0 +1,174 @@
+"""A trained network in memory: what ``nc.fit`` and ``nc.load`` return."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.backends import get_ops
+from numbacnn.checkpoint import Arrays, TrainedNetwork, load_network, save_network
+from numbacnn.datasets.arrays import numbered_names, take_images, take_labels
+from numbacnn.datasets.checks import check_labels
+from numbacnn.graph import Graph, up_to
+from numbacnn.metrics import evaluate
+from numbacnn.network import batches, forward, to_device
+from numbacnn.ops import Ops
+from numbacnn.prediction import Prediction, Predictor
+from numbacnn.summary import summarise
+
+
+class Net:
+    """A trained network: it predicts, is measured, looked into, saved.
+
+    Images are given as in training: ``(n, height, width, channels)``, or ``(n, height, width)`` if grey; pixels of type uint8 where it was
+    trained on pixels, floats where it was trained on floats. Results do not depend on the number of images given at once.
+
+    >>> net = nc.load("runs/cnn-mnist/model.safetensors")
+    >>> net.predict(images)
+    """
+
+    def __init__(self, network: TrainedNetwork, ops: Ops, history: Sequence[dict[str, Any]] = ()) -> None:
+        self._network, self._ops = network, ops
+        self.history: list[dict[str, Any]] = list(history)
+        """A record of each epoch, as in ``history.jsonl``; empty for a network from a file."""
+
+    @property
+    def graph(self) -> Graph:
+        """The layers."""
+        return self._network.graph
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each output."""
+        return self._network.class_names
+
+    @property
+    def parameters(self) -> Arrays:
+        """Copies of all parameters, by ``<layer>/<parameter>``."""
+        return {name: array.copy() for name, array in self._network.parameters.items()}
+
+    def predict(self, images: object) -> NDArray[Any]:
+        """The class of each image, (n,): its number, or its name if the classes have names.
+
+        Raises:
+            DataError, ShapeError: the images are not of the kind that the network was trained on.
+        """
+        numbers = self._logits(images).logits.argmax(axis=1)
+        if self.class_names == numbered_names(len(self.class_names)):
+            return numbers
+        return np.array(self.class_names)[numbers]
+
+    def predict_proba(self, images: object) -> NDArray[np.float64]:
+        """The probability of each class, (n, classes).
+
+        Raises:
+            DataError, ShapeError: the images are not of the kind that the network was trained on.
+        """
+        return self._logits(images).probabilities
+
+    def evaluate(self, images: object, labels: object) -> dict[str, float]:
+        """``{"loss": mean cross-entropy, "accuracy": share of right answers}``.
+
+        Args:
+            labels: class numbers, class names or one-hot rows, one for each image.
+
+        Raises:
+            DataError, ShapeError: the images or labels are not of the kind that the network was trained on, or there is none.
+        """
+        prediction = self._logits(images)
+        numbers, _ = take_labels("labels", labels, self.class_names)
+        result = evaluate(prediction, check_labels("labels", numbers, len(prediction.logits), len(self.class_names)))
+        return {"loss": result.loss, "accuracy": result.accuracy}
+
+    def activations(self, images: object, layer: str) -> NDArray[np.float32]:
+        """The output of a layer for each image, (n, *shape).
+
+        Args:
+            layer: its name; ``print(net)`` lists them.
+
+        Raises:
+            ModelError: there is no such layer. DataError, ShapeError: as for ``predict``.
+        """
+        graph, ops = up_to(self.graph, layer), self._ops
+        pixels, normalisation = take_images("images", images, self.graph.input_shape, self._network.normalisation)
+        parameters = to_device(ops, {name: self._network.parameters[name] for name in graph.parameters})
+        source, indices, parts = ops.asarray(pixels), ops.asarray(np.arange(len(pixels))), []
+        for batch in batches(len(pixels), ops.inference_batch):
+            with ops.reuse_memory():
+                x = ops.gather_images(source, indices[batch], normalisation.scale)
+                parts.append(ops.to_host(forward(graph, ops, parameters, x).y).copy())
+        return np.concatenate(parts) if parts else np.zeros((0, *graph.output_shape), np.float32)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to a ``.safetensors`` file, the same that ``numbacnn train`` writes; never half of one.
+
+        Raises:
+            CheckpointError: it cannot be written; an earlier file is untouched.
+        """
+        save_network(Path(path).expanduser(), self._network)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return self._network.predictor(self._ops)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: the network without what a device made of it."""
+        return {"network": self._network, "device": self._ops.name, "history": self.history}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["network"], get_ops(state["device"]), state["history"])  # type: ignore[misc]
+
+    def _logits(self, images: object) -> Prediction:
+        pixels, _ = take_images("images", images, self.graph.input_shape, self._network.normalisation)
+        return self._predictor(pixels)
+
+    def __repr__(self) -> str:
+        summary = summarise(self.graph)
+        lines = [f"{self.graph.name}: {self.graph.input_shape} -> {len(self.class_names)} classes"]
+        width = max(len(layer.name) for layer in summary.layers)
+        lines += [
+            f"  {layer.name:{width}}  {layer.type:15}  {layer.output_shape!s:16} {layer.parameters:>12,}"
+            for layer in summary.layers
+        ]
+        lines.append(f"  {summary.parameters:,} parameters")
+        if self.history:
+            lines.append(f"  {_figures(self.history[-1])}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for notebooks."""
+        from html import escape
+
+        rows = [
+            f"<tr><td>{escape(layer.name)}</td><td>{layer.type}</td><td>{layer.output_shape}</td>"
+            f"<td style='text-align:right'>{layer.parameters:,}</td></tr>"
+            for layer in summarise(self.graph).layers
+        ]
+        title = escape(repr(self).splitlines()[0])
+        foot = escape(_figures(self.history[-1])) if self.history else ""
+        heading = "<tr><th>layer</th><th>type</th><th>output</th><th>parameters</th></tr>"
+        return f"<table><caption>{title}</caption>{heading}{''.join(rows)}</table><p>{foot}</p>"
+
+
+def _figures(record: dict[str, Any]) -> str:
+    """The last epoch in one line."""
+    parts = [f"epoch {record['epoch']}: loss {record['loss']:.4f}, accuracy {record['accuracy']:.2%}"]
+    if record.get("validation_accuracy") is not None:
+        parts.append(f"validation loss {record['validation_loss']:.4f}, accuracy {record['validation_accuracy']:.2%}")
+    return "; ".join(parts)
+
+
+def load(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Net:
+    """The network in a ``.safetensors`` file that ``net.save`` or ``numbacnn train`` wrote.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        threads: CPU threads; None for all. Changes no result.
+
+    Raises:
+        CheckpointError: there is no such file, or it is damaged or no network. DeviceError: the device cannot be used.
+    """
+    return Net(load_network(Path(path).expanduser()), get_ops(device, threads))
