@@ -234,7 +234,10 @@ def _check_layer(value: object, who: str) -> None:
     elif isinstance(value, str) and value in LAYERS:
         got, advice = f"the text {value!r}", f"Make a layer: {value}(...)"
     elif isinstance(value, (list, tuple)):
-        got, advice = f"a {type(value).__name__}", "Give the layers one by one, or (name, layer) pairs: sequential(first, second, ...)"
+        got, advice = (
+            f"a {type(value).__name__}",
+            "Give the layers one by one, or (name, layer) pairs: sequential(first, second, ...)",
+        )
     else:
         got, advice = short(value), "Give one of numbacnn's layers, such as Dense(10)"
     raise ModelError(f"{who}: expected a layer, got {got}. {advice}")

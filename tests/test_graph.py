@@ -176,7 +176,8 @@ def test_a_layer_refuses_invalid_fields(make) -> None:  # type: ignore[no-untype
     [
         ("Dense", r"got the text 'Dense'\. Make a layer: Dense\(\.\.\.\)"), ("dense", "got 'dense'"),
         (nc.Dense, r"got the class Dense\. Make a layer of it: Dense\(\.\.\.\)"), (nc.Flatten, "got the class Flatten"),
-        (int, "got <class 'int'>"), (None, "got None"), (3, "got 3"), ([nc.Flatten(), nc.Dense(3)], r"got a list\. Give the layers one by one"),
+        (int, "got <class 'int'>"), (None, "got None"), (3, "got 3"),
+        ([nc.Flatten(), nc.Dense(3)], r"got a list\. Give the layers one by one"),
         (("a", nc.Flatten(), 3), "got a tuple"), (("a", "Dense"), "got the text 'Dense'"), (lambda: nc.Dense(3), "got <function"),
     ],
 )  # fmt: skip
@@ -197,5 +198,5 @@ def test_an_input_shape_that_is_none_is_refused(shape: object) -> None:
 @pytest.mark.parametrize("name", [3, ["a"], b"a", "a/b", ".a", "a\n"])
 def test_a_layers_name_that_is_no_plain_text_is_refused(name: object) -> None:
     given = (name, nc.Flatten())
-    with pytest.raises(nc.ModelError, match="^layer name: expected printable text"):
+    with pytest.raises(nc.ModelError, match=r"^layer name: expected printable text"):
         nc.sequential(given, input_shape=(2, 2, 1))  # type: ignore[arg-type]
