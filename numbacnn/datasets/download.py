@@ -124,6 +124,10 @@ def _locked(path: Path, title: str, tell: Notice) -> Iterator[None]:
     """Hold a lock file; tell when another process has it."""
     from filelock import FileLock, Timeout  # imported late for the start-up time: 50 ms that only a download needs
 
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
+        raise DataError(
+            f"{path}: expected the empty file of a lock, got something else. Move it away, or choose another --data-dir."
+        )
     path.touch()  # where no file can be made, as in /proc, filelock would wait for ever
     lock = FileLock(path)
     try:
