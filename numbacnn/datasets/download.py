@@ -193,7 +193,7 @@ class _Download:
         names = (path.with_name(f"{path.name}.damaged{number}") for number in ("", *(f"-{n}" for n in range(2, 1000))))
         kept = next(name for name in names if not os.path.lexists(name))
         os.replace(path, kept)
-        self.tell(f"the damaged file is kept as {kept}; delete it if it is of no use")
+        self.tell(f"the damaged file is kept as {kept}")
 
     def _failure(self, file: RemoteFile, base: str, failures: list[str]) -> str:
         folder = self.folder.resolve()
