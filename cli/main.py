@@ -10,6 +10,7 @@ PROCESS_START = time.perf_counter() - time.process_time()
 
 import importlib  # noqa: E402
 import io  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 from typing import Any  # noqa: E402
@@ -134,5 +135,15 @@ def _failed(error: BaseException, debug: bool) -> int:
         return 1
     if debug:
         sys.stderr.write(console.printable_lines(traceback.format_exc()))
-    console.error(str(error) if isinstance(error, NumbaCNNError) else f"{type(error).__name__}: {error}")
+    console.error(_words(error))
     return 1
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, NumbaCNNError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror or error}. Give another path"
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}. Use smaller batches or images, or --debug to see where"
+    return f"{type(error).__name__}: {error}"

@@ -9,6 +9,8 @@ import click
 
 from numbacnn.backends import DEVICES, MOST_THREADS
 
+from .paths import UserPath
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -46,7 +48,7 @@ dataset_trained_on = click.option(
 )
 
 data_dir = click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",
+    "--data-dir", type=UserPath(), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",
     show_envvar=True, help="Folder of the MNIST files.",
 )  # fmt: skip
 
@@ -68,7 +70,7 @@ exact_conv = click.option(
 
 trained_model = click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     metavar="FILE",
     help="A trained .safetensors network; by default the one trained last.",
 )

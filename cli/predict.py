@@ -20,6 +20,7 @@ from .compiling import announced_compilations
 from .console import error, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
+from .paths import PICTURE
 from .pictures import draw_picture
 
 STDIN = "-"
@@ -28,7 +29,7 @@ PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".w
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="PNG...")
+@click.argument("files", nargs=-1, required=True, type=PICTURE, metavar="PNG...")
 @options.trained_model
 @click.option(
     "--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="Number of classes to list for each picture."

@@ -15,13 +15,14 @@ from numbacnn.files import make_folder
 from . import options
 from .compiling import announced_compilations
 from .console import print_json, stdout
+from .paths import UserPath
 
 SAMPLES_SEED = 20
 ENLARGED = 6
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("samples"))
+@click.argument("folder", type=UserPath(), default=Path("samples"))
 @click.option(
     "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Seed of the ten digits."
 )

@@ -9,6 +9,7 @@ from numbacnn.summary import summarise
 
 from . import options
 from .model_source import read_model
+from .paths import MODEL
 
 
 class InputShape(click.ParamType):
@@ -26,7 +27,7 @@ class InputShape(click.ParamType):
 
 
 @click.command()
-@click.argument("model", default="cnn")
+@click.argument("model", type=MODEL, default="cnn")
 @click.option("--input", "input_shape", type=InputShape(), help="Trace images of this size instead of the model's own.")
 @click.option(
     "--batch-size",

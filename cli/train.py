@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -20,6 +19,7 @@ from . import options
 from .console import notice, print_json
 from .main import PROCESS_START
 from .model_source import remember_run
+from .paths import MODEL, UserPath
 from .progress import TrainingView
 from .signals import Terminated, before_leaving, held_signals, is_first_to_say, noted_signals, raised_signals, received, say_line
 from .train_options import EARLY_STOP_VALIDATION, TrainOptions
@@ -29,7 +29,11 @@ from .train_run import Run, new_run, resume_command, resumed_run
 
 @click.command()
 @click.option(
-    "--model", default="cnn", show_default=True, help="A preset, a .toml model file, or a .safetensors network to start from."
+    "--model",
+    type=MODEL,
+    default="cnn",
+    show_default=True,
+    help="A preset, a .toml model file, or a .safetensors network to start from.",
 )
 @options.labelled_images
 @click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")
@@ -54,9 +58,7 @@ from .train_run import Run, new_run, resume_command, resumed_run
 @options.computing
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
 @options.test_limit
-@click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>."
-)
+@click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>.")
 @click.option("--resume", is_flag=True, help="Resume the run in --output; it ends with the same bits as a run without a stop.")
 @click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
               help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip

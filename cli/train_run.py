@@ -1,5 +1,6 @@
 """A training run, opened: a new one, or one that was stopped."""
 
+import contextlib
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -51,6 +52,7 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
     folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()
     loading = load_ahead(origin, options.data_dir)
     ops = open_device(options.device, options.threads, options.exact_conv)
+    new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
         try:
             settings = options.settings(source.recipe)
@@ -79,6 +81,7 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
             # After a CheckpointError (a disk that is full, say) the run is worth resuming all the same.
             if not is_stopped and not isinstance(error, CheckpointError):
                 folder.abandon()
+                _remove_unused(new_folders)
             raise
 
 
@@ -155,6 +158,21 @@ def _change_epochs(state: State, epochs: int | None) -> None:
     latest = state.epoch if state.batch else state.epoch - 1  # the epoch, counted from 0, of the latest step
     if not before.distorts(latest) and state.settings.distorts(state.epoch):
         notice(f"epoch {latest + 1} saw the images as they are; from here on they are distorted, but for the last sixth")
+
+
+def _missing_folders(folder: Path) -> list[Path]:
+    """The folder and those above it, as far as they do not exist yet; the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _remove_unused(folders: list[Path]) -> None:
+    """Remove folders in which there is nothing but a lock, which is still held."""
+    if not folders or [path.name for path in folders[0].iterdir()] != [".lock"]:
+        return
+    with contextlib.suppress(OSError):  # Windows keeps a file that is open
+        (folders[0] / ".lock").unlink()
+        for folder in folders:
+            folder.rmdir()
 
 
 def _thread_count(options: TrainOptions) -> int:

@@ -16,11 +16,12 @@ from .compiling import draw_digits, warm_up_in_processes
 from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import Source, read_model
+from .paths import MODEL
 from .tables import table
 
 
 @click.command()
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, type=MODEL, metavar="[MODEL]...")
 @click.option("--all", "all_presets", is_flag=True, help="All presets.")
 @options.computing
 @options.reporting

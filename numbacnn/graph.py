@@ -104,8 +104,11 @@ def sequential(*layers: Layer | tuple[str, Layer], input_shape: Sequence[int], n
         layers: layers, or (name, layer) pairs; unnamed ones are called conv1, conv2, pool1, ...
         input_shape: (height, width, channels) of one image.
         name: of the network.
+
+    Raises:
+        ModelError, ShapeError: as ``Graph``.
     """
-    entries = [entry if isinstance(entry, tuple) else (None, entry) for entry in layers]
+    entries = [entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry) for entry in layers]
     return build_graph(name, input_shape, [(given, layer, None) for given, layer in entries])
 
 
@@ -116,6 +119,7 @@ def build_graph(
     nodes: list[Node] = []
     counts: Counter[str] = Counter()
     for given, layer, inputs in entries:
+        _check_layer(layer, f"layer {len(nodes) + 1}")
         counts[layer.label] += 1
         before = nodes[-1].name if nodes else INPUT
         nodes.append(Node(given or f"{layer.label}{counts[layer.label]}", layer, tuple(inputs or (before,))))
@@ -245,6 +249,23 @@ def _check_keys(data: Mapping[str, Any], known: set[str], required: set[str], wh
         raise ModelError(f"{who}: key {key!r} is missing. Known keys: {', '.join(sorted(known))}")
 
 
+def _check_layer(value: object, who: str) -> None:
+    if isinstance(value, Layer):
+        return
+    if isinstance(value, type) and issubclass(value, Layer):
+        got, advice = f"the class {value.__name__}", f"Make a layer of it: {value.__name__}(...)"
+    elif isinstance(value, str) and value in LAYERS:
+        got, advice = f"the text {value!r}", f"Make a layer: {value}(...)"
+    elif isinstance(value, (list, tuple)):
+        got, advice = (
+            f"a {type(value).__name__}",
+            "Give the layers one by one, or (name, layer) pairs: sequential(first, second, ...)",
+        )
+    else:
+        got, advice = short(value), "Give one of numbacnn's layers, such as Dense(10)"
+    raise ModelError(f"{who}: expected a layer, got {got}. {advice}")
+
+
 def _check_input_shape(shape: Any) -> Shape:
     sides = tuple(shape) if isinstance(shape, (list, tuple)) else ()
     if len(sides) != 3 or not all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= LARGEST for side in sides):
@@ -268,6 +289,7 @@ def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
         raise ModelError(
             f"{plain(node.name)}: expected a new name, got one that is taken. Give each layer its own ({INPUT!r} is the image)"
         )
+    _check_layer(node.layer, node.name)
     for name in node.inputs:
         if name not in shapes:
             raise ModelError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Behaviour = Callable[["Handler", bytes], None]
@@ -19,17 +20,20 @@ Behaviour = Callable[["Handler", bytes], None]
 class Server:
     """Files by name, a behaviour by mirror, and a count of the requests."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], tls: ssl.SSLContext | None = None) -> None:
         self.files = files
         self.behaviours: dict[str, Behaviour] = {}
         self.requests: Counter[str] = Counter()
         self._http = _Http(("127.0.0.1", 0), Handler)
         self._http.server = self
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
 
     def mirror(self, name: str, behaviour: Behaviour) -> str:
         """The base URL of a mirror with that behaviour."""
         self.behaviours[name] = behaviour
-        return f"http://127.0.0.1:{self._http.server_port}/{name}/"
+        return f"{self._scheme}://127.0.0.1:{self._http.server_port}/{name}/"
 
 
 class _Http(ThreadingHTTPServer):
@@ -60,8 +64,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[Server]:
-    server = Server(files)
+def serving(files: dict[str, bytes], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(files, tls)
     thread = threading.Thread(target=server._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -70,6 +74,48 @@ def serving(files: dict[str, bytes]) -> Iterator[Server]:
         server._http.shutdown()
         server._http.server_close()
         thread.join()
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that answers each connection as a test tells it, without HTTP; gives its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    is_over = threading.Event()
+
+    def reply(connection: socket.socket) -> None:
+        with connection, suppress(OSError):  # a client that hangs up is part of these tests
+            answer(connection)
+
+    def accept() -> None:
+        while not is_over.is_set():
+            with suppress(OSError):
+                threading.Thread(target=reply, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        is_over.set()
+        with suppress(OSError):  # wakes the thread that accepts
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def drip(connection: socket.socket, data: bytes) -> None:
+    """Send a byte now and then."""
+    for byte in data:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def raw(head: bytes, body: bytes | None = None) -> Behaviour:
+    """Answer with these bytes, and close; the body is that of a good server unless another is given."""
+
+    def answer(handler: Handler, good_body: bytes) -> None:
+        handler.wfile.write(head.replace(b"LENGTH", str(len(good_body)).encode()) + (good_body if body is None else body))
+        handler.close_connection = True
+
+    return answer
 
 
 def good(handler: Handler, body: bytes) -> None:

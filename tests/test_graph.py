@@ -169,3 +169,34 @@ def test_without_softmax_keeps_the_parameters_and_drops_the_softmax() -> None:
 def test_a_layer_refuses_invalid_fields(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(nc.ModelError):
         make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("Dense", r"got the text 'Dense'\. Make a layer: Dense\(\.\.\.\)"), ("dense", "got 'dense'"),
+        (nc.Dense, r"got the class Dense\. Make a layer of it: Dense\(\.\.\.\)"), (nc.Flatten, "got the class Flatten"),
+        (int, "got <class 'int'>"), (None, "got None"), (3, "got 3"),
+        ([nc.Flatten(), nc.Dense(3)], r"got a list\. Give the layers one by one"),
+        (("a", nc.Flatten(), 3), "got a tuple"), (("a", "Dense"), "got the text 'Dense'"), (lambda: nc.Dense(3), "got <function"),
+    ],
+)  # fmt: skip
+def test_a_text_or_a_class_in_the_place_of_a_layer_is_refused(layer: object, message: str) -> None:
+    with pytest.raises(nc.ModelError, match=rf"^layer 2: expected a layer, {message}"):
+        nc.sequential(nc.Flatten(), layer, input_shape=(28, 28, 1))  # type: ignore[arg-type]
+    node = nc.Node("dense1", layer, ("input",))  # type: ignore[arg-type]
+    with pytest.raises(nc.ModelError, match=r"^dense1: expected a layer, got"):
+        nc.Graph("net", (3, 3, 1), (node,))
+
+
+@pytest.mark.parametrize("shape", [None, 3, "28,28,1", (28, 28), (28, 28, 0), (28, 28, True), (28.0, 28, 1), [], {28, 1}])
+def test_an_input_shape_that_is_none_is_refused(shape: object) -> None:
+    with pytest.raises(nc.ModelError, match=r"^input_shape: expected \[height, width, channels\]"):
+        nc.sequential(nc.Flatten(), input_shape=shape)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [3, ["a"], b"a", "a/b", ".a", "a\n"])
+def test_a_layers_name_that_is_no_plain_text_is_refused(name: object) -> None:
+    given = (name, nc.Flatten())
+    with pytest.raises(nc.ModelError, match=r"^layer name: expected printable text"):
+        nc.sequential(given, input_shape=(2, 2, 1))  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ def cache_folder(sources: Path, *versions: str) -> CacheFolder:
         versions: of further compilers, besides Python and Numba.
     """
     given = os.environ.get("NUMBA_CACHE_DIR")
-    kernels = (Path(given) if given else user_cache_path("numbacnn")) / "compiled-kernels"
+    kernels = (Path(os.path.expanduser(given)) if given else user_cache_path("numbacnn")) / "compiled-kernels"
     folder = kernels / source_digest(sources, *_compiler(), *versions)
     try:
         for path in (kernels, folder):

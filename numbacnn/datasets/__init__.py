@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from numbacnn.datasets.checks import check_class_names, check_images, check_labels
 from numbacnn.errors import DataError, ShapeError
 from numbacnn.normalisation import PIXELS, Normalisation
+from numbacnn.quoting import short
 from numbacnn.spelling import did_you_mean
 
 DATASETS = ("mnist", "digits")
@@ -128,6 +129,9 @@ def load_dataset(
     Raises:
         DataError: there is no such data set, or its files are missing, corrupt or cannot be fetched.
     """
+    for part, limit in (("train_limit", train_limit), ("test_limit", test_limit)):
+        if limit is not None and (not isinstance(limit, (int, np.integer)) or limit < 0):
+            raise DataError(f"{part}: expected 0 images or more, or None for all, got {short(limit)}.")
     if name == "digits":
         from numbacnn.datasets import digits  # each data set loads only what it needs: start-up time
 
@@ -137,4 +141,4 @@ def load_dataset(
 
         *_, source = loaded = mnist.load(data_dir, train_limit, test_limit, progress=progress, notice=notice)
         return Dataset(name, *loaded[:4], DIGIT_NAMES, source)
-    raise DataError(f"data set: expected {' or '.join(DATASETS)}, got {name!r}.{did_you_mean(name, DATASETS)}")
+    raise DataError(f"data set: expected {' or '.join(DATASETS)}, got {short(name)}.{did_you_mean(str(name), DATASETS)}")

@@ -1,7 +1,7 @@
 """The files of a data set, fetched once: from the first mirror that has them, under a lock, through a staging folder.
 
-A file appears under its name only when it is complete and its sha256 is right. Several processes may ask at once: one downloads,
-the others wait and find everything there.
+A file appears under its name only when it is complete and its sha256 is right; what lay there is renamed. Several processes may
+ask at once: one downloads, the others wait and find everything there.
 """
 
 import os
@@ -82,7 +82,7 @@ def fetch_missing(
             if missing := find_missing(tell):
                 megabytes = sum(file.bytes for file in missing) / 1e6
                 tell(f"downloading {collection.title} to {folder}: {len(missing)} files, {megabytes:.1f} MB")
-                _Download(collection, folder, timeout, progress or ignore).fetch_all(missing, bases)
+                _Download(collection, folder, timeout, progress or ignore, tell).fetch_all(missing, bases)
     except (OSError, NotImplementedError) as error:  # filelock raises the latter where a file system has no locks
         reason = getattr(error, "strerror", None) or error
         raise DataError(
@@ -124,6 +124,10 @@ def _locked(path: Path, title: str, tell: Notice) -> Iterator[None]:
     """Hold a lock file; tell when another process has it."""
     from filelock import FileLock, Timeout  # imported late for the start-up time: 50 ms that only a download needs
 
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
+        raise DataError(
+            f"{path}: expected the empty file of a lock, got something else. Move it away, or choose another --data-dir."
+        )
     path.touch()  # where no file can be made, as in /proc, filelock would wait for ever
     lock = FileLock(path)
     try:
@@ -145,6 +149,7 @@ class _Download:
     folder: Path
     timeout: float
     progress: Progress
+    tell: Notice
 
     @property
     def staging(self) -> Path:
@@ -176,9 +181,19 @@ class _Download:
                 failures.append(_without_password(f"  {base}{file.name}\n    {error}", base))
             else:
                 os.chmod(temporary, 0o644)  # whatever the umask: a data folder may serve a whole class
+                self._keep_aside(self.folder / file.name)
                 os.replace(temporary, self.folder / file.name)
                 return base
         raise DataError(self._failure(file, _without_password(bases[0], bases[0]), failures))
+
+    def _keep_aside(self, path: Path) -> None:
+        """Rename what lies at a file's place, as it may be somebody's only copy of something."""
+        if not os.path.lexists(path) or path.lstat().st_size == 0:
+            return
+        names = (path.with_name(f"{path.name}.damaged{number}") for number in ("", *(f"-{n}" for n in range(2, 1000))))
+        kept = next(name for name in names if not os.path.lexists(name))
+        os.replace(path, kept)
+        self.tell(f"the damaged file is kept as {kept}")
 
     def _failure(self, file: RemoteFile, base: str, failures: list[str]) -> str:
         folder = self.folder.resolve()

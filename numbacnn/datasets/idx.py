@@ -10,6 +10,7 @@ Source: Yann LeCun, Corinna Cortes, Christopher Burges, "The MNIST database of h
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import zlib
@@ -61,6 +62,23 @@ def unpack(data: bytes, name: str, max_bytes: int) -> memoryview:
     if len(content) <= max_bytes:
         source.expect_end(f"{max_bytes} bytes")
     return content.data
+
+
+def first_bytes(data: bytes, count: int) -> bytes:
+    """The first ``count`` bytes of the content of a file, or those before the first damage."""
+    first = bytearray()
+    source = _Source(data, "")
+    with contextlib.suppress(DataError):
+        while len(first) < count and (part := source.read(1)).size:
+            first += part.tobytes()
+    return bytes(first)
+
+
+def header_of(magic: int, file_bytes: int, image_shape: tuple[int, int] = (28, 28)) -> bytes:
+    """The header of a file of that many bytes, unpacked."""
+    shape = image_shape if magic == IMAGES_MAGIC else ()
+    count = (file_bytes - _HEADER_BYTES[magic]) // math.prod(shape)
+    return struct.pack(f">{2 + len(shape)}I", magic, count, *shape)
 
 
 def is_gzip(data: bytes | memoryview) -> bool:

@@ -3,8 +3,8 @@
 It is looked for below a data folder, in ``LAYOUTS`` and under ``MnistFile.names``, gzipped or not. Missing files are downloaded
 into the data folder itself.
 
-The content decides, unpacked: whoever packed it, with whatever tool and level, it is MNIST. A file of other content is never
-replaced, unless it is a damaged download.
+The content decides, unpacked: whoever packed it, with whatever tool and level, it is MNIST. A file of other content stays where it
+is. What may be a damaged download is downloaded again, and kept under another name.
 
 Source: Yann LeCun, Corinna Cortes, Christopher Burges, "The MNIST database of handwritten digits", 1998. Sizes and checksums are
 those of tensorflow/datasets (url_checksums/mnist.txt), recomputed from the files.
@@ -225,7 +225,7 @@ def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> Byt
     """The content of one file whose sha256 is right.
 
     Raises:
-        _Damaged: it is not intact, so a download may replace it.
+        _Damaged: it may be what is left of a download, which is then made again.
         DataError: it is other data, or cannot be read.
     """
     name = str(path)
@@ -237,10 +237,11 @@ def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> Byt
     if hashlib.sha256(data).hexdigest() in (file.sha256, file.raw_sha256):
         # The fast way: a file packed as usual is unpacked only up to the limit.
         return idx.parse_idx(data, name, magic=file.magic, limit=limit)
+    damage = _Damaged if _may_be_download(data, file) else DataError
     try:
         content = idx.unpack(data, name, file.raw_bytes)
     except DataError as error:
-        raise _Damaged(str(error)) from error
+        raise damage(str(error)) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest == file.raw_sha256:
         return idx.parse_idx(content, name, magic=file.magic, limit=limit)
@@ -253,10 +254,16 @@ def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> Byt
     except DataError as error:
         if is_intact:
             raise
-        raise _Damaged(str(error)) from error
+        raise damage(str(error)) from error
     raise DataError(
         f"{name}: expected MNIST's sha256 {file.raw_sha256} (unpacked), got {digest}: an intact file of other data. {idx.ADVICE}."
     )
+
+
+def _may_be_download(data: bytes, file: MnistFile) -> bool:
+    """Whether bytes that are not intact may be what is left of a download: zeros, or gzip that begins as the file does."""
+    header = idx.header_of(file.magic, file.raw_bytes)
+    return not data.strip(b"\0") or (idx.is_gzip(data) and header.startswith(idx.first_bytes(data, len(header))))
 
 
 def _is_download(path: Path, data_dir: Path, file: MnistFile) -> bool:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,7 +109,7 @@ def _reason(error: BaseException) -> str:
     while isinstance(inner := getattr(error, "reason", None) or (error.args[0] if error.args else None), BaseException):
         error = inner
     text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", text).split(" for url: ")[0]
+    text = re.sub(r"^\w*(Connection|Pool)\(.*?\): ", "", text).split(" for url: ")[0]
     return text if len(text) <= 200 else text[:197] + "..."
 
 
@@ -187,11 +188,20 @@ class _WatchedAdapter(HTTPAdapter):
 
 
 def _watched(pool: Any, watch: Callable[[socket.socket], None]) -> Any:
+    """The pool, with connections that show a function the socket which ``connect`` stores in their ``sock``."""
+
     class Connection(pool.ConnectionCls):
-        def _new_conn(self) -> socket.socket:
-            connection: socket.socket = super()._new_conn()
-            watch(connection)
-            return connection
+        @property
+        def sock(self) -> Any:
+            return self._sock
+
+        @sock.setter
+        def sock(self, value: Any) -> None:
+            self._sock = value
+            if isinstance(value, socket.socket) and not isinstance(
+                value, ssl.SSLSocket
+            ):  # else it was shown before it was wrapped
+                watch(value)
 
     class Pool(pool):
         ConnectionCls = Connection

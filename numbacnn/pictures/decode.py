@@ -21,7 +21,13 @@ MAX_PIXELS = 40_000_000
 WORKING_SIDE = 1024
 """Longest side of a decoded picture, in pixels; larger pictures are averaged down to it."""
 
+MAX_ELONGATION = 100
+"""Long side of a picture that is averaged down, in short sides: blocks of a longer one would be padded to many times its size."""
+MAX_CHUNKS = 100_000
+"""Most chunks of a PNG. Pillow takes 10 microseconds for each, and keeps those it does not know."""
+
 _STRIP_PIXELS = 1_000_000
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_OFFSET = 24  # bytes: signature, chunk length, chunk type, width, height
 _TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
 
@@ -56,10 +62,16 @@ def grey_levels(data: bytes, name: str, steps: list[str]) -> Floats:
 
 def _open(data: bytes, name: str) -> Image.Image:
     """An image with an acceptable header; its pixels are not decoded yet."""
+    if data.startswith(_PNG_SIGNATURE):
+        _check_chunks(data, name)
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     limit = MAX_PIXELS // 4 if image.format == "WEBP" else MAX_PIXELS
     if image.width * image.height > limit:
         raise _too_large(name, f"{image.width}x{image.height}", limit)
+    if max(image.size) > WORKING_SIDE and max(image.size) > MAX_ELONGATION * min(image.size):
+        raise DataError(
+            f"{name}: expected a picture of one digit, got a strip of {image.width}x{image.height} pixels. Cut the digit out."
+        )
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: how phones add a second view to a JPEG
         frames = getattr(image, "n_frames", "several")
         raise DataError(f"{name}: expected one picture, got {frames} frames. Save one of them as PNG.")
@@ -70,6 +82,15 @@ def _open(data: bytes, name: str) -> Image.Image:
     if image.mode == "RGB":
         image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
     return image
+
+
+def _check_chunks(data: bytes, name: str) -> None:
+    offset = len(_PNG_SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        if offset >= len(data):
+            return
+        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")  # 12: length, type and checksum
+    raise DataError(f"{name}: expected a PNG of at most {MAX_CHUNKS:,} chunks, got more. Save it again as PNG.")
 
 
 def _too_large(name: str, got: str, limit: int = MAX_PIXELS) -> DataError:

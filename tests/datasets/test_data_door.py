@@ -206,3 +206,17 @@ def test_a_data_set_may_lack_either_part() -> None:
     assert len(load_dataset("digits", Path("nowhere"), train_limit=3, test_limit=0).test_images) == 0
     with pytest.raises(nc.TrainingError, match="got 0 to train on and 0 held out of 0"):
         run(new_state(net(), SETTINGS, get_ops("cpu")), dataset(train_images=IMAGES[:0], train_labels=LABELS[:0]))
+
+
+@pytest.mark.parametrize("limit", [-1, "3", 1.5, [3], float("nan")])
+def test_a_limit_that_is_no_number_of_images_is_refused(limit: Any) -> None:
+    for part in ("train_limit", "test_limit"):
+        with pytest.raises(nc.DataError, match=rf"^{part}: expected 0 images or more, or None for all, got "):
+            load_dataset("digits", Path("nowhere"), **{part: limit})
+    assert len(load_dataset("digits", Path("nowhere"), train_limit=np.int64(3), test_limit=0).train_images) == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [None, 3, "", "mnits", ["mnist"]])
+def test_a_data_set_that_does_not_exist_is_refused(name: Any) -> None:
+    with pytest.raises(nc.DataError, match=r"^data set: expected mnist or digits, got "):
+        load_dataset(name, Path("nowhere"))

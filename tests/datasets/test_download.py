@@ -61,6 +61,7 @@ def test_a_damaged_download_is_replaced_and_the_user_is_told(server, tmp_path, m
     assert images.tobytes() == RAW["train_images"][16:]
     assert any(TRAIN_IMAGES in notice and "damaged" in notice for notice in notices)
     assert sum(server.requests.values()) == 1
+    (tmp_path / f"{TRAIN_IMAGES}.damaged").unlink()
     assert_complete(tmp_path)
 
 

@@ -226,7 +226,7 @@ DAMAGES = {
     "one bit": lambda packed: packed[:200] + bytes([packed[200] ^ 1]) + packed[201:],
     "zeros, as after a power cut": lambda packed: bytes(len(packed)),
     "empty": lambda packed: b"",
-    "a login page": lambda packed: b"<html>Please log in</html>",
+    "its first two bytes": lambda packed: packed[:2],
 }
 
 
@@ -235,9 +235,61 @@ def test_a_damaged_download_is_downloaded_again(server, tmp_path, monkeypatch, d
     monkeypatch.setenv(mnist.MIRRORS_VARIABLE, server.mirror("good", web.good))
     put(tmp_path)
     (tmp_path / TRAIN_IMAGES).write_bytes(damage(PACKED["train_images"]))
-    mnist.load(tmp_path)
+    damaged, notices = (tmp_path / TRAIN_IMAGES).read_bytes(), []
+    mnist.load(tmp_path, notice=notices.append)
     assert sum(server.requests.values()) == 1
+    aside = tmp_path / f"{TRAIN_IMAGES}.damaged"
+    if damaged:  # nobody else's file is lost, whatever it was
+        assert aside.read_bytes() == damaged
+        assert any(str(aside) in notice for notice in notices)
+        aside.unlink()
     assert_complete(tmp_path)
+
+
+def test_what_was_kept_of_an_earlier_damage_is_kept(server, tmp_path, monkeypatch):
+    monkeypatch.setenv(mnist.MIRRORS_VARIABLE, server.mirror("good", web.good))
+    put(tmp_path)
+    for number in range(3):
+        (tmp_path / TRAIN_IMAGES).write_bytes(PACKED["train_images"][: 100 + number])
+        mnist.load(tmp_path)
+    kept = [len((tmp_path / f"{TRAIN_IMAGES}.damaged{end}").read_bytes()) for end in ("", "-2", "-3")]
+    assert kept == [100, 101, 102]
+
+
+def test_a_damaged_file_stays_where_it_is_when_no_mirror_answers(tmp_path, small):
+    put(tmp_path)
+    (tmp_path / TRAIN_IMAGES).write_bytes(PACKED["train_images"][:100])
+    with pytest.raises(DataError, match="every mirror failed"):
+        mnist.load(tmp_path)
+    assert (tmp_path / TRAIN_IMAGES).read_bytes() == PACKED["train_images"][:100]
+
+
+NOT_OURS = {
+    "a login page": b"<html>Please log in</html>",
+    "a text": "Notizen über MNIST\n".encode(),
+    "random bytes": np.random.default_rng(0).bytes(5000),
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "one byte": b"x",
+    "half an idx file, not packed": RAW["train_images"][:5000],
+    "a gzip of a text, cut short": gzip.compress(np.random.default_rng(0).bytes(5000))[:2000],
+    "other images, cut short": gzip.compress(images_file(500, 28, 28))[:-100],
+    "labels, cut short": gzip.compress(RAW["train_labels"])[:-6],
+}
+
+
+@pytest.mark.parametrize("content", NOT_OURS.values(), ids=NOT_OURS.keys())
+def test_what_is_no_download_of_ours_is_named_and_stays_as_it_is(server, tmp_path, monkeypatch, content):
+    """All that was no intact IDX file was taken for a damaged download, and replaced."""
+    monkeypatch.setenv(mnist.MIRRORS_VARIABLE, server.mirror("good", web.good))
+    put(tmp_path)
+    (tmp_path / TRAIN_IMAGES).write_bytes(content)
+    for attempt in (mnist.load, mnist.download):
+        with pytest.raises(DataError, match=TRAIN_IMAGES) as caught:
+            attempt(tmp_path)
+        assert str(caught.value).endswith("Move it away, or choose another --data-dir.")
+    assert (tmp_path / TRAIN_IMAGES).read_bytes() == content
+    assert names(tmp_path) == sorted(BY_NAME)
+    assert not server.requests
 
 
 MEASURED_LOAD = """

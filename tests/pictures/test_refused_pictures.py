@@ -128,3 +128,19 @@ def test_a_mutated_file_gives_a_picture_or_a_data_error(data):
 
 
 MUTATED = [png(Image.fromarray(drawn_seven(60, 7)), format=format).read() for format in decode.FORMATS]
+
+
+@pytest.mark.parametrize("size", [(2_000_000, 1), (1, 2_000_000), (60_000, 500)])
+def test_a_strip_is_refused_before_memory_for_its_blocks_is_asked_for(size):
+    """One of 2,000,000x1 pixels, a file of 300 bytes, asked for 15 GB: its only row was padded to a block of 1954."""
+    data = hand_made_png(*size, body=zlib.compress(bytes(-(-size[0] // 8) + 1) * size[1]))
+    with pytest.raises(DataError, match=rf"expected a picture of one digit, got a strip of {size[0]}x{size[1]} pixels"):
+        read_picture(io.BytesIO(data))
+
+
+def test_a_png_of_a_million_chunks_is_refused_at_once(monkeypatch):
+    """Pillow took 14 seconds and 400 MB for them."""
+    many = GOOD[:33] + chunk(b"teSt", b"") * 1_000_000 + GOOD[33:]
+    monkeypatch.setattr(decode.Image, "open", lambda *_, **__: pytest.fail("it reached Pillow"))
+    with pytest.raises(DataError, match="at most 100,000 chunks"):
+        read_picture(io.BytesIO(many))

@@ -1,0 +1,45 @@
+"""Paths on the command line and in environment variables: the one place where ``~`` becomes the home folder.
+
+Shells expand ``--output ~/x``, but neither ``--output=~/x`` nor a variable's ``~/x`` in a file of settings.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class PathText(click.ParamType):
+    """A text that names a file: not empty, and with the home folder for a ``~`` at its beginning.
+
+    Args:
+        expected: the text's meaning, for the message where it is empty.
+        advice: its end.
+    """
+
+    name = "text"
+
+    def __init__(self, expected: str = "a path", advice: str = "Use . for the current folder.") -> None:
+        self.expected = expected
+        self.advice = advice
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = os.fspath(value)
+        if not text.strip() or "\0" in text:
+            got = "a NUL character in it" if "\0" in text else "an empty text" if not text else "spaces alone"
+            self.fail(f"expected {self.expected}, got {got}. {self.advice}", param, ctx)
+        return os.path.expanduser(text)
+
+
+class UserPath(PathText):
+    """A path, of a file or a folder."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return Path(super().convert(value, param, ctx))
+
+
+MODEL = PathText("a preset's name or a file", "'numbacnn models' lists the presets.")
+PICTURE = PathText("a picture's file, a folder, or - for stdin", "Name one, as in 'numbacnn predict photo.png'.")

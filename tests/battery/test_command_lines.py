@@ -1,0 +1,377 @@
+"""Bad command lines: exit 2 or 1, one line that says what to do, nothing on stdout, no traceback, and nothing written."""
+
+import io
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+from battery_cases import Battery
+from numbacnn_cli import main
+from numbacnn_cli.main import COMMANDS, app
+from numbacnn_cli.options import PositiveNumber
+from numbacnn_cli.paths import PathText
+from numbacnn_cli.shapes import InputShape
+
+from numbacnn.backends import get_ops
+from numbacnn.backends.diagnostics import report
+from numbacnn.checkpoint import TrainedNetwork, save_network
+from numbacnn.config import write_model_file
+from numbacnn.errors import DeviceError
+from numbacnn.graph import without_softmax
+from numbacnn.initializers import initial_parameters
+from numbacnn.models import PRESETS
+
+LONGEST_MESSAGE = 2_000
+"""Characters; paths are quoted whole, and the longest here has 800."""
+
+
+class Ended(NamedTuple):
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Line(NamedTuple):
+    """A command line that is wrong: its words, the exit code, and a text that the message must contain."""
+
+    words: tuple[str, ...]
+    code: int
+    named: str
+
+
+class _Stream(io.TextIOWrapper):
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+
+    def text(self) -> str:
+        self.flush()
+        return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a model file, a trained network, a picture's name that is a text, and a file in a folder's place."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NUMBACNN_MNIST_MIRRORS", "http://127.0.0.1:9/")
+    monkeypatch.delenv("NUMBACNN_DATA_DIR", raising=False)
+    graph = PRESETS["softmax"].graph
+    (tmp_path / "net.toml").write_text(write_model_file(graph))
+    names = tuple("0123456789")
+    save_network(tmp_path / "net.safetensors", TrainedNetwork(without_softmax(graph), initial_parameters(graph, 0), names, {}))
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def in_process(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """Run the command line in this process, as its entry point does."""
+    out, err = _Stream(), _Stream()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["numbacnn", *words])
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        code = main._guarded()
+    return Ended(code, out.text(), err.text())
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))
+    }  # fmt: skip
+
+
+def check(line: Line, ended: Ended) -> None:
+    assert ended.code == line.code, ended
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    lines = ended.stderr.rstrip("\n").split("\n")
+    (start,) = (number for number, text in enumerate(lines) if text.startswith("Error: "))
+    before, message = lines[:start], "\n".join(lines[start:])
+    assert start == len(lines) - 1 or lines[start].endswith(":"), "one line, or a list of mirrors below it"
+    assert line.named in message, message
+    assert len(message) < LONGEST_MESSAGE
+    assert message.replace("\n", "").isprintable()
+    assert line.code == 1 or all(text.startswith(("Usage: ", "Try ")) or not text for text in before), before
+
+
+# --- values that an option cannot have --------------------------------------------------------------------------------------------
+
+NO_NUMBERS = ("", " ", "x", "1.5.2", "1,5", "--", "½", "1 2", "None", "\x1b[31m", "0x", "é" * 40)
+WRONG_COUNTS = (*NO_NUMBERS, "0", "-1", "1.5", "1e3", "nan", "inf", "-" + "9" * 30)
+WRONG_RATES = (*NO_NUMBERS, "0", "-0.0", "-1", "nan", "-nan", "inf", "-inf", "infinity", "1e999", "-1e-3")
+WRONG_CHOICES = ("", " ", "x", "None", "auto,cpu", "\x1b[31m", "*", "é" * 40, "-")
+WRONG_SHAPES = ("", "x", "28", "28,28,1,1", "28,28,0", "-1,28,1", "28,28,", "1.5,2,3", "28;28;1", "9" * 12 + ",1,1", "nan,1,1")
+SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
+    "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
+    "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
+    "doctor": (),
+}  # fmt: skip
+
+
+def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
+    """Texts that are no values of an option of that type."""
+    if isinstance(kind, PathText):
+        return ("", " ", "\t")
+    if isinstance(kind, PositiveNumber):
+        return WRONG_RATES
+    if isinstance(kind, InputShape):
+        return WRONG_SHAPES
+    if isinstance(kind, click.Choice):
+        return WRONG_CHOICES
+    if isinstance(kind, click.IntRange):
+        beyond = () if kind.max is None else (str(kind.max + 1),)
+        return (*(value for value in WRONG_COUNTS if kind.min == 1 or value != "0"), *beyond)
+    assert isinstance(kind, click.FloatRange), kind
+    return (*NO_NUMBERS, "-0.1", "1", "1.0", "2", "inf", "-inf", "1e999")
+
+
+def options_of(name: str) -> Iterator[click.Option]:
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+    yield from (parameter for parameter in command.params if isinstance(parameter, click.Option))
+
+
+def wrong_usages() -> list[Line]:
+    lines = []
+    for name in COMMANDS:
+        for option in options_of(name):
+            flag = option.opts[0]
+            if option.is_flag:
+                lines.append(Line((name, *SAFE[name], f"{flag}=x"), 2, flag))
+                continue
+            lines += [Line((name, *SAFE[name], flag, value), 2, flag) for value in wrong_values(option.type)]
+            lines.append(Line((name, *SAFE[name], flag), 2, flag))  # and no value
+        for unknown in ("--bogus", "--", "-x", "--épochs", "--format-", "--\x1b[31m"):
+            words = (name, *SAFE[name], unknown, "more", "and more")
+            more = {"predict", "warmup"}  # take any number of arguments
+            if not (unknown == "--" and name in more):
+                lines.append(Line(words, 2, ""))
+    commands = (
+        "",
+        " ",
+        "Train",
+        "trian",
+        "-",
+        "help",
+        "train ",
+        "trai\n",
+        "tr\x1b[31m",
+        "é" * 200,
+        "--bogus",
+        "-x",
+        "--version=1",
+        "../train",
+    )
+    lines += [Line((command,), 2, "") for command in commands]
+    lines += [
+        Line(("predict",), 2, "PNG"), Line(("predict", ""), 2, "expected a picture's file"),
+        Line(("shapes", ""), 2, "expected a preset's name"),
+        Line(("warmup", ""), 2, "expected a preset's name"), Line(("warmup", "small", " "), 2, "expected a preset's name"),
+        Line(("samples", ""), 2, "expected a path"), Line(("samples", "a", "b"), 2, "unexpected extra argument"),
+        Line(("download", "cifar"), 2, "'cifar'"), Line(("download", "mnist", "more"), 2, "unexpected extra argument"),
+        Line(("download", "MNIST"), 2, "'MNIST'"), Line(("doctor", "more"), 2, "unexpected extra argument"),
+        Line(("models", "--toml", "cnn", "--format", "json"), 2, "--toml"), Line(("train", "cnn"), 2, "unexpected extra argument"),
+    ]  # fmt: skip
+    return lines
+
+
+USAGES = wrong_usages()
+
+
+def test_values_that_an_option_cannot_have(battery: Battery, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(USAGES) > 400
+    before = contents(folder)
+    for case in battery("wrong usages", smoke=len(USAGES), whole=len(USAGES)):
+        with case:
+            line = USAGES[case.index]
+            check(line, in_process(line.words, monkeypatch))
+    assert contents(folder) == before, "nothing was written"
+
+
+# --- files and settings that cannot be used ---------------------------------------------------------------------------------------
+
+LAYER = '[[layers]]\ntype = "Flatten"\n\n[[layers]]\ntype = "Dense"\nunits = 10\n'
+HEAD = "input_shape = [28, 28, 1]\n\n"
+MODELS = {
+    "nothing": "", "no toml": "= 3", "a list": "layers = 3\ninput_shape = [28, 28, 1]\n", "no layers": HEAD,
+    "empty layers": HEAD + "layers = []\n",
+    "no input": LAYER, "two sides": "input_shape = [28, 28]\n" + LAYER, "side of 0": "input_shape = [28, 0, 1]\n" + LAYER,
+    "side of -1": "input_shape = [28, -1, 1]\n" + LAYER, "side of a float": "input_shape = [28.0, 28, 1]\n" + LAYER,
+    "side of nan": "input_shape = [nan, 28, 1]\n" + LAYER, "side of a bool": "input_shape = [true, 28, 1]\n" + LAYER,
+    "side of 10^30": f"input_shape = [{10**18}, 28, 1]\n" + LAYER, "input of a text": 'input_shape = "28,28,1"\n' + LAYER,
+    "unknown layer": HEAD + LAYER.replace("Flatten", "Flaten"), "layer in lower case": HEAD + LAYER.replace("Dense", "dense"),
+    "layer of no type": HEAD + LAYER.replace('type = "Flatten"', 'name = "a"'), "type of a number": HEAD + LAYER.replace('"Flatten"', "3"),
+    "type of a list": HEAD + LAYER.replace('"Flatten"', '["Flatten"]'), "unknown key": HEAD + LAYER + "unit = 3\n",
+    "no units": HEAD + LAYER.replace("units = 10\n", ""), "units of 0": HEAD + LAYER.replace("10", "0"),
+    "units of -1": HEAD + LAYER.replace("10", "-1"),
+    "units of 1.5": HEAD + LAYER.replace("10", "1.5"), "units of a text": HEAD + LAYER.replace("10", '"10"'),
+    "units of nan": HEAD + LAYER.replace("10", "nan"), "units of a bool": HEAD + LAYER.replace("10", "true"),
+    "units of 10^18": HEAD + LAYER.replace("10", str(10**18)), "units of 5,000 digits": HEAD + LAYER.replace("10", "9" * 5000),
+    "unknown activation": HEAD + LAYER + 'activation = "swish"\n', "activation of a number": HEAD + LAYER + "activation = 1\n",
+    "unknown initializer": HEAD + LAYER + 'kernel_initializer = "he"\n', "dense on a picture": HEAD + LAYER.split("\n\n")[1],
+    "a name twice": HEAD + '[[layers]]\ntype = "Flatten"\nname = "a"\n\n[[layers]]\ntype = "Dense"\nunits = 10\nname = "a"\n',
+    "a name with a slash": HEAD + LAYER + 'name = "a/b"\n', "a name with an escape": HEAD + LAYER + 'name = "\\u001b[31m"\n',
+    "an empty name": HEAD + LAYER + 'name = ""\n', "a name of a number": HEAD + LAYER + "name = 3\n",
+    "called input": HEAD + LAYER + 'name = "input"\n',
+    "an unknown input": HEAD + LAYER + 'inputs = ["nowhere"]\n', "its own input": HEAD + LAYER + 'name = "a"\ninputs = ["a"]\n',
+    "inputs of a text": HEAD + LAYER + 'inputs = "flatten1"\n', "two inputs of one": HEAD + LAYER + 'inputs = ["flatten1", "flatten1"]\n',
+    "no inputs": HEAD + LAYER + 'name = "d"\ninputs = []\n' + '\n[[layers]]\ntype = "Add"\ninputs = []\n',
+    "a layer that nobody reads": HEAD + LAYER + '\n[[layers]]\ntype = "Flatten"\ninputs = ["input"]\n',
+    "a window too large": HEAD + '[[layers]]\ntype = "Conv2D"\nfilters = 2\nkernel_size = 29\n',
+    "dropout of 1": HEAD + LAYER + '\n[[layers]]\ntype = "Dropout"\nrate = 1.0\n',
+    "padding of 10^12": HEAD + f'[[layers]]\ntype = "Conv2D"\nfilters = 2\nkernel_size = 3\npadding = [[{10**12}, 1], [1, 1]]\n',
+    "unknown padding": HEAD + '[[layers]]\ntype = "Conv2D"\nfilters = 2\nkernel_size = 3\npadding = "full"\n',
+    "stride of 0": HEAD + '[[layers]]\ntype = "MaxPool2D"\npool_size = 2\nstrides = 0\n',
+    "pool of three": HEAD + '[[layers]]\ntype = "MaxPool2D"\npool_size = [2, 2, 2]\n',
+    "a network's name of a number": "name = 3\n" + HEAD + LAYER, "a network's name with a slash": 'name = "../up"\n' + HEAD + LAYER,
+    "an unknown table": HEAD + LAYER + "\n[trainig]\nepochs = 3\n", "a key twice": HEAD + HEAD + LAYER,
+}  # fmt: skip
+WEIGHTLESS = {"an empty name", "no inputs"}  # an empty name and no inputs mean: the usual ones
+
+
+def test_model_files_that_describe_no_network(battery: Battery, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = sorted(set(MODELS) - WEIGHTLESS)
+    for case in battery("wrong model files", smoke=len(names), whole=3 * len(names)):
+        with case:
+            name = names[case.index % len(names)]
+            (folder / "bad.toml").write_text(MODELS[name], encoding="utf-8")
+            before = contents(folder)
+            command = (("shapes", "bad.toml"), ("train", "--model", "bad.toml", "--dataset", "digits"), ("warmup", "bad.toml"))
+            words = command[(case.index // len(names) + case.index) % 3]
+            check(Line(words, 1, "bad.toml"), in_process(words, monkeypatch))
+            assert contents(folder) == before, "nothing was written"
+
+
+TRAIN = ("train", "--dataset", "digits", "--train-limit", "20", "--test-limit", "5")
+LONG = "x" * 300  # longer than a name may be, not than a path
+DEEP = "d/" * 200 + "net"
+
+FAILURES = [
+    Line((*TRAIN, "--model", "nonesuch"), 1, "nonesuch"), Line((*TRAIN, "--model", "CNN"), 1, "Presets: cnn,"),
+    Line((*TRAIN, "--model", "cnm"), 1, "Did you mean 'cnn'?"), Line((*TRAIN, "--model", "net"), 1, "net"),
+    Line((*TRAIN, "--model", "none.toml"), 1, "none.toml"), Line((*TRAIN, "--model", "none.safetensors"), 1, "none.safetensors"),
+    Line((*TRAIN, "--model", "empty"), 1, "empty"), Line((*TRAIN, "--model", "."), 1, "'.'"),
+    Line((*TRAIN, "--model", f"{LONG}.toml"), 1, LONG),
+    Line((*TRAIN, "--model", f"{DEEP}.toml"), 1, "net.toml"), Line((*TRAIN, "--model", "ne\nt.toml"), 1, r"ne\nt.toml"),
+    Line((*TRAIN, "--model", "\x1b[31m.toml"), 1, r"\x1b[31m.toml"), Line((*TRAIN, "--model", 'q"u\'o`te.toml'), 1, 'q"u\'o`te.toml'),
+    Line((*TRAIN, "--model", "sieben ü 七.toml"), 1, "sieben ü 七.toml"),
+    Line((*TRAIN, "--model", "net.toml/x.toml"), 1, "net.toml/x.toml"),
+    Line((*TRAIN, "--model", "xo"), 1, "xo: takes images of shape (9, 9, 1)"),
+    Line((*TRAIN, "--model", "net.toml", "--output", "file"), 1, "file"),
+    Line((*TRAIN, "--model", "net.toml", "--output", "file/below"), 1, "file/below"),
+    Line((*TRAIN, "--model", "net.toml", "--output", LONG), 1, LONG),
+    Line((*TRAIN, "--model", "net.toml", "--output", "/proc/of-mine"), 1, "/proc/of-mine"),
+    Line((*TRAIN, "--model", "net.toml", "--resume", "--output", LONG), 1, LONG),
+    Line((*TRAIN, "--resume", "--output", "nowhere"), 1, "nowhere"),
+    Line((*TRAIN, "--resume", "--output", "file"), 1, "file"), Line((*TRAIN, "--resume", "--output", "empty"), 1, "empty"),
+    Line((*TRAIN, "--resume", "--model", "net.toml"), 1, "there is no run to resume"),
+    Line((*TRAIN, "--model", "net.toml", "--validation", "nan"), 1, "validation"),
+    Line((*TRAIN, "--model", "net.toml", "--batch-size", "9" * 25), 1, "batch_size"),
+    Line((*TRAIN, "--model", "net.toml", "--epochs", "9" * 25), 1, "epochs"),
+    Line((*TRAIN, "--model", "net.toml", "--early-stop", "9" * 25), 1, "early_stop"),
+    Line(("train", "--model", "net.toml", "--data-dir", "file"), 1, "file"),
+    Line(("train", "--model", "net.toml", "--data-dir", "file/below"), 1, "file/below"),
+    Line(("train", "--model", "net.toml", "--data-dir", LONG), 1, LONG),
+    Line(("train", "--model", "net.toml", "--data-dir", "/proc"), 1, "/proc"),
+    Line(("train", "--model", "net.toml", "--data-dir", "/dev/null"), 1, "/dev/null"),
+    Line(("evaluate",), 1, "no network has been trained"), Line(("predict", "text.png"), 1, "no network has been trained"),
+    Line(("evaluate", "--model", "none.safetensors"), 1, "none.safetensors"), Line(("evaluate", "--model", "net.toml"), 1, "net.toml"),
+    Line(("evaluate", "--model", "empty"), 1, "empty"), Line(("evaluate", "--model", "/dev/zero"), 1, "/dev/zero"),
+    Line(("evaluate", "--model", "cnn", "--dataset", "digits"), 1, "cnn"),
+    Line(("evaluate", "--model", LONG, "--dataset", "digits"), 1, LONG),
+    Line(("evaluate", "--model", "net.safetensors"), 1, "Give --dataset NAME"),
+    Line(("evaluate", "--model", "net.safetensors", "--dataset", "mnist", "--data-dir", "file"), 1, "file"),
+    Line(("predict", "none.png", "--model", "net.safetensors"), 1, "none.png"),
+    Line(("predict", "text.png", "--model", "net.safetensors"), 1, "text.png"),
+    Line(("predict", "empty", "--model", "net.safetensors"), 1, "empty"),
+    Line(("predict", "net.toml", "--model", "net.safetensors"), 1, "net.toml"),
+    Line(("predict", LONG, "--model", "net.safetensors"), 1, LONG),
+    Line(("predict", "/dev/zero", "--model", "net.safetensors"), 1, "/dev/zero"),
+    Line(("predict", "a\nb.png", "--model", "net.safetensors"), 1, r"a\nb.png"),
+    Line(("predict", "\udcff.png", "--model", "net.safetensors"), 1, r"\udcff.png"),
+    Line(("predict", "file/x.png", "--model", "net.safetensors"), 1, "file/x.png"),
+    Line(("predict", "*.jpg", "--model", "net.safetensors"), 1, "*.jpg"),
+    Line(("predict", "text.png", "--model", "file"), 1, "file"), Line(("predict", "text.png", "--model", "text.png"), 1, "text.png"),
+    Line(("shapes", "nonesuch"), 1, "nonesuch"), Line(("shapes", "cnn", "--input", "1,1,1"), 1, "pool"),
+    Line(("shapes", "none.safetensors"), 1, "none.safetensors"),
+    Line(("shapes", "net.toml", "--input", "99999999,1,1"), 1, "input_shape"), Line(("shapes", "text.png"), 1, "text.png"),
+    Line(("shapes", "a b c"), 1, "a b c"), Line(("shapes", LONG), 1, "Presets: cnn,"),
+    Line(("shapes", "~no-such-user/net.toml"), 1, "~no-such-user/net.toml"),
+    Line(("models", "--toml", "cnn", "--debug", "--format", "json"), 2, "--toml"),
+    Line(("download", "--data-dir", "file"), 1, "file"), Line(("download", "--data-dir", "file/below"), 1, "file/below"),
+    Line(("download", "--data-dir", "/proc"), 1, "/proc"), Line(("download", "--data-dir", LONG), 1, LONG),
+    Line(("download", "--data-dir", "net.toml"), 1, "net.toml"),
+    Line(("samples", "file"), 1, "file"), Line(("samples", "file/below"), 1, "file/below"), Line(("samples", LONG), 1, LONG),
+    Line(("samples", "/proc/x"), 1, "/proc/x"),
+    Line(("warmup", "nonesuch"), 1, "nonesuch"), Line(("warmup", "small", "nonesuch"), 1, "nonesuch"),
+    Line(("warmup", "none.toml"), 1, "none.toml"),
+]  # fmt: skip
+
+
+def test_files_and_settings_that_cannot_be_used(battery: Battery, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(folder)
+    for case in battery("files that cannot be used", smoke=len(FAILURES), whole=len(FAILURES)):
+        with case:
+            line = FAILURES[case.index]
+            check(line, in_process(line.words, monkeypatch))
+            assert contents(folder) == before, "nothing was written"
+
+
+def test_a_training_that_cannot_start_leaves_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It left the folder of the run, with its lock in it; a folder that was there stays."""
+    words = (*TRAIN, "--model", "xo", "--output")
+    check(Line((*words, "a/b/c"), 1, "xo: takes images"), in_process((*words, "a/b/c"), monkeypatch))
+    assert not (folder / "a").exists()
+    check(Line((*words, "empty"), 1, "xo: takes images"), in_process((*words, "empty"), monkeypatch))
+    assert (folder / "empty").is_dir()
+
+
+@pytest.mark.skipif(report()["cuda"]["gpu"] is not None, reason="there is a GPU here")
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "warmup"])
+def test_a_device_that_is_missing_is_named_and_no_other_is_taken(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DeviceError):
+        get_ops("cuda")
+    model = {"train": ("--model", "net.toml", "--dataset", "digits"), "evaluate": ("--model", "net.safetensors", "--dataset", "digits"),
+             "predict": ("--model", "net.safetensors", "text.png"), "warmup": ("net.toml",)}[command]  # fmt: skip
+    before = contents(folder)
+    words = (command, *model, "--device", "cuda")
+    check(Line(words, 1, "--device cpu"), in_process(words, monkeypatch))
+    assert contents(folder) == before, "nothing was written"
+
+
+# --- processes --------------------------------------------------------------------------------------------------------------------
+
+IN_PROCESSES = [USAGES[0], *USAGES[40::60], *(FAILURES[n] for n in (0, 11, 16, 29, 34, 40, 48, 51, -1))]
+
+
+def test_bad_command_lines_as_processes(battery: Battery, folder: Path) -> None:
+    """As users start them: in an ASCII locale, and with a home that does not exist."""
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "HOME": str(folder / "no home")}
+    before = contents(folder)
+    for case in battery("bad command lines as processes", smoke=5, whole=len(IN_PROCESSES)):
+        with case:
+            line = IN_PROCESSES[-1 - case.index]
+            program = [sys.executable, "-c", "from numbacnn_cli.main import run; run()"]
+            done = subprocess.run(
+                [*program, *line.words], capture_output=True, env=environment, cwd=folder, timeout=300, check=False
+            )
+            named = line.named.encode("ascii", "backslashreplace").decode()
+            check(line._replace(named=named), Ended(done.returncode, done.stdout.decode(), done.stderr.decode()))
+            assert contents(folder) == before, "nothing was written"
+
+
+def test_every_option_has_wrong_values() -> None:
+    tried = {(line.words[0], line.named) for line in USAGES}
+    expected = {(name, option.opts[0]) for name in COMMANDS for option in options_of(name)}
+    assert expected <= tried
+    assert len(set(USAGES)) > len(USAGES) - 20
+    assert all(line.words.count("\0") == 0 for line in itertools.chain(USAGES, FAILURES))

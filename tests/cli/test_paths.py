@@ -1,0 +1,96 @@
+"""Paths on the command line: ``~`` is the home folder wherever a path is taken, and an empty path is a mistake."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from numbacnn_cli.main import COMMANDS, app
+from numbacnn_cli.paths import PathText, UserPath
+from repository import ROOT
+
+from numbacnn.backends.kernel_cache import cache_folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder, beside the current folder."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "home"
+
+
+def path_parameters() -> Iterator[tuple[str, click.Parameter]]:
+    for name in COMMANDS:
+        command = app.get_command(click.Context(app), name)
+        assert command is not None
+        for parameter in command.params:
+            if isinstance(parameter.type, PathText):
+                yield name, parameter
+
+
+def parsed(name: str, parameter: click.Parameter, value: str) -> object:
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+    option = [f"{parameter.opts[0]}={value}"] if isinstance(parameter, click.Option) else [value]
+    others = ["x.png"] if name == "predict" and isinstance(parameter, click.Option) else []
+    assert parameter.name is not None
+    parent = click.Context(
+        app, info_name="numbacnn", help_option_names=["-h", "--help"]
+    )  # a command keeps the help option of its first one
+    found = command.make_context(name, [*option, *others], parent).params[parameter.name]
+    return found[0] if isinstance(found, tuple) else found
+
+
+PATH_PARAMETERS = list(path_parameters())
+
+
+def test_every_path_of_every_command_is_of_this_type() -> None:
+    found = {f"{name} {parameter.opts[0]}" for name, parameter in PATH_PARAMETERS}
+    assert found == {
+        "train --model", "train --data-dir", "train --output", "evaluate --model", "evaluate --data-dir", "predict files",
+        "predict --model", "shapes model", "download --data-dir", "samples folder", "warmup models",
+    }  # fmt: skip
+    for source in (ROOT / "cli").glob("*.py"):
+        assert not re.search(r"click\.(Path|File)\b", source.read_text(encoding="utf-8")), source.name
+
+
+@pytest.mark.parametrize(("name", "parameter"), PATH_PARAMETERS, ids=lambda value: getattr(value, "name", value))
+def test_a_tilde_after_an_equals_sign_is_the_home_folder(name: str, parameter: click.Parameter, home: Path) -> None:
+    """``--output=~/x`` made a folder called ~."""
+    found = parsed(name, parameter, "~/data of mine")
+    assert os.fspath(found) == str(home / "data of mine")  # type: ignore[call-overload]
+    assert isinstance(found, Path if isinstance(parameter.type, UserPath) else str)
+    assert os.fspath(parsed(name, parameter, "~")) == str(home)  # type: ignore[call-overload]
+    for kept in ("a~", "a/~/b", "./~", "~nobody-of-this-name/x"):
+        assert Path(str(parsed(name, parameter, kept))) == Path(kept)
+
+
+@pytest.mark.parametrize(("name", "parameter"), PATH_PARAMETERS, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize("empty", ["", "  ", "a\0b"])
+def test_an_empty_path_is_a_usage_error(name: str, parameter: click.Parameter, empty: str) -> None:
+    """``--output ""`` trained into the current folder, as an unset variable of a script makes it."""
+    with pytest.raises(click.UsageError, match=r"expected .*, got (an empty text|spaces alone|a NUL character in it)\. "):
+        parsed(name, parameter, empty)
+
+
+def test_a_tilde_in_the_variable_of_the_data_folder_is_the_home_folder(home: Path) -> None:
+    variables = {"NUMBACNN_DATA_DIR": "~/mnist", "NUMBACNN_MNIST_MIRRORS": "http://127.0.0.1:9/"}
+    done = CliRunner(env=variables).invoke(app, ["download"])
+    assert done.exit_code == 1
+    assert (home / "mnist").is_dir()
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_tilde_in_the_variable_of_the_kernel_cache_is_the_home_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "~/kernels")
+    folder = cache_folder(ROOT / "numbacnn" / "backends" / "cpu", "a version of this test").path
+    assert folder is not None
+    assert folder.is_relative_to(home / "kernels")
+    assert list(Path.cwd().iterdir()) == []
