@@ -14,10 +14,13 @@ from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder, temporary_prefix, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
+from numbacnn.training.run_files import is_lock, is_of_a_run
 from numbacnn.training.saving import from_checkpoint, to_checkpoint
 from numbacnn.training.state import State
 
 PREVIOUS = "previous"
+HALF_MADE = ".previous-half-made"
+"""The folder of an earlier run until it is whole. No user would choose the name, so what a killed process left is removed."""
 MODEL_FILE = "model.safetensors"
 ANOTHER_FOLDER = "Give another folder with --output"
 
@@ -57,7 +60,10 @@ class RunFolder:
         from filelock import FileLock, Timeout  # imported late for the start-up time
 
         make_folder(self.path, ANOTHER_FOLDER)
-        lock = FileLock(self.path / ".lock")
+        lock_file = self.path / ".lock"
+        if not is_lock(lock_file):
+            raise self._not_of_a_run(lock_file, "an empty file, the lock of a training")
+        lock = FileLock(lock_file)
         try:
             lock.acquire(blocking=False)
             self._remove_half_written()
@@ -71,6 +77,27 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    def check_names(self) -> None:
+        """Raise if a file of the user's own has one of the names that a run writes: it would be moved, or replaced.
+
+        History and settings are a run's only beside a network or checkpoint: the user may have copied them from another folder.
+
+        Raises:
+            CheckpointError: with the name.
+        """
+        files = [file for file in (*self._files(), self.unfinished) if os.path.lexists(file)]
+        of_a_run = {file for file in files if is_of_a_run(file)}
+        is_run_folder = any(file.suffix == self.model.suffix for file in of_a_run)
+        for file in files:
+            if file not in of_a_run or not is_run_folder:
+                raise self._not_of_a_run(file, "a file of an earlier run")
+
+    def _not_of_a_run(self, file: Path, expected: str) -> CheckpointError:
+        return CheckpointError(
+            f"{file}: expected {expected}, got another file, or a damaged one. It stays as it is: "
+            "give another folder with --output, or rename the file"
+        )
 
     def begin(self, state: State, ops: Ops, about: dict[str, Any]) -> Path | None:
         """Put a new run on the disk, before any time is spent on it.
@@ -95,10 +122,11 @@ class RunFolder:
             self.unfinished.unlink(missing_ok=True)
         return moved
 
-    def abandon(self) -> None:
-        """Forget a run that has failed before its first step; ``--resume`` takes the run before it."""
+    def abandon(self) -> bool:
+        """Forget a run that has failed before its first step; ``--resume`` takes the run before it. Returns whether it has."""
         if self.is_only_begun:
             self._target().unlink(missing_ok=True)
+        return self.is_only_begun
 
     def load(self) -> Checkpoint:
         """The checkpoint of the run begun last.
@@ -153,7 +181,7 @@ class RunFolder:
     def previous(self) -> Path:
         """The folder for an earlier run: the first name that is free."""
         names = (PREVIOUS, *(f"{PREVIOUS}-{number}" for number in range(2, 1_000_000)))
-        return next(self.path / name for name in names if not (self.path / name).exists())
+        return next(self.path / name for name in names if not os.path.lexists(self.path / name))
 
     def earlier_files(self) -> list[Path]:
         """The files of an earlier run that is worth keeping: one with a network, or with at least one step."""
@@ -178,7 +206,7 @@ class RunFolder:
             earlier_in = load_checkpoint(self.unfinished).state["about"].get(PREVIOUS)
         except (CheckpointError, KeyError, TypeError, AttributeError):
             return False
-        return isinstance(earlier_in, str) and (self.path / earlier_in).is_dir()
+        return isinstance(earlier_in, str) and any((self.path / earlier_in / file.name).exists() for file in self._files())
 
     def _has_trained(self, checkpoint: Path) -> bool:
         """Whether a checkpoint holds more than the beginning of a run; an unreadable one counts as trained."""
@@ -198,7 +226,7 @@ class RunFolder:
 
     def _make_folder(self, target: Path, files: dict[Path, str]) -> None:
         """Make a folder that holds links to these files under these names, all at once."""
-        temporary = self.path / f".{PREVIOUS}"
+        temporary = self.path / HALF_MADE
         try:
             shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
             temporary.mkdir()
@@ -206,6 +234,7 @@ class RunFolder:
                 _link(file, temporary / name)
             os.replace(temporary, target)
         except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
             raise CheckpointError(
                 f"{self.path}: the earlier run in it cannot be moved to {target}: {error.strerror or error}. {ANOTHER_FOLDER}"
             ) from None
@@ -224,7 +253,7 @@ def _same_run(first: Path, second: Path) -> bool:
 
 def _link(source: Path, target: Path) -> None:
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # a symbolic link may be relative, and would lead nowhere from another folder
     except OSError:  # a file system without links, as on memory sticks
         shutil.copy2(source, target)
 
