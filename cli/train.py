@@ -54,7 +54,11 @@ from .train_run import Run, new_run, resume_command, resumed_run
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>."
 )
-@click.option("--resume", is_flag=True, help="Resume the run in --output, by default the one begun last; it ends with the same bits as one without a stop.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Resume the run in --output, by default the one begun last; it ends with the same bits as one without a stop.",
+)
 @click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
               help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip
 @click.option(
