@@ -66,10 +66,20 @@ class Settings:
                 object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("learning_rate", "lr_decay", "validation"):
             object.__setattr__(self, name, float(getattr(self, name)))
+        if self.schedule == "exponential":
+            self._check(
+                "lr_decay", self._last_rate_is_finite(), f"a factor that leaves the rate finite over {self.epochs} epochs"
+            )
 
     def _check(self, name: str, is_expected: bool, expected: str) -> None:
         if not is_expected:
             raise TrainingError(f"{name}: expected {expected}, got {getattr(self, name)!r:.60}")
+
+    def _last_rate_is_finite(self) -> bool:
+        try:
+            return is_number(self.learning_rate * self.lr_decay ** (self.epochs - 1))
+        except OverflowError:
+            return False
 
     def distorts(self, epoch: int) -> bool:
         """Whether the images of an epoch, counted from 0, are distorted: all epochs but the last sixth, and at least the last one.

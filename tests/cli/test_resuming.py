@@ -4,12 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from numbacnn_cli.main import _guarded
 
 from numbacnn.checkpoint import load_checkpoint
+from numbacnn.training import EpochRecord
 
 NET = """
 input_shape = [28, 28, 1]
@@ -138,7 +140,7 @@ def contents(folder: Path) -> dict[str, object]:
     }
 
 
-RECORD = '{"epoch": 1, "learning_rate": 1, "loss": 1, "accuracy": 1, "test_loss": 1, "test_accuracy": 1, "seconds": 1, "images_per_second": 1}'
+RECORD = json.dumps(asdict(EpochRecord(1, 0.1, 0.5, 1.0, 0.5, 1.0, 2.0, 10.0)))
 OWN = [
     ("config.toml", b"[server]\nport = 80\n"),
     ("config.toml", b"\xff\xfe"),
