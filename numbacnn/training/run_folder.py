@@ -1,6 +1,7 @@
 """The folder of a training run: its files, and the order in which they are written."""
 
 import contextlib
+import filecmp
 import json
 import os
 import shutil
@@ -106,16 +107,20 @@ class RunFolder:
             the new folder of an earlier run that was stopped in its first epoch; None if there was none.
         """
         moved = None
-        was_taking_over = self._was_taking_over()
-        if was_taking_over and _same_run(self.unfinished, self.checkpoint):  # all that was left to do
+        earlier_in = self._taking_over_from()
+        if earlier_in and _same_run(self.unfinished, self.checkpoint):  # all that was left to do
             self.unfinished.unlink()
-            was_taking_over = False
+            earlier_in = None
         if self._has_trained(self.unfinished):
             moved = self.previous()
-            self._make_folder(moved, {self.unfinished: self.checkpoint.name})
-        # A run that was killed while it took over leaves some of its files beside some of the run before it. Each of the two is
-        # complete in a folder of its own: the killed one was moved above, the earlier one before it was killed.
-        self._is_ours = was_taking_over or not self.earlier_files()
+            of_the_run = {} if earlier_in is None else {file: file.name for file in self._replaced_since(earlier_in)}
+            self._make_folder(moved, {**of_the_run, self.unfinished: self.checkpoint.name})
+        if earlier_in:
+            # A run that was killed while it took over leaves some of its files beside some of the run before it. Each of the two
+            # is complete in a folder of its own: the killed one was moved above, the earlier one before it was killed.
+            for file in self._files():
+                file.unlink(missing_ok=True)
+        self._is_ours = earlier_in is not None or not self.earlier_files()
         self.save_checkpoint(state, ops, about)
         self.is_only_begun = True
         if self._is_ours:
@@ -144,7 +149,7 @@ class RunFolder:
         """
         source = self.resumable()
         state, _ = from_checkpoint(checkpoint, ops, str(source))
-        self._is_ours = source == self.checkpoint or self._was_taking_over()
+        self._is_ours = source == self.checkpoint or self._taking_over_from() is not None
         return state
 
     def resumable(self) -> Path:
@@ -200,13 +205,20 @@ class RunFolder:
     def _target(self) -> Path:
         return self.checkpoint if self._is_ours else self.unfinished
 
-    def _was_taking_over(self) -> bool:
-        """Whether the unfinished run has moved the earlier one already, and was stopped before all of its own files were there."""
+    def _taking_over_from(self) -> Path | None:
+        """The folder that the unfinished run has moved the earlier one to, if it was stopped before all of its own files were there."""
         try:
             earlier_in = load_checkpoint(self.unfinished).state["about"].get(PREVIOUS)
         except (CheckpointError, KeyError, TypeError, AttributeError):
-            return False
-        return isinstance(earlier_in, str) and any((self.path / earlier_in / file.name).exists() for file in self._files())
+            return None
+        if not isinstance(earlier_in, str) or not any((self.path / earlier_in / file.name).exists() for file in self._files()):
+            return None
+        return self.path / earlier_in
+
+    def _replaced_since(self, earlier_in: Path) -> list[Path]:
+        """The network, history and settings that are no longer those of the earlier run, whose files were linked to this folder."""
+        files = [file for file in self._files() if file != self.checkpoint and file.exists()]
+        return [file for file in files if not _same_content(file, earlier_in / file.name)]
 
     def _has_trained(self, checkpoint: Path) -> bool:
         """Whether a checkpoint holds more than the beginning of a run; an unreadable one counts as trained."""
@@ -249,6 +261,10 @@ def _same_run(first: Path, second: Path) -> bool:
     for state in states:
         state["about"] = {key: value for key, value in state["about"].items() if key != PREVIOUS}
     return states[0] == states[1]
+
+
+def _same_content(first: Path, second: Path) -> bool:
+    return second.exists() and filecmp.cmp(first, second, shallow=False)
 
 
 def _link(source: Path, target: Path) -> None:
