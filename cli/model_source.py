@@ -47,16 +47,32 @@ def read_model(text: str) -> Source:
 
 def remember_run(folder: Path) -> None:
     """Note which network was trained last, for ``evaluate`` and ``predict``. A note that cannot be written is no error."""
+    from .console import notice  # slow to import, and `shapes --format json` does without
+
+    if not write_note(LAST_RUN, folder):
+        notice(f"{LAST_RUN} cannot be written: give --model to evaluate and predict.")
+
+
+def write_note(note: Path, folder: Path) -> bool:
+    """Write the path of a folder to a file below the current directory. Returns whether it could be written."""
     from numbacnn.errors import NumbaCNNError
     from numbacnn.files import write_atomically
 
-    from .console import notice  # slow to import, and `shapes --format json` does without
-
     try:
-        LAST_RUN.parent.mkdir(exist_ok=True)
-        write_atomically(LAST_RUN, os.fsencode(folder.absolute()))
+        note.parent.mkdir(exist_ok=True)
+        write_atomically(note, os.fsencode(folder.absolute()))
     except (OSError, NumbaCNNError):
-        notice(f"{LAST_RUN} cannot be written: give --model to evaluate and predict.")
+        return False
+    return True
+
+
+def read_note(note: Path) -> Path | None:
+    """The folder that a note names, relative to the current directory if it is below; None if there is no note."""
+    try:
+        folder = Path(os.fsdecode(read_bounded(note, _LONGEST_PATH)))
+    except OSError:
+        return None
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def trained_model(given: Path | None) -> Path:

@@ -59,7 +59,11 @@ from .train_run import Run, new_run, resume_command, resumed_run
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
 @options.test_limit
 @click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>.")
-@click.option("--resume", is_flag=True, help="Resume the run in --output; it ends with the same bits as a run without a stop.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Resume the run in --output, by default the one begun last; it ends with the same bits as one without a stop.",
+)
 @click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
               help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip
 @click.option(

@@ -20,6 +20,7 @@ from .console import notice, printable
 from .device import open_device
 from .model_source import read_model
 from .origin import Origin
+from .resuming import check_output, folder_to_resume, forget_begun, note_begun
 from .signals import before_leaving, held_signals, is_first_to_say, received, say
 from .train_data import fingerprint, load, load_ahead
 from .train_options import TrainOptions
@@ -50,13 +51,16 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
     """Start a run. Cheap checks come before the data are downloaded or drawn; a run that fails before its first step is abandoned."""
     source = read_model(options.model)
     folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()
+    check_output(folder.path, resume=False)
     loading = load_ahead(origin, options.data_dir)
     ops = open_device(options.device, options.threads, options.exact_conv)
     new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
+        folder.check_names()
+        settings = options.settings(source.recipe)
+        state = new_state(source.graph, settings, ops, source.parameters)
+        begun_before = note_begun(folder.path)  # before the run is on the disk, or --resume might miss it
         try:
-            settings = options.settings(source.recipe)
-            state = new_state(source.graph, settings, ops, source.parameters)
             with held_signals():
                 moved = folder.begin(state, ops, origin.to_dict())
                 stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
@@ -80,7 +84,8 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
             is_stopped = received() is not None or not isinstance(error, Exception)
             # After a CheckpointError (a disk that is full, say) the run is worth resuming all the same.
             if not is_stopped and not isinstance(error, CheckpointError):
-                folder.abandon()
+                if folder.abandon():
+                    forget_begun(begun_before)
                 _remove_unused(new_folders)
             raise
 
@@ -88,17 +93,17 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
 @contextmanager
 def resumed_run(options: TrainOptions) -> Iterator[Run]:
     """Resume a run: its own settings count, and the options that the user gave must agree with them."""
-    folder = RunFolder(options.output or options.folder(read_model(options.model).graph.name))
-    folder.resumable()
+    folder = folder_to_resume(options)
     with folder.writing(), ExitStack() as stack:
         checkpoint = folder.load()
+        folder.check_names()
         origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
         stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
         ops = open_device(options.device, options.threads, origin.exact_conv)
         with announced_compilations() as compilations:
             state = folder.resume(checkpoint, ops)
             options.check_unchanged(origin, state.settings, folder.path)
-            _change_epochs(state, options.epochs)
+            is_changed = _change_epochs(state, options.epochs)
             dataset = load(origin, options.data_dir)
             if origin.data_sha256 not in (None, fingerprint(dataset)):
                 raise CheckpointError(
@@ -111,6 +116,9 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
                     f"going on with {folder.unfinished.name}, the run begun last; {files} are of the run before it, "
                     "and stay as they are"
                 )
+            note_begun(folder.path)
+            if is_changed and state.epoch < state.settings.epochs:  # a kill must not bring the former number back
+                folder.save_checkpoint(state, ops, origin.to_dict())
             notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)
 
@@ -147,17 +155,18 @@ def resume_command(folder: Path, origin: Origin, options: TrainOptions) -> str:
     return shlex.join(command)
 
 
-def _change_epochs(state: State, epochs: int | None) -> None:
-    """Set another number of epochs, and tell the user if that changes the epochs to come."""
+def _change_epochs(state: State, epochs: int | None) -> bool:
+    """Set another number of epochs, and tell the user if that changes the epochs to come. Returns whether the number is another."""
     before = state.settings
     if epochs is None or epochs == before.epochs:
-        return
+        return False
     if before.schedule in ("cosine", "one-cycle"):
         notice(f"the {before.schedule} schedule spans all epochs: from here on it is stretched over {epochs} epochs")
     state.settings = Settings.from_dict(before.to_dict() | {"epochs": epochs})
     latest = state.epoch if state.batch else state.epoch - 1  # the epoch, counted from 0, of the latest step
     if not before.distorts(latest) and state.settings.distorts(state.epoch):
         notice(f"epoch {latest + 1} saw the images as they are; from here on they are distorted, but for the last sixth")
+    return True
 
 
 def _missing_folders(folder: Path) -> list[Path]:

@@ -150,6 +150,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(arrays, about["state"])
 
 
+def is_written_by_numbacnn(path: Path) -> bool:
+    """Whether this is a network or checkpoint of any version of numbacnn, as far as its description tells."""
+    try:
+        with open_regular(path):
+            pass
+        with safe_open(str(path), "numpy") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
     # safetensors 0.8.0 writes arrays that are not C-contiguous wrongly, and says nothing: make them so first.
     contiguous = {name: np.ascontiguousarray(_little_endian(array)) for name, array in arrays.items()}

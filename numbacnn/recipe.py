@@ -62,6 +62,16 @@ class Recipe:
                 object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("learning_rate", "lr_decay", "validation"):
             object.__setattr__(self, name, float(getattr(self, name)))
+        if self.schedule == "exponential":
+            self._check(
+                "lr_decay", self._last_rate_is_finite(), f"a factor that leaves the rate finite over {self.epochs} epochs"
+            )
+
+    def _last_rate_is_finite(self) -> bool:
+        try:
+            return is_number(self.learning_rate * self.lr_decay ** (self.epochs - 1))
+        except OverflowError:
+            return False
 
     def _check(self, name: str, is_expected: bool, expected: str) -> None:
         if not is_expected:

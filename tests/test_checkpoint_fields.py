@@ -104,6 +104,10 @@ WRONG = [
     (setting("settings.learning_rate", math.nan), "settings.learning_rate: expected a finite number greater than 0, got nan"),
     (setting("settings.learning_rate", 10**400), "settings.learning_rate: expected a finite number greater than 0, got a number of"),
     (setting("settings.lr_decay", [0.5]), "settings.lr_decay: expected a finite number greater than 0, got [0.5]"),
+    (
+        lambda state: state["settings"].update(learning_rate=1e3, lr_decay=1e308),
+        "settings.lr_decay: expected a factor that leaves the rate finite over 2 epochs, got 1e+308",
+    ),
     (setting("settings.optimizer", ["adam"]), "settings.optimizer: expected one of adam, momentum, sgd, got ['adam']"),
     (setting("settings.optimizer", "momentum"), "optimizer/dense1/kernel/velocity: expected float32 (784, 10), got none"),
     (setting("settings.schedule", {}), "settings.schedule: expected one of"),

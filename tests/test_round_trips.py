@@ -44,7 +44,7 @@ RECIPE_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "optimizer": st.sampled_from(list(OPTIMIZERS)),
     "learning_rate": POSITIVE,
     "schedule": st.sampled_from(SCHEDULES),
-    "lr_decay": POSITIVE,
+    "lr_decay": st.floats(0, 1, exclude_min=True),  # beyond 1 the rate may grow without bound, which is refused
     "epochs": st.integers(1, 2**63 - 1),
     "augment": st.booleans(),
     "batch_size": st.integers(1, 2**63 - 1),

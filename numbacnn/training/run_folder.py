@@ -1,6 +1,7 @@
 """The folder of a training run: its files, and the order in which they are written."""
 
 import contextlib
+import filecmp
 import json
 import os
 import shutil
@@ -14,10 +15,13 @@ from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder, temporary_prefix, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
+from numbacnn.training.run_files import is_lock, is_of_a_run
 from numbacnn.training.saving import from_checkpoint, to_checkpoint
 from numbacnn.training.state import State
 
 PREVIOUS = "previous"
+HALF_MADE = ".previous-half-made"
+"""The folder of an earlier run until it is whole. No user would choose the name, so what a killed process left is removed."""
 MODEL_FILE = "model.safetensors"
 ANOTHER_FOLDER = "Give another folder with --output"
 
@@ -57,7 +61,10 @@ class RunFolder:
         from filelock import FileLock, Timeout  # imported late for the start-up time
 
         make_folder(self.path, ANOTHER_FOLDER)
-        lock = FileLock(self.path / ".lock")
+        lock_file = self.path / ".lock"
+        if not is_lock(lock_file):
+            raise self._not_of_a_run(lock_file, "an empty file, the lock of a training")
+        lock = FileLock(lock_file)
         try:
             lock.acquire(blocking=False)
             self._remove_half_written()
@@ -72,6 +79,27 @@ class RunFolder:
         finally:
             lock.release()
 
+    def check_names(self) -> None:
+        """Raise if a file of the user's own has one of the names that a run writes: it would be moved, or replaced.
+
+        History and settings are a run's only beside a network or checkpoint: the user may have copied them from another folder.
+
+        Raises:
+            CheckpointError: with the name.
+        """
+        files = [file for file in (*self._files(), self.unfinished) if os.path.lexists(file)]
+        of_a_run = {file for file in files if is_of_a_run(file)}
+        is_run_folder = any(file.suffix == self.model.suffix for file in of_a_run)
+        for file in files:
+            if file not in of_a_run or not is_run_folder:
+                raise self._not_of_a_run(file, "a file of an earlier run")
+
+    def _not_of_a_run(self, file: Path, expected: str) -> CheckpointError:
+        return CheckpointError(
+            f"{file}: expected {expected}, got another file, or a damaged one. It stays as it is: "
+            "give another folder with --output, or rename the file"
+        )
+
     def begin(self, state: State, ops: Ops, about: dict[str, Any]) -> Path | None:
         """Put a new run on the disk, before any time is spent on it.
 
@@ -79,26 +107,31 @@ class RunFolder:
             the new folder of an earlier run that was stopped in its first epoch; None if there was none.
         """
         moved = None
-        was_taking_over = self._was_taking_over()
-        if was_taking_over and _same_run(self.unfinished, self.checkpoint):  # all that was left to do
+        earlier_in = self._taking_over_from()
+        if earlier_in and _same_run(self.unfinished, self.checkpoint):  # all that was left to do
             self.unfinished.unlink()
-            was_taking_over = False
+            earlier_in = None
         if self._has_trained(self.unfinished):
             moved = self.previous()
-            self._make_folder(moved, {self.unfinished: self.checkpoint.name})
-        # A run that was killed while it took over leaves some of its files beside some of the run before it. Each of the two is
-        # complete in a folder of its own: the killed one was moved above, the earlier one before it was killed.
-        self._is_ours = was_taking_over or not self.earlier_files()
+            of_the_run = {} if earlier_in is None else {file: file.name for file in self._replaced_since(earlier_in)}
+            self._make_folder(moved, {**of_the_run, self.unfinished: self.checkpoint.name})
+        if earlier_in:
+            # A run that was killed while it took over leaves some of its files beside some of the run before it. Each of the two
+            # is complete in a folder of its own: the killed one was moved above, the earlier one before it was killed.
+            for file in self._files():
+                file.unlink(missing_ok=True)
+        self._is_ours = earlier_in is not None or not self.earlier_files()
         self.save_checkpoint(state, ops, about)
         self.is_only_begun = True
         if self._is_ours:
             self.unfinished.unlink(missing_ok=True)
         return moved
 
-    def abandon(self) -> None:
-        """Forget a run that has failed before its first step; ``--resume`` takes the run before it."""
+    def abandon(self) -> bool:
+        """Forget a run that has failed before its first step; ``--resume`` takes the run before it. Returns whether it has."""
         if self.is_only_begun:
             self._target().unlink(missing_ok=True)
+        return self.is_only_begun
 
     def load(self) -> Checkpoint:
         """The checkpoint of the run begun last.
@@ -116,7 +149,7 @@ class RunFolder:
         """
         source = self.resumable()
         state, _ = from_checkpoint(checkpoint, ops, str(source))
-        self._is_ours = source == self.checkpoint or self._was_taking_over()
+        self._is_ours = source == self.checkpoint or self._taking_over_from() is not None
         return state
 
     def resumable(self) -> Path:
@@ -153,7 +186,7 @@ class RunFolder:
     def previous(self) -> Path:
         """The folder for an earlier run: the first name that is free."""
         names = (PREVIOUS, *(f"{PREVIOUS}-{number}" for number in range(2, 1_000_000)))
-        return next(self.path / name for name in names if not (self.path / name).exists())
+        return next(self.path / name for name in names if not os.path.lexists(self.path / name))
 
     def earlier_files(self) -> list[Path]:
         """The files of an earlier run that is worth keeping: one with a network, or with at least one step."""
@@ -172,13 +205,20 @@ class RunFolder:
     def _target(self) -> Path:
         return self.checkpoint if self._is_ours else self.unfinished
 
-    def _was_taking_over(self) -> bool:
-        """Whether the unfinished run has moved the earlier one already, and was stopped before all of its own files were there."""
+    def _taking_over_from(self) -> Path | None:
+        """The folder that the unfinished run has moved the earlier one to, if it was stopped before all of its own files were there."""
         try:
             earlier_in = load_checkpoint(self.unfinished).state["about"].get(PREVIOUS)
         except (CheckpointError, KeyError, TypeError, AttributeError):
-            return False
-        return isinstance(earlier_in, str) and (self.path / earlier_in).is_dir()
+            return None
+        if not isinstance(earlier_in, str) or not any((self.path / earlier_in / file.name).exists() for file in self._files()):
+            return None
+        return self.path / earlier_in
+
+    def _replaced_since(self, earlier_in: Path) -> list[Path]:
+        """The network, history and settings that are no longer those of the earlier run, whose files were linked to this folder."""
+        files = [file for file in self._files() if file != self.checkpoint and file.exists()]
+        return [file for file in files if not _same_content(file, earlier_in / file.name)]
 
     def _has_trained(self, checkpoint: Path) -> bool:
         """Whether a checkpoint holds more than the beginning of a run; an unreadable one counts as trained."""
@@ -198,7 +238,7 @@ class RunFolder:
 
     def _make_folder(self, target: Path, files: dict[Path, str]) -> None:
         """Make a folder that holds links to these files under these names, all at once."""
-        temporary = self.path / f".{PREVIOUS}"
+        temporary = self.path / HALF_MADE
         try:
             shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
             temporary.mkdir()
@@ -206,6 +246,7 @@ class RunFolder:
                 _link(file, temporary / name)
             os.replace(temporary, target)
         except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
             raise CheckpointError(
                 f"{self.path}: the earlier run in it cannot be moved to {target}: {error.strerror or error}. {ANOTHER_FOLDER}"
             ) from None
@@ -222,9 +263,13 @@ def _same_run(first: Path, second: Path) -> bool:
     return states[0] == states[1]
 
 
+def _same_content(first: Path, second: Path) -> bool:
+    return second.exists() and filecmp.cmp(first, second, shallow=False)
+
+
 def _link(source: Path, target: Path) -> None:
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # a symbolic link may be relative, and would lead nowhere from another folder
     except OSError:  # a file system without links, as on memory sticks
         shutil.copy2(source, target)
 

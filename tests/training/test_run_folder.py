@@ -310,3 +310,34 @@ def seeds_in(folder: Path) -> set[int]:
     if (folder / "model.safetensors").exists():
         seeds.add(load_network(folder / "model.safetensors").summary["seed"])
     return seeds
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_fourth_run_finds_no_mixture_where_the_third_was_killed_after_the_second_was_killed_taking_over(
+    tmp_path: Path, after: bool
+) -> None:
+    ops = get_ops("cpu")
+    first, second, fourth = (begun(1, seed) for seed in (5, 6, 8))
+    number = 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        save(RunFolder(folder), first)
+        with pytest.MonkeyPatch.context() as patch:
+            count = kill_at(patch, number, after)
+            with contextlib.suppress(Killed):
+                save(RunFolder(folder), second)
+        if count() < number:
+            break
+        RunFolder(folder).begin(fresh(7), ops, {})
+        last = RunFolder(folder)
+        last.begin(fresh(8), ops, {})
+        save(last, fourth)
+        kept = {path: seeds_in(path) for path in (folder, *folder.glob("previous*"))}
+        assert all(len(seeds) == 1 for seeds in kept.values()), (number, kept)
+        assert kept.pop(folder) == {8}
+        assert {5} in kept.values(), number
+        if number > 1:
+            assert {6} in kept.values(), number
+    assert number > 8
