@@ -31,7 +31,7 @@ FLOORS = [
         "numbacnn.schedules",
         "numbacnn.metrics",
     },
-    {"numbacnn.training", "numbacnn.checkpoint"},
+    {"numbacnn.training", "numbacnn.checkpoint", "numbacnn.safetensors_writer"},
     {"numbacnn.functional", "numbacnn", "numbacnn.__main__", "numbacnn_cli"},
 ]
 PURE_PYTHON_FLOORS = 4

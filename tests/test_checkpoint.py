@@ -150,7 +150,7 @@ def test_a_missing_file_is_a_checkpoint_error(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "file"
     target.write_bytes(b"old")
-    for name in ("fsync", "replace", "chmod"):
+    for name in ("open", "write", "fsync", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(os, name, lambda *args: (_ for _ in ()).throw(OSError(28, "No space left on device")))
             with pytest.raises(nc.CheckpointError, match="No space left on device"):

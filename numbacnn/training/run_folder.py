@@ -11,7 +11,7 @@ from typing import Any
 
 from numbacnn.checkpoint import Checkpoint, TrainedNetwork, load_checkpoint, save_checkpoint, save_network
 from numbacnn.errors import CheckpointError
-from numbacnn.files import make_folder, temporary_prefix, write_atomically
+from numbacnn.files import make_folder, remove_leftovers, sync_file, sync_folder, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.saving import from_checkpoint, to_checkpoint
@@ -163,8 +163,13 @@ class RunFolder:
     def _remove_half_written(self) -> None:
         """Remove the temporary files of processes that were killed while they wrote; each is as large as the file it was to be."""
         for file in (*self._files(), self.unfinished):
-            for temporary in self.path.glob(f"{temporary_prefix(file)}*"):
-                temporary.unlink(missing_ok=True)
+            remove_leftovers(file)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    @property
+    def _temporary(self) -> Path:
+        """The folder of an earlier run, before it has all of its files and its name."""
+        return self.path / f".{PREVIOUS}"
 
     def _files(self) -> tuple[Path, ...]:
         return self.model, self.history, self.config, self.checkpoint
@@ -198,14 +203,17 @@ class RunFolder:
 
     def _make_folder(self, target: Path, files: dict[Path, str]) -> None:
         """Make a folder that holds links to these files under these names, all at once."""
-        temporary = self.path / f".{PREVIOUS}"
+        temporary = self._temporary
         try:
-            shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
+            shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             for file, name in files.items():
                 _link(file, temporary / name)
+            sync_folder(temporary)
             os.replace(temporary, target)
+            sync_folder(self.path)
         except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
             raise CheckpointError(
                 f"{self.path}: the earlier run in it cannot be moved to {target}: {error.strerror or error}. {ANOTHER_FOLDER}"
             ) from None
@@ -227,6 +235,7 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without links, as on memory sticks
         shutil.copy2(source, target)
+        sync_file(target)
 
 
 def history_lines(history: list[EpochRecord]) -> str:
