@@ -111,6 +111,18 @@ def remove_leftovers(path: Path) -> None:
                     _remove_unlocked(entry.path)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if there is one.
+
+    Raises:
+        CheckpointError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be removed: {error.strerror or error}. Remove it by hand") from None
+
+
 def make_folder(folder: Path, advice: str = "Give another folder") -> None:
     """Make a folder in which files can be made; ``advice`` ends the message of the error.
 
@@ -157,7 +169,7 @@ def _prefix(path: Path) -> str:
 def _create_beside(path: Path, mode: int) -> tuple[str, int]:
     """A new file in the target's folder, locked by this process: its name and its handle."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    while True:
+    for _ in range(100):
         name = os.path.join(path.parent, f"{_prefix(path)}{os.urandom(4).hex()}.partial")
         try:
             handle = os.open(name, flags, mode)
@@ -166,6 +178,7 @@ def _create_beside(path: Path, mode: int) -> tuple[str, int]:
         if _lock(handle) is not False and os.path.exists(name):
             return name, handle
         _close(handle)  # another process took it for a leftover, in the instant before it was locked
+    raise FileExistsError(errno.EEXIST, "no temporary file can be kept in its folder", str(path))
 
 
 def _lock(handle: int) -> bool | None:

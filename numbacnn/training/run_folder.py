@@ -11,7 +11,7 @@ from typing import Any
 
 from numbacnn.checkpoint import Checkpoint, TrainedNetwork, load_checkpoint, save_checkpoint, save_network
 from numbacnn.errors import CheckpointError
-from numbacnn.files import make_folder, remove_leftovers, sync_file, sync_folder, write_atomically
+from numbacnn.files import make_folder, remove_file, remove_leftovers, sync_file, sync_folder, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.saving import from_checkpoint, to_checkpoint
@@ -70,7 +70,8 @@ class RunFolder:
         try:
             yield
         finally:
-            lock.release()
+            with contextlib.suppress(OSError):  # it would hide the error that matters; the lock ends with the process anyway
+                lock.release()
 
     def begin(self, state: State, ops: Ops, about: dict[str, Any]) -> Path | None:
         """Put a new run on the disk, before any time is spent on it.
@@ -81,7 +82,7 @@ class RunFolder:
         moved = None
         was_taking_over = self._was_taking_over()
         if was_taking_over and _same_run(self.unfinished, self.checkpoint):  # all that was left to do
-            self.unfinished.unlink()
+            remove_file(self.unfinished)
             was_taking_over = False
         if self._has_trained(self.unfinished):
             moved = self.previous()
@@ -92,13 +93,13 @@ class RunFolder:
         self.save_checkpoint(state, ops, about)
         self.is_only_begun = True
         if self._is_ours:
-            self.unfinished.unlink(missing_ok=True)
+            remove_file(self.unfinished)
         return moved
 
     def abandon(self) -> None:
         """Forget a run that has failed before its first step; ``--resume`` takes the run before it."""
         if self.is_only_begun:
-            self._target().unlink(missing_ok=True)
+            remove_file(self._target())
 
     def load(self) -> Checkpoint:
         """The checkpoint of the run begun last.
@@ -148,7 +149,7 @@ class RunFolder:
         write_atomically(self.history, history_lines(state.history).encode())
         write_atomically(self.config, config.encode())
         self.save_checkpoint(state, ops, about)
-        self.unfinished.unlink(missing_ok=True)
+        remove_file(self.unfinished)
 
     def previous(self) -> Path:
         """The folder for an earlier run: the first name that is free."""
