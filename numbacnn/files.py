@@ -87,11 +87,13 @@ def write_whole(path: Path, content: Content, mode: int | None = None) -> None:
                 os.close(handle)
                 handle = -1
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as problem:
             _close(handle)
             handle = -1
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            if isinstance(problem, OSError):
+                problem.filename, problem.filename2 = str(path), None  # the temporary name tells nobody anything
             raise
         finally:
             _close(handle)  # only now, as it has the lock

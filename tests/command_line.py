@@ -3,7 +3,7 @@
 import contextlib
 import io
 import sys
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 from unittest import mock
 
 from numbacnn_cli.main import _guarded
@@ -17,10 +17,14 @@ class Done(NamedTuple):
     err: str
 
 
-def run_here(*args: object) -> Done:
-    """Run a command: ``run_here("shapes", "cnn")``. An exception that the program does not expect is the caller's."""
-    out, err = io.StringIO(), io.StringIO()
+def run_here(*args: object, out: TextIO | None = None) -> Done:
+    """Run a command: ``run_here("shapes", "cnn")``. An exception that the program does not expect is the caller's.
+
+    Args:
+        out: takes the place of stdout; None: what is written to it is returned.
+    """
+    kept, err = io.StringIO(), io.StringIO()
     argv = ["numbacnn", *map(str, args)]
-    with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(err):
         code = _guarded()
-    return Done(code, out.getvalue(), err.getvalue())
+    return Done(code, kept.getvalue(), err.getvalue())
