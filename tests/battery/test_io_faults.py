@@ -386,6 +386,7 @@ def try_fault(fault: Fault, operation: Operation, folder: Path) -> None:
         except (NumbaCNNError, OSError) as caught:
             error = caught
     assert injected.happened
+    assert error is not None or injected.names[fault.number - 1] not in ("write", "fsync", "replace"), f"{fault}: no error"
     where = f"{fault}, {injected.names[fault.number - 1]}: {error}"
     if error is not None and not isinstance(error, Noticed):
         assert "\n" not in str(error), where
