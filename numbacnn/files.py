@@ -122,7 +122,9 @@ def remove_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be removed: {error.strerror or error}. Try again, or give another folder with --output") from None
+        raise CheckpointError(
+            f"{path}: cannot be removed: {error.strerror or error}. Try again, or give another folder with --output"
+        ) from None
 
 
 def make_folder(folder: Path, advice: str = "Give another folder") -> None:
