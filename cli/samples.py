@@ -1,5 +1,7 @@
 """``numbacnn samples``: pictures to try ``predict`` on, in the many forms of users' pictures."""
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from PIL import Image
 
 from numbacnn.datasets import digits
 from numbacnn.errors import DataError
-from numbacnn.files import make_folder
+from numbacnn.files import make_folder, write_atomically
+from numbacnn.reading import open_regular
 
 from . import options
 from .compiling import announced_compilations
@@ -26,9 +29,12 @@ ENLARGED = 6
 @click.option(
     "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Seed of the ten digits."
 )
+@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
 @options.reporting
-def samples(folder: Path, seed: int, output_format: str) -> None:
+def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
     """Draw ten sample pictures into FOLDER: one of each digit, each in another form (colours, sizes, transparency, 16 bits ...).
+
+    Files that hold these pictures already stay as they are.
 
     Example: numbacnn samples my-samples
     """
@@ -38,21 +44,55 @@ def samples(folder: Path, seed: int, output_format: str) -> None:
     make_folder(folder)
     with announced_compilations():
         images, labels = digits.draw(10, seed=seed)
-    files = []
+    pictures: dict[Path, Image.Image] = {}
     for image, label in zip(images, labels.tolist(), strict=True):
         name, convert = FORMS[label]
-        path = folder / f"{label}-{name}.png"
-        try:
-            convert(image).save(path)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written: {error.strerror or error}. Give another folder") from None
-        files.append(str(path))
+        pictures[folder / f"{label}-{name}.png"] = convert(image)
+    missing = [path for path, picture in pictures.items() if not _holds(path, picture)]
+    if not force:
+        _check_free(missing)
+    for path in missing:
+        write_atomically(path, _png(pictures[path]), error=DataError, advice="Make room or give another folder")
     if output_format == "json":
-        print_json({"folder": str(folder), "files": files})
+        print_json({"folder": str(folder), "files": list(map(str, pictures)), "wrote": list(map(str, missing))})
     else:
         console = stdout()
-        console.print(f"wrote {len(files)} pictures to {folder}", soft_wrap=True)
+        there = len(pictures) - len(missing)
+        console.print(
+            f"wrote {len(missing)} picture(s) to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
+        )
         console.print(f"next: numbacnn predict {folder}", soft_wrap=True)
+
+
+def _holds(path: Path, picture: Image.Image) -> bool:
+    """Whether a file holds a picture, which other versions of Pillow may have packed into other bytes."""
+    try:
+        with open_regular(path) as file, Image.open(file, formats=["PNG"]) as found:
+            same_form = (found.mode, found.size) == (picture.mode, picture.size)
+            return same_form and _pixels(found) == _pixels(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # none, or not a picture
+        return False
+
+
+def _pixels(picture: Image.Image) -> bytes:
+    """The pixels; those of a palette by their colours."""
+    return (picture.convert("RGB") if picture.mode == "P" else picture).tobytes()
+
+
+def _check_free(paths: list[Path]) -> None:
+    """Raise DataError if there are files of these names: they are the user's own."""
+    if taken := [path for path in paths if os.path.lexists(path)]:
+        others = f" (and so for {len(taken) - 1} more)" if len(taken) > 1 else ""
+        raise DataError(
+            f"{taken[0]}: expected no file or the picture to be drawn, got another file{others}. Nothing was written. "
+            f"Give another folder, or --force to replace {'them' if others else 'it'}"
+        )
+
+
+def _png(picture: Image.Image) -> bytes:
+    packed = io.BytesIO()
+    picture.save(packed, "PNG")
+    return packed.getvalue()
 
 
 def _enlarged(image: NDArray[np.uint8], factor: int = ENLARGED) -> NDArray[np.uint8]:

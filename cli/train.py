@@ -92,6 +92,8 @@ def train(ctx: click.Context, **given: Any) -> int:
         outcome = _train(run, call)
         if outcome.signal:
             return 128 + outcome.signal  # as shells do: 130 after Ctrl-C, 143 after SIGTERM
+        if not run.folder.is_complete():  # someone removed a file of it in the meantime
+            _save_epoch(run, is_best=True)
         if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
             notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
         figures = report(run, time.perf_counter() - started)

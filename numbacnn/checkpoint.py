@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from numbacnn import memory
 from numbacnn.datasets.checks import check_class_names
@@ -29,6 +28,7 @@ from numbacnn.prediction import Predictor
 from numbacnn.quoting import plain, printable, short
 from numbacnn.reading import open_regular
 from numbacnn.recipe import Recipe, read_recipe
+from numbacnn.safetensors_writer import array_bytes, safetensors_parts
 from numbacnn.version import __version__
 
 FORMATS = {"network": 1, "checkpoint": 2}
@@ -87,7 +87,7 @@ def weights_sha256(graph: Graph, parameters: Mapping[str, NDArray[Any]]) -> str:
     """The sha256 of all parameters' bytes (little-endian, row-major), in graph order: equal for equal networks only."""
     digest = hashlib.sha256()
     for name in graph.parameters:
-        digest.update(np.ascontiguousarray(_little_endian(parameters[name])).data)
+        digest.update(array_bytes(parameters[name]))
     return digest.hexdigest()
 
 
@@ -162,18 +162,9 @@ def is_written_by_numbacnn(path: Path) -> bool:
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
-    # safetensors 0.8.0 writes arrays that are not C-contiguous wrongly, and says nothing: make them so first.
-    contiguous = {name: np.ascontiguousarray(_little_endian(array)) for name, array in arrays.items()}
     # One metadata key: several would be written in random order, and equal networks would make different files.
     text = json.dumps({"format": FORMATS[about["kind"]], "version": __version__, **about}, sort_keys=True, allow_nan=True)
-
-    def write(temporary: str) -> None:
-        try:
-            save_file(contiguous, temporary, {METADATA_KEY: text})
-        except SafetensorError as error:  # a full disk, among others
-            raise OSError(_reason(error)) from None
-
-    write_atomically(path, write)
+    write_atomically(path, safetensors_parts(arrays, {METADATA_KEY: text}))
 
 
 def _read(path: Path, kind: str, remedy: str) -> tuple[Arrays, dict[str, Any]]:
@@ -235,10 +226,6 @@ def _check_arrays(path: Path, graph: Graph, arrays: Arrays) -> None:
             )
         if not np.isfinite(arrays[name]).all():
             raise CheckpointError(f"{path}: {plain(name)} holds values that are not finite. Train it again")
-
-
-def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
 def _reason(error: BaseException) -> str:

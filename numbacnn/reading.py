@@ -14,10 +14,10 @@ def open_regular(path: Path) -> BinaryIO:
         OSError: it cannot be opened, or is a folder, pipe, socket or device; ``strerror`` says so in words.
     """
     # Checked before, since opening a device may set it going, and again on the open file, since the path may have changed.
-    _check_regular(path, os.stat(path).st_mode)
+    check_regular(path, os.stat(path).st_mode)
     file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115  the caller's to close
     try:
-        _check_regular(path, os.fstat(file.fileno()).st_mode)
+        check_regular(path, os.fstat(file.fileno()).st_mode)
     except OSError:
         file.close()
         raise
@@ -45,7 +45,8 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a pipe would wait for a writer
 
 
-def _check_regular(path: Path, mode: int) -> None:
+def check_regular(path: Path, mode: int) -> None:
+    """Raise OSError, with the kind in words, if a path of this mode (``st_mode``) is no regular file."""
     if stat.S_ISREG(mode):
         return
     kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "something else")

@@ -33,7 +33,7 @@ FLOORS = [
         "numbacnn.initializers",
         "numbacnn.metrics",
     },
-    {"numbacnn.training", "numbacnn.checkpoint"},
+    {"numbacnn.training", "numbacnn.checkpoint", "numbacnn.safetensors_writer"},
     {
         "numbacnn.functional",
         "numbacnn.fitting",

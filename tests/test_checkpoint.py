@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from safetensors.numpy import save_file
 
 import numbacnn as nc
@@ -24,6 +25,7 @@ from numbacnn.checkpoint import (
 from numbacnn.files import make_folder, write_atomically
 from numbacnn.initializers import initial_parameters
 from numbacnn.models import PRESETS
+from numbacnn.safetensors_writer import safetensors_parts
 
 
 def network(name: str = "dense128", seed: int = 0) -> TrainedNetwork:
@@ -170,10 +172,29 @@ def test_a_missing_file_is_a_checkpoint_error(tmp_path: Path) -> None:
         load_network(tmp_path)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_files_are_byte_for_byte_those_that_safetensors_writes(seed: int) -> None:
+    """It is written here part by part, since safetensors leaves a file of another name where a process is killed."""
+    draw = np.random.default_rng(seed)
+    arrays = {}
+    for dtype in draw.permutation(["bool", "u1", "i1", "i2", "u2", "f2", "i4", "u4", "f4", "f4", "f4", "f8", "i8", "u8"]):
+        shape = tuple(draw.integers(0, 4, draw.integers(0, 4)))
+        name = "".join(draw.choice(list('abZ_0/é"\\\n\x01\x7f\u2028'), draw.integers(1, 6)))
+        arrays[name] = np.asarray(draw.random(shape) * 100).astype(dtype)
+    metadata = {"numbacnn": json.dumps(sorted(arrays), ensure_ascii=bool(seed % 2))}
+    written = b"".join(safetensors_parts(arrays, metadata))
+    assert written == safetensors.numpy.save(arrays, metadata)
+    reversed_memory = {name: array[..., ::-1] if array.ndim else array for name, array in arrays.items()}
+    big_endian = {name: array.astype(array.dtype.newbyteorder(">")) for name, array in reversed_memory.items()}
+    contiguous = {name: np.array(array, order="C") for name, array in reversed_memory.items()}
+    for form in (reversed_memory, big_endian):
+        assert b"".join(safetensors_parts(form, metadata)) == safetensors.numpy.save(contiguous, metadata)
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "file"
     target.write_bytes(b"old")
-    for name in ("fsync", "replace", "chmod"):
+    for name in ("open", "write", "fsync", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(os, name, lambda *args: (_ for _ in ()).throw(OSError(28, "No space left on device")))
             with pytest.raises(nc.CheckpointError, match="No space left on device"):

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from platformdirs import user_cache_path
 
 from numbacnn.backends.kernel_files import SUFFIX, is_untrusted
+from numbacnn.files import check_writable
 
 ARGUMENTS = ("shapes.py", "values.py")
 """Files of the package with named tuples that kernels take. Numba's types of them name neither the fields nor their order."""
@@ -73,9 +74,7 @@ def cache_folder(sources: Path, *versions: str) -> CacheFolder:
             if is_untrusted(path.stat()):
                 return CacheFolder(None, f"others can write to {path}, or it is another user's")
         os.utime(folder)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
+        check_writable(folder)
     except OSError as error:
         return CacheFolder(None, f"{folder} cannot be written to ({error.strerror or error})")
     with contextlib.suppress(OSError):  # another process may remove them at the same time

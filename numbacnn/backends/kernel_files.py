@@ -6,15 +6,14 @@ Numba keeps an index and numbered files for each function. Two processes that sa
 that points to the code of another kernel. A name that is a digest needs no index, and each file is written whole or not at all.
 """
 
-import contextlib
 import hashlib
 import os
 import pickle
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from numbacnn.files import write_whole
 from numbacnn.reading import open_regular
 
 SUFFIX = ".kernel"
@@ -55,15 +54,7 @@ class KernelFiles:
         """Write a compiled kernel, whole or not at all. Raises OSError if the disk fails."""
         path, text = self._file(key)
         payload = self._dump(data)
-        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_START + text + hashlib.sha256(payload).digest() + payload)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        write_whole(path, (_START, text, hashlib.sha256(payload).digest(), payload), mode=0o600)
 
     def flush(self) -> None:
         """Called by Numba before it compiles again. Nothing to do: a new kernel replaces the old file."""

@@ -1,4 +1,4 @@
-"""The files of a data set, fetched once: from the first mirror that has them, under a lock, through a staging folder.
+"""The files of a data set, fetched once: from the first mirror that has them, under a lock.
 
 A file appears under its name only when it is complete and its sha256 is right; what lay there is renamed. Several processes may
 ask at once: one downloads, the others wait and find everything there.
@@ -6,14 +6,14 @@ ask at once: one downloads, the others wait and find everything there.
 
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from numbacnn.errors import DataError
+from numbacnn.files import create_folder, remove_leftovers, write_whole
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes received, and the bytes of the whole file."""
@@ -35,7 +35,7 @@ class Collection:
     """The files of one data set and where to get them.
 
     Args:
-        title: the data set's name in messages; in lower case, in the names of its lock and its staging folder.
+        title: the data set's name in messages; in lower case, in the name of its lock.
         files: all of them.
         mirrors: base URLs, tried in order.
         mirrors_variable: environment variable with other base URLs, separated by spaces or commas.
@@ -77,7 +77,7 @@ def fetch_missing(
     if not find_missing(ignore):  # asked before the lock, which a read-only folder would refuse
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        create_folder(folder)
         with _locked(folder / f"{collection.title.lower()}.lock", collection.title, tell):
             if missing := find_missing(tell):
                 megabytes = sum(file.bytes for file in missing) / 1e6
@@ -151,20 +151,12 @@ class _Download:
     progress: Progress
     tell: Notice
 
-    @property
-    def staging(self) -> Path:
-        """Beside its target, so that moving a finished file out of it is atomic."""
-        return self.folder / f".{self.collection.title.lower()}-download"
-
     def fetch_all(self, files: Sequence[RemoteFile], bases: list[str]) -> None:
-        shutil.rmtree(self.staging, ignore_errors=True)  # a process that was killed left it
-        try:
-            self.staging.mkdir()
-            for file in files:
-                base = self._fetch(file, bases)
-                bases = [base, *(other for other in bases if other != base)]  # a mirror that worked is asked first from now on
-        finally:
-            shutil.rmtree(self.staging, ignore_errors=True)
+        for file in self.collection.files:
+            remove_leftovers(self.folder / file.name)
+        for file in files:
+            base = self._fetch(file, bases)
+            bases = [base, *(other for other in bases if other != base)]  # a mirror that worked is asked first from now on
 
     def _fetch(self, file: RemoteFile, bases: list[str]) -> str:
         """Put one file into the folder, from the first mirror that delivers it whole; returns that mirror."""
@@ -173,18 +165,22 @@ class _Download:
         def progress(received: int) -> None:
             self.progress(file.name, received, file.bytes)
 
-        temporary, failures = self.staging / file.name, []
+        path, failures = self.folder / file.name, []
         for base in bases:
             try:
-                receive(base + file.name, temporary, file.bytes, file.sha256, self.timeout, progress)
+                with closing(receive(base + file.name, file.bytes, file.sha256, self.timeout, progress)) as parts:
+                    # The mode is that of files for all, whatever the umask: a data folder may serve a whole class.
+                    write_whole(path, self._then_keep_aside(parts, path), mode=0o644)
             except MirrorError as error:
                 failures.append(_without_password(f"  {base}{file.name}\n    {error}", base))
             else:
-                os.chmod(temporary, 0o644)  # whatever the umask: a data folder may serve a whole class
-                self._keep_aside(self.folder / file.name)
-                os.replace(temporary, self.folder / file.name)
                 return base
         raise DataError(self._failure(file, _without_password(bases[0], bases[0]), failures))
+
+    def _then_keep_aside(self, parts: Iterable[bytes], path: Path) -> Iterator[bytes]:
+        """The parts of a file; once it is complete, what lies at its place makes room."""
+        yield from parts
+        self._keep_aside(path)
 
     def _keep_aside(self, path: Path) -> None:
         """Rename what lies at a file's place, as it may be somebody's only copy of something."""

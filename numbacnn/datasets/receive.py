@@ -1,18 +1,16 @@
-"""One file from one mirror: bounded in size and in time, and hashed while it is received.
+"""The bytes of one file from one mirror: bounded in size and in time, and hashed while they are received.
 
 Importing this costs 60 ms, which a program pays only where there is something to download.
 """
 
 import hashlib
-import os
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -30,18 +28,16 @@ class MirrorError(Exception):
     """A mirror does not deliver the file: the next one is tried."""
 
 
-def receive(url: str, target: Path, size: int, sha256: str, timeout: float, progress: Callable[[int], None]) -> None:
-    """Write a file from the network to the disk; it is complete and flushed when this returns.
+def receive(url: str, size: int, sha256: str, timeout: float, progress: Callable[[int], None]) -> Generator[bytes, None, None]:
+    """The parts of a file as they arrive; it is complete and right if they come to an end.
 
     Args:
         url: the file's address.
-        target: the file to write.
         size, sha256: its bytes and checksum.
         timeout: seconds the mirror may be silent; the other limits of time are multiples of it.
         progress: called with the bytes received, as they arrive.
     Raises:
         MirrorError: the mirror sends anything else, or too slowly.
-        OSError: the file cannot be written.
     """
     whole = _GRACE_TIMEOUTS * timeout + size / _LEAST_RATES[-1][1]
     try:
@@ -50,7 +46,7 @@ def receive(url: str, target: Path, size: int, sha256: str, timeout: float, prog
                 response = stack.enter_context(_get(session, url, timeout))
             with connections.limited(whole, "expected the file"):
                 _check_answer(response)
-                _copy(response.raw, target, size, sha256, timeout, progress)
+                yield from _checked(response.raw, size, sha256, timeout, progress)
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise MirrorError(_reason(error)) from error
 
@@ -73,25 +69,22 @@ def _check_answer(response: requests.Response) -> None:
         raise MirrorError("expected the file, got a web page: is there a login page in the way?")
 
 
-def _copy(
-    body: urllib3.BaseHTTPResponse, target: Path, size: int, sha256: str, timeout: float, progress: Callable[[int], None]
-) -> None:
-    """Write the body to the target, and compare its size and checksum with those expected."""
+def _checked(
+    body: urllib3.BaseHTTPResponse, size: int, sha256: str, timeout: float, progress: Callable[[int], None]
+) -> Iterator[bytes]:
+    """The parts of the body, whose size and checksum are compared with those expected."""
     digest = hashlib.sha256()
     started = time.monotonic()
     received = 0
-    with open(target, "wb") as output:
-        # read1 returns the bytes that have come; reading a fixed amount could wait for hours on a server that drips.
-        while part := body.read1(_CHUNK_BYTES, decode_content=False):
-            received += len(part)
-            if received > size:
-                raise MirrorError(f"expected {size} bytes, got more")
-            _check_rate(received, time.monotonic() - started, timeout)
-            digest.update(part)
-            output.write(part)
-            progress(received)
-        output.flush()
-        os.fsync(output.fileno())
+    # read1 returns the bytes that have come; reading a fixed amount could wait for hours on a server that drips.
+    while part := body.read1(_CHUNK_BYTES, decode_content=False):
+        received += len(part)
+        if received > size:
+            raise MirrorError(f"expected {size} bytes, got more")
+        _check_rate(received, time.monotonic() - started, timeout)
+        digest.update(part)
+        yield part
+        progress(received)
     if received < size:
         raise MirrorError(f"expected {size} bytes, got {received}")
     if digest.hexdigest() != sha256:

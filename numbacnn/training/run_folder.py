@@ -12,7 +12,7 @@ from typing import Any
 
 from numbacnn.checkpoint import Checkpoint, TrainedNetwork, load_checkpoint, save_checkpoint, save_network
 from numbacnn.errors import CheckpointError
-from numbacnn.files import make_folder, temporary_prefix, write_atomically
+from numbacnn.files import make_folder, remove_file, remove_leftovers, sync_file, sync_folder, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.run_files import is_lock, is_of_a_run
@@ -77,7 +77,8 @@ class RunFolder:
         try:
             yield
         finally:
-            lock.release()
+            with contextlib.suppress(OSError):  # it would hide the error that matters; the lock ends with the process anyway
+                lock.release()
 
     def check_names(self) -> None:
         """Raise if a file of the user's own has one of the names that a run writes: it would be moved, or replaced.
@@ -109,7 +110,7 @@ class RunFolder:
         moved = None
         earlier_in = self._taking_over_from()
         if earlier_in and _same_run(self.unfinished, self.checkpoint):  # all that was left to do
-            self.unfinished.unlink()
+            remove_file(self.unfinished)
             earlier_in = None
         if self._has_trained(self.unfinished):
             moved = self.previous()
@@ -119,18 +120,18 @@ class RunFolder:
             # A run that was killed while it took over leaves some of its files beside some of the run before it. Each of the two
             # is complete in a folder of its own: the killed one was moved above, the earlier one before it was killed.
             for file in self._files():
-                file.unlink(missing_ok=True)
+                remove_file(file)
         self._is_ours = earlier_in is not None or not self.earlier_files()
         self.save_checkpoint(state, ops, about)
         self.is_only_begun = True
         if self._is_ours:
-            self.unfinished.unlink(missing_ok=True)
+            remove_file(self.unfinished)
         return moved
 
     def abandon(self) -> bool:
         """Forget a run that has failed before its first step; ``--resume`` takes the run before it. Returns whether it has."""
         if self.is_only_begun:
-            self._target().unlink(missing_ok=True)
+            remove_file(self._target())
         return self.is_only_begun
 
     def load(self) -> Checkpoint:
@@ -181,7 +182,7 @@ class RunFolder:
         write_atomically(self.history, history_lines(state.history).encode())
         write_atomically(self.config, config.encode())
         self.save_checkpoint(state, ops, about)
-        self.unfinished.unlink(missing_ok=True)
+        remove_file(self.unfinished)
 
     def previous(self) -> Path:
         """The folder for an earlier run: the first name that is free."""
@@ -196,8 +197,8 @@ class RunFolder:
     def _remove_half_written(self) -> None:
         """Remove the temporary files of processes that were killed while they wrote; each is as large as the file it was to be."""
         for file in (*self._files(), self.unfinished):
-            for temporary in self.path.glob(f"{temporary_prefix(file)}*"):
-                temporary.unlink(missing_ok=True)
+            remove_leftovers(file)
+        shutil.rmtree(self.path / HALF_MADE, ignore_errors=True)
 
     def _files(self) -> tuple[Path, ...]:
         return self.model, self.history, self.config, self.checkpoint
@@ -240,11 +241,13 @@ class RunFolder:
         """Make a folder that holds links to these files under these names, all at once."""
         temporary = self.path / HALF_MADE
         try:
-            shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
+            shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             for file, name in files.items():
                 _link(file, temporary / name)
+            sync_folder(temporary)
             os.replace(temporary, target)
+            sync_folder(self.path)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise CheckpointError(
@@ -272,6 +275,7 @@ def _link(source: Path, target: Path) -> None:
         os.link(source.resolve(), target)  # a symbolic link may be relative, and would lead nowhere from another folder
     except OSError:  # a file system without links, as on memory sticks
         shutil.copy2(source, target)
+        sync_file(target)
 
 
 def history_lines(history: list[EpochRecord]) -> str:

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 from small_mnist import CHILD, CHILD_PATHS, PACKED, RAW, SMALL_FILES, TRAIN_IMAGES, assert_complete, names, put
 
+from numbacnn import files
 from numbacnn.datasets import download, mnist
 from numbacnn.errors import DataError
 
@@ -209,19 +210,19 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path):
         mnist.load(tmp_path)
 
 
-def test_a_full_disk_leaves_nothing_behind(server, tmp_path, monkeypatch):
-    def full(source, target):
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+def test_a_full_disk_leaves_nothing_behind(server, tmp_path, monkeypatch, call):
+    def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download.os, "replace", full)
+    monkeypatch.setattr(files.os, call, full)
     with pytest.raises(DataError, match="No space left on device"):
         mnist.download(tmp_path, mirrors=[server.mirror("good", web.good)])
     assert names(tmp_path) == []
 
 
 def test_what_a_killed_download_left_is_cleared_away(server, tmp_path):
-    (tmp_path / ".mnist-download").mkdir()
-    (tmp_path / ".mnist-download" / "tmp123").write_bytes(b"half")
+    (tmp_path / f".{TRAIN_IMAGES}-0123abcd.partial").write_bytes(b"half")
     assert_complete(mnist.download(tmp_path, mirrors=[server.mirror("good", web.good)]))
 
 

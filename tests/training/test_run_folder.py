@@ -249,12 +249,18 @@ def test_two_trainings_into_one_folder_are_refused(tmp_path: Path) -> None:
 def test_files_half_written_by_a_killed_process_do_not_stay_for_ever(tmp_path: Path) -> None:
     save(RunFolder(tmp_path), begun(1))
     before = contents(tmp_path)
-    for name in (".model.safetensors-abc", ".unfinished.safetensors-x_1", ".history.jsonl-q"):
+    for name in (
+        ".model.safetensors-0123abcd.partial",
+        ".unfinished.safetensors-00000000.partial",
+        ".history.jsonl-ffffffff.partial",
+    ):
         (tmp_path / name).write_bytes(b"half")
-    (tmp_path / ".mine-1").write_bytes(b"the user's own")
+    own = {".mine-1", ".model.safetensors-original", ".model.safetensors-0123abcd.partial.zip"}
+    for name in own:
+        (tmp_path / name).write_bytes(b"the user's own")
     with RunFolder(tmp_path).writing():
         pass
-    assert contents(tmp_path).keys() - before.keys() == {".lock", ".mine-1"}
+    assert contents(tmp_path).keys() - before.keys() == {".lock", *own}
 
 
 @pytest.mark.parametrize("name", ["best", "optimizer", "parameters"])
