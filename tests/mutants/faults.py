@@ -66,11 +66,6 @@ MUTANTS = (
         "backends/test_conv2d.py::test_conv2d_equals_the_formula[plain-float64-three channels]",
     ),
     Mutant(
-        "padding before and after exchanged in the kernel", f"{PLAIN}conv2d.py",
-        "width * channels), top, left * channels", "width * channels), bottom, left * channels",
-        "backends/test_conv2d.py::test_conv2d_equals_the_formula[plain-float64-asymmetric padding]",
-    ),
-    Mutant(
         "filters not turned for dx", f"{PLAIN}conv2d.py",
         "filters[kh - 1 - u, kw - 1 - v], out", "filters[u, v], out",
         "backends/test_conv2d.py::test_conv2d_gradients_equal_the_formula[plain-float64-three channels]",
@@ -84,11 +79,6 @@ MUTANTS = (
         "dW of the first image of a group alone", f"{PLAIN}conv2d.py",
         "for n in range(first, stop):", "for n in range(first, first + 1):",
         "backends/test_conv2d.py::test_conv2d_gradients_equal_the_formula[plain-float64-a batch of 33]",
-    ),
-    Mutant(
-        "dW takes the stride across for that down", f"{PLAIN}conv2d.py",
-        "(i * row_stride + u) * width", "(i * column_stride + u) * width",
-        "backends/test_conv2d.py::test_conv2d_gradients_equal_the_formula[plain-float64-strides three and two, same]",
     ),
     # --- pooling -------------------------------------------------------------------------------------------------------------------
     Mutant(
@@ -118,11 +108,6 @@ MUTANTS = (
         "backends/test_activations.py::test_no_gradient_passes_relu_at_zero_or_nan_but_nan_passes",
     ),
     Mutant(
-        "the derivative of tanh without its square", f"{PLAIN}activations.py",
-        "(one - y[i] * y[i])", "(one - y[i])",
-        "backends/test_activations.py::test_activation_gradients_equal_finite_differences[plain-(2, 3)-tanh]",
-    ),
-    Mutant(
         "softmax without the shift by the maximum", f"{PLAIN}activations.py",
         "math.exp(z[k] - z[best])", "math.exp(z[k])",
         "backends/test_activations.py::test_softmax_of_huge_logits_does_not_overflow",
@@ -149,14 +134,20 @@ MUTANTS = (
         "backends/test_batch_norm.py::test_moments_are_those_in_float64",
     ),
     Mutant(
-        "batch normalisation's mean taken for a constant in dx", f"{PLAIN}batch_norm.py",
-        "(dy[n, c] - dbeta[c] / count - h", "(dy[n, c] - h",
-        "backends/test_batch_norm.py::test_batch_norm_gradients_equal_finite_differences[plain-(3, 2)]",
-    ),
-    Mutant(
         "all images of a batch distorted alike", f"{PLAIN}augment.py",
         "np.uint32(n * DRAWS + k)", "np.uint32(k)",
         "backends/test_augment.py::test_an_image_is_distorted_the_same_way_in_a_larger_batch_and_unlike_its_neighbours",
+    ),
+    # --- updates -------------------------------------------------------------------------------------------------------------------
+    Mutant(
+        "Adam's epsilon under the root", f"{PLAIN}updates.py",
+        "math.sqrt(v[i]) + eps", "math.sqrt(v[i] + eps)",
+        "backends/test_updates.py::test_updates_equal_the_formula_over_three_steps[plain-float64-7-adam]",
+    ),
+    Mutant(
+        "momentum dampens the gradient too", f"{PLAIN}updates.py",
+        "decay * velocity[i] - rate * gradient[i]", "decay * (velocity[i] - rate * gradient[i])",
+        "backends/test_updates.py::test_updates_equal_the_formula_over_three_steps[plain-float64-7-momentum]",
     ),
     # --- sums and products ---------------------------------------------------------------------------------------------------------
     Mutant(
@@ -165,24 +156,14 @@ MUTANTS = (
         "backends/test_conv2d.py::test_sums_over_a_batch_equal_those_in_float64",
     ),
     Mutant(
-        "a product replaces what it is added to", f"{PLAIN}matmul.py",
-        "out_row[n] += s0", "out_row[n] = s0",
-        "backends/test_dense.py::test_dense_in_float64_is_exact_to_fifteen_digits[plain]",
-    ),
-    Mutant(
         "ReLU after each part of a long sum", f"{FAST}products/dense.py",
         "relu and k + count == terms,\n", "relu,\n",
         "backends/cpu/test_fast_kernels.py::test_dense_equals_the_product_in_float64[(7, 257, 65)]",
     ),
     Mutant(
-        "a long sum keeps its last part alone", f"{FAST}products/dense.py",
-        "(bias, n, 0) if k == 0 else (out, target, width)", "(bias, n, 0)",
-        "backends/cpu/test_fast_kernels.py::test_dense_equals_the_product_in_float64[(7, 257, 65)]",
-    ),
-    Mutant(
         "a long correlation keeps its last rows alone", f"{FAST}products/points.py",
         "if add or first > 0 else", "if add else",
-        "backends/cpu/test_fast_kernels.py",
+        "backends/cpu/test_fast_kernels.py::test_a_correlation_of_any_length_is_the_product_in_float64",
     ),
     # --- fast convolution ----------------------------------------------------------------------------------------------------------
     Mutant(
@@ -226,17 +207,7 @@ MUTANTS = (
         "c, s = cosine(k, n), direction *", "c, s = cosine(k, n), -direction *",
         "backends/cpu/test_straight_line.py::test_every_transform_equals_that_of_numpy",
     ),
-    Mutant(
-        "Winograd's matrix with a wrong sign", f"{FAST}codegen/winograd_matrices.py",
-        "coefficient + p * quotient[-1]", "coefficient - p * quotient[-1]",
-        "backends/cpu/test_winograd.py::test_matrices_correlate_and_give_both_gradients_exactly",
-    ),
     # --- CUDA ----------------------------------------------------------------------------------------------------------------------
-    Mutant(
-        "CUDA: dW takes the stride down for that across", f"{CUDA}plain/conv2d.py",
-        "q = j * columns.stride - columns.pad_before + v", "q = j * rows.stride - columns.pad_before + v",
-        "backends/test_conv2d.py::test_conv2d_gradients_equal_the_formula",
-    ),
     Mutant(
         "CUDA: dx of the last term alone", f"{CUDA}plain/conv2d.py",
         "total += dy[n, i, j, f] * filters[u, v, c, f]", "total = dy[n, i, j, f] * filters[u, v, c, f]",
@@ -248,16 +219,6 @@ MUTANTS = (
         "backends/test_pooling.py::test_average_pool_and_its_gradient_equal_the_formula",
     ),
     Mutant(
-        "CUDA: the last of equal maxima wins", f"{CUDA}plain/pool2d.py",
-        "if value > best or", "if value >= best or",
-        "backends/test_pooling.py::test_max_pool_sends_gradient_to_the_first_of_equal_maxima",
-    ),
-    Mutant(
-        "CUDA: one dropout mask for all blocks of threads", f"{CUDA}plain/dropout.py",
-        "mix(i & BITS)", "mix(cuda.threadIdx.x)",
-        "backends/test_dropout.py::test_dropout_keeps_a_value_scaled_or_makes_it_zero_as_its_hash_says",
-    ),
-    Mutant(
         "CUDA: variance without the distances between the parts' means", f"{CUDA}plain/batch_norm.py",
         "+ rows * distance * distance if squares", "if squares",
         "backends/test_batch_norm.py::test_means_that_differ_from_part_to_part_count_in_the_variance",
@@ -266,11 +227,6 @@ MUTANTS = (
         "CUDA: a reduction without its barrier", f"{CUDA}plain/reduction.py",
         "        cuda.syncthreads()\n        if t <", "        if t <",
         "backends/cuda/test_reduction.py::test_sums_are_whole_whatever_the_number_of_lanes",
-    ),
-    Mutant(
-        "CUDA: moving averages take over NaN", f"{CUDA}plain/updates.py",
-        "if i < average.size and math.isfinite(losses[step]):", "if i < average.size:",
-        "backends/test_updates.py::test_an_update_is_held_back_unless_the_loss_of_its_step_is_finite",
     ),
     Mutant(
         "CUDA: a slice multiplied before it is complete", f"{CUDA}tiled/product.py",
@@ -322,7 +278,7 @@ MUTANTS = (
     Mutant(
         "one dropout mask for all layers", "numbacnn/network.py",
         "DropoutKey(seed, step, planned.position)", "DropoutKey(seed, step, 0)",
-        "test_network.py",
+        "test_network.py::test_two_dropout_layers_drop_other_values",
     ),
     Mutant(
         "the last, partial batch left out", "numbacnn/network.py",
@@ -332,7 +288,7 @@ MUTANTS = (
     Mutant(
         "pixels divided by 256", "numbacnn/network.py",
         "PIXEL_SCALE = 1 / 255", "PIXEL_SCALE = 1 / 256",
-        "test_network.py",
+        "test_network.py::test_the_brightest_pixel_is_one_and_the_darkest_zero",
     ),
     Mutant(
         "Adam without bias correction", "numbacnn/optimizers.py",
@@ -347,17 +303,7 @@ MUTANTS = (
     Mutant(
         "the rate decays within the epoch", "numbacnn/schedules.py",
         "decay ** math.floor(time)", "decay ** time",
-        "training",
-    ),
-    Mutant(
-        "a cosine schedule that rises again", "numbacnn/schedules.py",
-        "math.pi * min(time / epochs, 1.0)", "2 * math.pi * min(time / epochs, 1.0)",
-        "training",
-    ),
-    Mutant(
-        "warm-up that starts at the peak", "numbacnn/schedules.py",
-        "_ramp(start, 1.0, done / warm_up)", "_ramp(1.0, start, done / warm_up)",
-        "training",
+        "test_schedules.py::test_an_exponential_rate_changes_with_each_epoch_and_not_within_one",
     ),
     Mutant(
         "the same order in every epoch", "numbacnn/training/order.py",
@@ -377,27 +323,12 @@ MUTANTS = (
     Mutant(
         "training without dropout and batch statistics", "numbacnn/training/loop.py",
         "x, training=True, seed", "x, training=False, seed",
-        "training",
+        "training/test_training.py::test_every_step_has_a_dropout_mask_and_an_update_of_its_own_number",
     ),
     Mutant(
         "the training loop's dropout masks of all steps alike", "numbacnn/training/loop.py",
         "seed=state.settings.seed, step=state.step)", "seed=state.settings.seed, step=0)",
-        "training",
-    ),
-    Mutant(
-        "Adam's correction a step ahead", "numbacnn/training/loop.py",
-        "optimizer.rule(learning_rate, state.step + 1)", "optimizer.rule(learning_rate, state.step + 2)",
-        "training",
-    ),
-    Mutant(
-        "initial weights narrowed by the truncation", "numbacnn/initializers.py",
-        "(sd / TRUNCATED_SD)", "sd",
-        "test_lecture_vectors.py::test_he_normal_is_keras_truncated_normal",
-    ),
-    Mutant(
-        "uniform weights within one standard deviation", "numbacnn/initializers.py",
-        "limit = sd * math.sqrt(3)", "limit = sd",
-        "test_lecture_vectors.py::test_glorot_uniform_fills_its_range_evenly",
+        "training/test_training.py::test_every_step_has_a_dropout_mask_and_an_update_of_its_own_number",
     ),
     # --- answers -------------------------------------------------------------------------------------------------------------------
     Mutant(
@@ -411,25 +342,15 @@ MUTANTS = (
         "test_network.py::test_metrics_count_what_was_taken_for_what",
     ),
     Mutant(
-        "probabilities that add up to 1 over the batch", "numbacnn/prediction.py",
-        "exponentials.sum(axis=1, keepdims=True)", "exponentials.sum(axis=0, keepdims=True)",
-        "test_network.py",
-    ),
-    Mutant(
         "losses and probabilities without the shift by the maximum", "numbacnn/prediction.py",
         "return logits - logits.max(axis=1, keepdims=True)", "return logits",
-        "test_network.py",
+        "test_network.py::test_probabilities_of_an_image_add_up_to_one_for_logits_of_any_size",
     ),
     # --- pictures and data ---------------------------------------------------------------------------------------------------------
     Mutant(
         "digits centred by their box, not by mass", "numbacnn/pictures/normalise.py",
         "round(side / 2 - mass)", "round((side - length) / 2)",
         "pictures/test_normalise.py::test_a_large_off_centre_drawing_is_cropped_scaled_and_centred",
-    ),
-    Mutant(
-        "pictures inverted the wrong way round", "numbacnn/pictures/normalise.py",
-        "> float(grey.max()) - paper", "< float(grey.max()) - paper",
-        "pictures/test_normalise.py::test_the_same_digit_comes_out_however_it_was_drawn",
     ),
     Mutant(
         "IDX headers read as little-endian", "numbacnn/datasets/idx.py",

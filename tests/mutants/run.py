@@ -29,7 +29,9 @@ COPIED = ("numbacnn", "cli", "tests", "pyproject.toml")
 SECONDS = 600
 """The most that a mutant may take; one that hangs is not killed."""
 
-BROKEN = re.compile(r"TypingError|LoweringError|NameError|UnboundLocalError|SyntaxError|ImportError|ModuleNotFoundError|Numba\w*Warning")
+BROKEN = re.compile(
+    r"TypingError|LoweringError|NameError|UnboundLocalError|SyntaxError|ImportError|ModuleNotFoundError|Numba\w*Warning"
+)
 """Errors of a mutant that is no program: a test that imports it would fail whatever it tests."""
 
 FAILED = re.compile(r"^FAILED (\S+::.*?)(?: - (.*))?$", re.MULTILINE)
@@ -55,6 +57,7 @@ class Copy:
                 shutil.copytree(source, self.root / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
             else:
                 shutil.copy(source, self.root)
+        shutil.copytree(self.root / "cli", self.installed / "numbacnn_cli")  # its name once it is installed
 
     def apply(self, mutant: Mutant) -> None:
         """Put the fault into the copy.
@@ -84,17 +87,17 @@ class Copy:
 
     def check_imports(self) -> None:
         """Exit unless the packages that a test imports are those of the copy."""
-        if not self.installed.exists():
-            shutil.copytree(self.root / "cli", self.installed / "numbacnn_cli")  # its name once it is installed
         code = "import numbacnn, numbacnn_cli; print(numbacnn.__file__); print(numbacnn_cli.__file__)"
-        done = subprocess.run([sys.executable, "-c", code], env=self.environment(), cwd=self.root.parent, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=self.environment(), cwd=self.root.parent, capture_output=True, text=True
+        )
         found = done.stdout.split("\n")
         if done.returncode or not (found[0].startswith(str(self.root)) and found[1].startswith(str(self.installed))):
             sys.exit(f"expected the packages of {self.root}, got {done.stdout}{done.stderr}")
 
     def pytest(self, tests: Iterable[str], *, simulated: bool, own_cache: bool) -> subprocess.CompletedProcess[str]:
         """Run tests, given as ``path::name`` below tests/, up to the first that fails."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfs", "--tb=no", "-p", "no:cacheprovider"]
         return subprocess.run(
             [*command, *(f"tests/{test}" for test in tests)],
             cwd=self.root, env=self.environment(simulated=simulated, own_cache=own_cache), timeout=SECONDS,
@@ -112,7 +115,7 @@ def without_faults(mutants: Sequence[Mutant]) -> float:
             tests = dict.fromkeys(mutant.test for mutant in mutants if mutant.is_simulated == simulated)
             if tests:
                 done = copy.pytest(tests, simulated=simulated, own_cache=False)
-                if done.returncode or "skipped" in done.stdout and simulated:
+                if done.returncode or ("SKIPPED" in done.stdout and simulated):
                     sys.exit(f"without a fault, the tests of the mutants must pass:\n{done.stdout}")
     return time.perf_counter() - start
 
@@ -123,7 +126,6 @@ def outcome_of(mutant: Mutant) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder))
         copy.apply(mutant)
-        copy.check_imports()
         try:
             done = copy.pytest([mutant.test], simulated=mutant.is_simulated, own_cache=mutant.changes_kernels)
         except subprocess.TimeoutExpired:

@@ -16,6 +16,7 @@ from numbacnn.backends.cpu.conv.lengths import has_transform, point_count, trans
 from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.backends.cpu.plain import updates
 from numbacnn.backends.cpu.products import dense
+from numbacnn.backends.cpu.products.points import CACHED_ROWS, correlate_points, whole_vectors
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.cpu.vector_unit import LANES, vector_unit
 from numbacnn.backends.fused_pool import pool_geometry
@@ -231,6 +232,23 @@ def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: 
             assert all(np.array_equal(a, b) for a, b in zip(once, everything(threads), strict=True)), threads
     finally:
         numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rows", [1, CACHED_ROWS, CACHED_ROWS + 1, 2 * CACHED_ROWS + 300])
+def test_a_correlation_of_any_length_is_the_product_in_float64(rows: int) -> None:
+    """Longer ones are summed in runs of rows, each added to the one before."""
+    generator = np.random.default_rng(rows)
+    points, depth, columns = 3, whole_vectors(5), whole_vectors(9)
+    x, dy, dw = (
+        normal(generator, points, rows, depth),
+        normal(generator, points, rows, columns),
+        normal(generator, points, depth, columns),
+    )
+    product = np.matmul(x.transpose(0, 2, 1).astype(np.float64), dy)
+    for add in (False, True):
+        found = dw.reshape(points, -1).copy()
+        correlate_points(x.reshape(points, -1), dy.reshape(points, -1), found, rows, depth, columns, add)
+        assert error(found.reshape(dw.shape), product + dw if add else product) < BOUND
 
 
 # --- choice of the algorithm ----------------------------------------------------------------------------------------------------
