@@ -49,6 +49,7 @@ class Copy:
     """A copy of the tree in a folder of its own, in which pytest can be run."""
 
     def __init__(self, folder: Path) -> None:
+        folder = folder.resolve()
         self.root, self.installed, self.cache = folder / "tree", folder / "installed", folder / "compiled"
         self.root.mkdir()
         for name in COPIED:
@@ -95,12 +96,14 @@ class Copy:
         if done.returncode or not (found[0].startswith(str(self.root)) and found[1].startswith(str(self.installed))):
             sys.exit(f"expected the packages of {self.root}, got {done.stdout}{done.stderr}")
 
-    def pytest(self, tests: Iterable[str], *, simulated: bool, own_cache: bool) -> subprocess.CompletedProcess[str]:
+    def pytest(
+        self, tests: Iterable[str], *, simulated: bool, own_cache: bool, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run tests, given as ``path::name`` below tests/, up to the first that fails."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfs", "--tb=no", "-p", "no:cacheprovider"]
         return subprocess.run(
             [*command, *(f"tests/{test}" for test in tests)],
-            cwd=self.root, env=self.environment(simulated=simulated, own_cache=own_cache), timeout=SECONDS,
+            cwd=self.root, env=self.environment(simulated=simulated, own_cache=own_cache), timeout=timeout,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
@@ -127,7 +130,7 @@ def outcome_of(mutant: Mutant) -> Outcome:
         copy = Copy(Path(folder))
         copy.apply(mutant)
         try:
-            done = copy.pytest([mutant.test], simulated=mutant.is_simulated, own_cache=mutant.changes_kernels)
+            done = copy.pytest([mutant.test], simulated=mutant.is_simulated, own_cache=mutant.changes_kernels, timeout=SECONDS)
         except subprocess.TimeoutExpired:
             return Outcome(None, f"no end after {SECONDS} s", time.perf_counter() - start)
     seconds = time.perf_counter() - start
