@@ -169,7 +169,7 @@ MUTANTS = (
     Mutant(
         "all groups of a batch write to one sum of dW: a race", f"{FAST}conv/direct.py",
         "part = parts[group]", "part = parts[0]",
-        "backends/cpu/test_fast_kernels.py::test_any_number_of_threads_gives_the_same_bits[numbacnn.backends.cpu.conv.direct]",
+        "backends/cpu/test_fast_kernels.py::test_threads_that_sum_a_gradient_of_filters_at_the_same_time_do_not_meet",
     ),
     Mutant(
         "direct convolution loses an image's last line", f"{FAST}conv/direct.py",
@@ -184,7 +184,7 @@ MUTANTS = (
     Mutant(
         "a transform so short that an image's edges meet", f"{FAST}conv/lengths.py",
         "max(before_the_first, after_the_last, axis.size,", "max(axis.size,",
-        "backends/cpu/test_fast_kernels.py::test_a_transform_is_long_enough_and_no_longer_than_needed",
+        "backends/cpu/test_fast_kernels.py::test_cells_that_wrap_around_in_a_transform_meet_zeros_only",
     ),
     Mutant(
         "an image convolved otherwise alone than in a batch", f"{FAST}conv/algorithm.py",
