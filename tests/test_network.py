@@ -116,6 +116,15 @@ def test_dropout_is_the_identity_when_not_training() -> None:
     assert not np.array_equal(plain, forward(graph, ops, parameters, x, training=True).y)
 
 
+def test_two_dropout_layers_drop_other_values() -> None:
+    graph = nc.sequential(nc.Dropout(0.5), nc.Dropout(0.5), nc.Dropout(0.5), input_shape=(20, 20, 1))
+    passed = forward(graph, get_ops("cpu"), {}, np.ones((2, 20, 20, 1), np.float32), training=True, seed=3, step=1)
+    kept = np.count_nonzero(passed.y) / passed.y.size
+    assert abs(kept - 1 / 8) < 5 * np.sqrt(1 / 8 * 7 / 8 / passed.y.size), (
+        "with one mask, half of the values would pass all three"
+    )
+
+
 def test_batch_norm_uses_the_batch_while_training_and_its_averages_after() -> None:
     graph = nc.sequential(nc.BatchNorm(momentum=0.5, epsilon=1e-9), input_shape=(1, 1, 2))
     ops, parameters = get_ops("cpu"), initial_parameters(nc.sequential(nc.BatchNorm(), input_shape=(1, 1, 2)), 0)
@@ -168,6 +177,22 @@ def test_predictors_of_two_networks_do_not_mix_their_weights() -> None:
         for parameters, predictor in zip(both, predictors, strict=True):
             assert np.array_equal(predictor(images).logits, predict(graph, ops, parameters, images).logits)
     assert not np.array_equal(predictors[0](images).logits, predictors[1](images).logits)
+
+
+def test_the_brightest_pixel_is_one_and_the_darkest_zero() -> None:
+    graph = nc.sequential(nc.Activation("relu"), input_shape=(1, 2, 1))
+    logits = predict(graph, get_ops("cpu"), {}, np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)).logits
+    assert logits.ravel().tolist() == [0, 1]
+
+
+def test_probabilities_of_an_image_add_up_to_one_for_logits_of_any_size() -> None:
+    logits = np.array([[0, 1, 2], [1e30, 1e30, -1e30], [-1000, -1001, -2000], [3, 3, 3], [5e4, 0, -5e4]], np.float32)
+    prediction = Prediction(logits)
+    assert prediction.probabilities.sum(axis=1) == pytest.approx(np.ones(5))
+    assert prediction.probabilities[1].tolist() == [0.5, 0.5, 0]
+    assert prediction.probabilities[2, :2] == pytest.approx(1 / (1 + np.exp([-1, 1])))
+    losses = prediction.losses(np.array([2, 0, 1, 0, 2]))
+    assert losses == pytest.approx([np.log1p(np.exp(-1) + np.exp(-2)), np.log(2), 1 + np.log1p(np.exp(-1)), np.log(3), 1e5])
 
 
 def test_no_images_have_no_predictions() -> None:

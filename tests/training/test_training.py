@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from numbacnn.backends import get_ops
 from numbacnn.checkpoint import weights_sha256
 from numbacnn.network import batches
 from numbacnn.ops import Ops
+from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.training import (
     EpochDone,
     Settings,
@@ -28,7 +30,7 @@ from numbacnn.training import (
     train,
 )
 from numbacnn.training.order import epoch_order
-from numbacnn.values import Array, Augmentation, AugmentKey
+from numbacnn.values import Array, Augmentation, AugmentKey, DropoutKey, Rule
 
 
 def without_times(state: State) -> list[dict[str, object]]:
@@ -107,6 +109,30 @@ def test_only_training_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> 
     seen.clear()
     run(new_state(net(), dataclasses.replace(SETTINGS, augment=True, epochs=1, validation=0.2), ops), stripes(count=130))
     assert len(seen) == 6, "a single epoch is not called the last"
+
+
+def test_every_step_has_a_dropout_mask_and_an_update_of_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    ops = get_ops("cpu")
+    keys: list[DropoutKey] = []
+    rules: list[Rule] = []
+    dropout, update = type(ops).dropout, type(ops).update
+
+    def count_masks(self: Ops, x: Array, rate: float, key: DropoutKey) -> Array:
+        keys.append(key)
+        return dropout(self, x, rate, key)
+
+    def count_updates(self: Ops, parameter: Array, slots: Any, gradient: Any, rule: Rule, check: Any = None) -> None:
+        rules.append(rule)
+        update(self, parameter, slots, gradient, rule, check)
+
+    monkeypatch.setattr(type(ops), "dropout", count_masks)
+    monkeypatch.setattr(type(ops), "update", count_updates)
+    run(new_state(net(), dataclasses.replace(SETTINGS, epochs=2), ops), stripes(count=60))
+    assert [(key.seed, key.step) for key in keys[::2]] == [(5, step) for step in range(6)]
+    assert keys[::2] == keys[1::2], "the gradient has the mask of its forward pass"
+    trainable = sum(spec.trainable for spec in net().parameters.values())
+    expected = [OPTIMIZERS["adam"].rule(0.01 * 0.9 ** (step // 3), step + 1) for step in range(6)]
+    assert rules == [rule for rule in expected for _ in range(trainable)]
 
 
 @pytest.mark.parametrize(("epochs", "plain"), [(1, 0), (2, 1), (11, 1), (12, 2), (20, 3)])

@@ -16,12 +16,13 @@ from numbacnn.backends.cpu.conv.lengths import has_transform, point_count, trans
 from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.backends.cpu.plain import updates
 from numbacnn.backends.cpu.products import dense
+from numbacnn.backends.cpu.products.points import CACHED_ROWS, correlate_points, whole_vectors
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.cpu.vector_unit import LANES, vector_unit
-from numbacnn.backends.fused_pool import pool_geometry
+from numbacnn.backends.fused_pool import no_pooling, pool_geometry
 from numbacnn.errors import ShapeError
 from numbacnn.optimizers import OPTIMIZERS
-from numbacnn.shapes import pool_window2d, window2d
+from numbacnn.shapes import Window2D, pool_window2d, window, window2d
 from numbacnn.values import ConvBlock, FactoredGradient
 
 BOUND = 1e-5
@@ -233,6 +234,44 @@ def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: 
         numba.set_num_threads(before)
 
 
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
+def test_threads_that_sum_a_gradient_of_filters_at_the_same_time_do_not_meet() -> None:
+    """Long enough that they overlap, even on a busy machine: in a shorter sum, the second begins when the first has ended."""
+    generator = np.random.default_rng(4)
+    window = window2d((28, 28), (5, 5), (1, 1), "same")
+    x, filters, dy = (normal(generator, *shape) for shape in ((64, 28, 28, 32), (5, 5, 32, 48), (64, 28, 28, 48)))
+    no_winners = np.zeros((1, 1, 1, 1), np.uint8)
+
+    def gradient(threads: int) -> Floats:
+        get_ops("cpu", threads)
+        _, dfilters, _ = direct.conv2d_backward(x, filters, dy, no_winners, dy, window, no_pooling(window), False, False)
+        return dfilters.copy()
+
+    before = numba.get_num_threads()
+    try:
+        once = gradient(1)
+        assert all(np.array_equal(once, gradient(numba.config.NUMBA_NUM_THREADS)) for _ in range(3))
+    finally:
+        numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rows", [1, CACHED_ROWS, CACHED_ROWS + 1, 2 * CACHED_ROWS + 300])
+def test_a_correlation_of_any_length_is_the_product_in_float64(rows: int) -> None:
+    """Longer ones are summed in runs of rows, each added to the one before."""
+    generator = np.random.default_rng(rows)
+    points, depth, columns = 3, whole_vectors(5), whole_vectors(9)
+    x, dy, dw = (
+        normal(generator, points, rows, depth),
+        normal(generator, points, rows, columns),
+        normal(generator, points, depth, columns),
+    )
+    product = np.matmul(x.transpose(0, 2, 1).astype(np.float64), dy)
+    for add in (False, True):
+        found = dw.reshape(points, -1).copy()
+        correlate_points(x.reshape(points, -1), dy.reshape(points, -1), found, rows, depth, columns, add)
+        assert error(found.reshape(dw.shape), product + dw if add else product) < BOUND
+
+
 # --- choice of the algorithm ----------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +286,17 @@ def test_the_algorithm_depends_on_shapes_alone() -> None:
     assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).algorithm == "winograd"
     assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).size == (6, 6)
     assert choose_algorithm(100, window2d((224, 224), (5, 3), (1, 1), "same"), 32, 32, 8).algorithm == "direct"
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", (0, 4), (3, 0), (2, 1), (6, 6)], ids=str)
+def test_cells_that_wrap_around_in_a_transform_meet_zeros_only(padding: str | tuple[int, int]) -> None:
+    before, after = (6, 6) if isinstance(padding, str) else padding
+    for size in range(1, 15):
+        for kernel in range(1, size + 1 if padding == "valid" else size + min(before, after) + 1):
+            axis = window(size, kernel, 1, padding)
+            length, _ = transform_lengths(Window2D(axis, axis))
+            read = range(-axis.pad_before, axis.out + axis.kernel - 1 - axis.pad_before)
+            assert not [cell for cell in read if not 0 <= cell < size and cell % length < size], axis
 
 
 def test_a_transform_is_long_enough_and_no_longer_than_needed() -> None:
