@@ -70,7 +70,7 @@ def _problems(environ: dict[str, str]) -> Iterator[str]:
     config: Any = import_numba().config
     for name in sorted(environ):
         value, default = environ[name], getattr(config, name.removeprefix(PREFIX), None)
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or not value.strip():
             continue
         if name == "NUMBA_OPT":
             if value.lower() not in OPTIMISATION_LEVELS:
@@ -79,7 +79,7 @@ def _problems(environ: dict[str, str]) -> Iterator[str]:
             yield _unexpected(name, "a whole number", value)
     yield from _number_of_threads(environ.get("NUMBA_NUM_THREADS", "1"))
     layer = environ.get("NUMBA_THREADING_LAYER", "default")
-    if layer.lower() not in LAYERS:
+    if layer.lower() not in LAYERS:  # an empty one, too: Numba refuses it
         yield _unexpected("NUMBA_THREADING_LAYER", f"one of {', '.join(LAYERS)}", layer)
     priority = environ.get("NUMBA_THREADING_LAYER_PRIORITY")
     if priority is not None and sorted(config.THREADING_LAYER_PRIORITY) != ["omp", "tbb", "workqueue"]:
@@ -89,7 +89,7 @@ def _problems(environ: dict[str, str]) -> Iterator[str]:
 
 
 def _number_of_threads(given: str) -> Iterator[str]:
-    if not _is_number(given) or int(given) < 1:
+    if given.strip() and (not _is_number(given) or int(given) < 1):
         yield _unexpected("NUMBA_NUM_THREADS", "a whole number from 1", given)
 
 
