@@ -9,6 +9,7 @@ So kernels on workqueue run one at a time, and a child that GNU's OpenMP would k
 when the first parallel kernel is used.
 """
 
+import importlib
 import os
 import threading
 from typing import Any
@@ -76,9 +77,7 @@ def _dies_after_fork() -> bool:
             return False
     except ValueError:  # not started yet
         return False
-    from numba.np.ufunc import omppool
-
-    return omppool.openmp_vendor == "GNU"
+    return importlib.import_module("numba.np.ufunc.omppool").openmp_vendor == "GNU"
 
 
 def _before_fork() -> None:

@@ -14,7 +14,6 @@ import numba
 import numba.extending
 from numba.core import event
 from numba.core.caching import FunctionCache
-from numba.core.registry import CPUDispatcher
 from numba.core.runtime import rtsys
 
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
@@ -77,7 +76,7 @@ def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool
 
     def decorate(function: Callable) -> Any:
         dispatcher = numba.njit(**options)(function)
-        if not isinstance(dispatcher, CPUDispatcher):  # NUMBA_DISABLE_JIT: the function itself
+        if dispatcher is function:  # because of NUMBA_DISABLE_JIT
             return dispatcher
         if parallel:
             dispatcher.__class__ = ParallelKernel
