@@ -12,7 +12,7 @@ from .tables import size
 @click.command()
 @options.reporting
 def doctor(output_format: str) -> None:
-    """Report on this machine: versions, processor, threads, kernel cache, CUDA.
+    """Report on this machine: versions, processor, variables, threads, kernel cache, CUDA.
 
     Example: numbacnn doctor
     """
@@ -34,7 +34,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("packages", ", ".join(f"{name} {version}" for name, version in facts["packages"].items())),
         ("processor", f"{cpu['name']}, {cpu['processors']} processor(s), vectors: {', '.join(cpu['features']) or 'none'}"),
     ]
-    if "error" in threads:
+    lines += _environment_lines(**facts["environment"])
+    if threads.get("error") in facts["environment"]["problems"]:
+        lines.append(("threads", "none: no kernel can run in this environment"))
+    elif "error" in threads:
         lines.append(("threads", threads["error"]))
     else:
         quota = "no container limit" if threads["cgroup_quota"] is None else f"container limit {threads['cgroup_quota']:g}"
@@ -46,6 +49,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         lines.append(("kernel cache", cache["hint"]))
     return lines + _cuda_lines(facts["cuda"])
+
+
+def _environment_lines(variables: dict[str, str], problems: list[str]) -> list[tuple[str, str]]:
+    values = ", ".join(f"{name}={value}" for name, value in variables.items())
+    return [("" if index else "environment", line) for index, line in enumerate([*filter(None, [values]), *problems])]
 
 
 def _cuda_lines(cuda: dict[str, Any]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from numbacnn.backends import environment as _environment
 from numbacnn.backends import threads as _threads
 from numbacnn.errors import DeviceError
 from numbacnn.ops import Ops
@@ -27,11 +28,16 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
         plain: compute by the CPU's readable kernels alone, as ``functional`` does. A GPU has one set of kernels, and ignores it.
 
     Raises:
-        DeviceError: the device cannot be used. No other device silently takes over.
+        DeviceError: the device cannot be used, or not with the environment's variables for Numba. No other device silently takes over.
     """
     if device not in DEVICES:
         raise DeviceError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
     _start_threads(threads)
+    if _environment.import_numba().config.DISABLE_JIT and not plain:
+        raise DeviceError(
+            "NUMBA_DISABLE_JIT: expected 0, got 1: Python can run the readable kernels of numbacnn.functional, but not those of a "
+            "network. Unset this environment variable"
+        )
     reason = why_not_cuda() if device != "cpu" else None
     if device == "cuda" and reason:
         raise DeviceError(f"--device cuda: {reason.what}. Use --device cpu, or {reason.remedy}")
@@ -76,18 +82,22 @@ def _start_threads(threads: int | None) -> None:
     if "numba" not in sys.modules:
         # Numba fixes the largest possible number when it is imported. An explicit ``threads`` overrides the environment and may exceed
         # the processors: tests use that to show that the number of threads changes no result.
+        _environment.check_number_of_threads()
         os.environ["NUMBA_NUM_THREADS"] = str(max(threads or 1, _threads.available()))
         _threads.wait_briefly()
-    import numba
-
+    numba = _environment.import_numba()
+    _environment.check()
     if threads is None:
         return
+    from numbacnn.backends import threading_layer
+
     most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009  type checkers do not see it
     if threads > most:
         raise DeviceError(
             f"threads: expected at most {most}, the number Numba was started with in this process, got {threads}. "
             f"Ask for fewer, or start with NUMBA_NUM_THREADS={threads}"
         )
+    threading_layer.start()
     numba.set_num_threads(threads)
 
 

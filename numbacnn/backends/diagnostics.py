@@ -6,7 +6,7 @@ import platform
 import re
 from typing import Any
 
-from numbacnn.backends import get_ops, gpu, threads, why_not_cuda
+from numbacnn.backends import environment, get_ops, gpu, threads, why_not_cuda
 from numbacnn.errors import DeviceError
 from numbacnn.version import __version__
 
@@ -29,13 +29,15 @@ VECTOR_FEATURES = ("sse4.2", "avx", "fma", "avx2", "avx512f", "avx512bw", "neon"
 
 
 def report() -> dict[str, Any]:
-    """Versions, processor, threads, kernel cache and CUDA."""
+    """Versions, processor, environment variables, threads, kernel cache and CUDA."""
+    variables = environment.variables()  # before the number of threads is added
     return {
         "numbacnn": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES if _version(name)},
         "cpu": _cpu(),
+        "environment": {"variables": variables, "problems": list(environment.problems())},
         "threads": _threads(),
         "kernel_cache": _kernel_cache(),
         "cuda": _cuda(),

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,13 @@ from numbacnn.files import check_writable
 ARGUMENTS = ("shapes.py", "values.py")
 """Files of the package with named tuples that kernels take. Numba's types of them name neither the fields nor their order."""
 
+OPTIONS = ("OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX")
+"""Variables of Numba's configuration that change a kernel's code, but not the key that Numba gives it."""
+
 KEEP_UNUSED_DAYS = 30
 PRIVATE = 0o700
+
+_decorating = threading.RLock()
 
 
 class CacheFolder(NamedTuple):
@@ -83,12 +89,13 @@ def cache_folder(sources: Path, *versions: str) -> CacheFolder:
 
 
 def _compiler() -> tuple[str, ...]:
-    """The versions and the processor that a compiled kernel depends on."""
+    """The versions, the processor and the options that a compiled kernel depends on."""
     import numba
     from llvmlite import __version__, binding
 
     processor = (os.environ.get(name, "") for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"))
-    return sys.implementation.cache_tag or "", numba.__version__, __version__, binding.get_host_cpu_name(), *processor
+    options = (f"{name}={getattr(numba.config, name, None)!r}" for name in OPTIONS)
+    return sys.implementation.cache_tag or "", numba.__version__, __version__, binding.get_host_cpu_name(), *processor, *options
 
 
 def _make_private(folder: Path) -> None:
@@ -111,11 +118,14 @@ def _forget_old_folders(kernels: Path, keep: Path) -> None:
 def cached_in(folder: Path, config: Any) -> Iterator[None]:
     """Within it, decorated functions are cached in ``folder``.
 
-    Numba reads the folder from its ``config`` when it decorates. It is set for that moment only, so that other users of Numba in
-    this process keep their own.
+    Numba reads the folder from its ``config`` when it decorates. It is set for that moment only, and by one thread at a time, so that
+    other users of Numba in this process keep their own. So is the order of folders that somebody else may have set.
     """
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
+    ours = {"CACHE_DIR": str(folder), "CACHE_LOCATOR_CLASSES": ""}
+    with _decorating:
+        before = {name: getattr(config, name, "") for name in ours}
+        try:
+            vars(config).update(ours)
+            yield
+        finally:
+            vars(config).update(before)

@@ -260,6 +260,14 @@ def test_kernels_of_another_processor_do_not_count_as_compiled(filled: Path) -> 
     assert run(filled, "import os\nos.environ['NUMBA_CPU_NAME'] = 'generic'\n" + program) == "False"
 
 
+def test_kernels_compiled_with_other_options_are_not_taken_for_usual_ones(filled: Path) -> None:
+    """Numba's key of a kernel leaves these options out: code without optimisation served every later run."""
+    program = "import os\nos.environ['NUMBA_OPT'] = '0'\n"
+    assert not run(filled, program + PROGRAM).endswith(" 0")
+    assert run(filled, program + PROGRAM) == "[0.0, 2.0] 0"
+    assert run(filled) == "[0.0, 2.0] 0"
+
+
 def test_normalisation_warns_of_nothing_when_it_is_the_first_that_has_to_be_compiled(tmp_path: Path) -> None:
     """Numba treats the first kernel that a process compiles unlike the others, which would have been silent."""
     assert run(tmp_path, NORMALISE, "-W", "error") == ""

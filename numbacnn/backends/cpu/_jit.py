@@ -18,6 +18,7 @@ from numba.core.runtime import rtsys
 
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
 from numbacnn.backends.kernel_files import KernelFiles
+from numbacnn.backends.threading_layer import ParallelKernel
 
 SOURCES = Path(__file__).parent
 
@@ -75,6 +76,10 @@ def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool
 
     def decorate(function: Callable) -> Any:
         dispatcher = numba.njit(**options)(function)
+        if dispatcher is function:  # because of NUMBA_DISABLE_JIT
+            return dispatcher
+        if parallel:
+            dispatcher.__class__ = ParallelKernel
         folder = None if inline else cache_folder(SOURCES).path
         if folder is not None:
             with cached_in(folder, numba.config):
