@@ -127,6 +127,4 @@ def _through(window: Window, reaches: list[_Reach]) -> list[_Reach]:
 
 def _field(reaches: list[_Reach], count: int) -> int:
     """The largest receptive field of ``count`` cells. Jumps that differ move branches apart: the first or the last cell has it."""
-    return max(
-        max(i * r.jump + r.last for r in reaches) - min(i * r.jump + r.first for r in reaches) + 1 for i in (0, count - 1)
-    )
+    return max(max(i * r.jump + r.last for r in reaches) - min(i * r.jump + r.first for r in reaches) + 1 for i in (0, count - 1))

@@ -25,6 +25,7 @@ FLOORS = [
     {"numbacnn.datasets", "numbacnn.pictures"},
     {
         "numbacnn.network",
+        "numbacnn.finite",
         "numbacnn.prediction",
         "numbacnn.initializers",
         "numbacnn.optimizers",

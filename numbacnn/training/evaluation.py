@@ -1,5 +1,6 @@
 """The end of an epoch: the network is evaluated, recorded and, if it is the best so far, kept."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,12 @@ from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset
 from numbacnn.graph import Graph
+from numbacnn.errors import NotFiniteError
 from numbacnn.metrics import Evaluation, evaluate
 from numbacnn.ops import Ops
 from numbacnn.prediction import predict
 from numbacnn.training.clock import Clock
-from numbacnn.training.divergence import check_finite
+from numbacnn.training.divergence import diverged
 from numbacnn.training.events import EpochDone, EpochRecord
 from numbacnn.training.state import State
 
@@ -33,17 +35,26 @@ def finish_epoch(
         learning_rate: of the epoch.
 
     Raises:
-        TrainingError: a loss is not finite.
+        TrainingError: weights, logits or a loss are not finite.
     """
     images, labels = dataset.train_images, dataset.train_labels
-    test = _evaluate(state, graph, ops, dataset.test_images, dataset.test_labels)
-    validation = _evaluate(state, graph, ops, images[validation_indices], labels[validation_indices])
+
+    def evaluated(name: str, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> Evaluation | None:
+        if not len(images):
+            return None
+        try:
+            evaluation = evaluate(predict(graph, ops, state.parameters, images), labels)
+        except NotFiniteError as error:
+            raise diverged(state, state.step, f"the {name} loss is not a finite number", str(error), learning_rate) from None
+        if not math.isfinite(evaluation.loss):
+            raise diverged(state, state.step, f"the {name} loss is {evaluation.loss}", None, learning_rate)
+        return evaluation
+
+    test = evaluated("test", dataset.test_images, dataset.test_labels)
+    validation = evaluated("validation", images[validation_indices], labels[validation_indices])
     # The last update has no next step to show its effect: without other images, some training images do.
     few = slice(0, 0 if test or validation else state.settings.batch_size)
-    training = _evaluate(state, graph, ops, images[few], labels[few])
-    for name, evaluation in (("test", test), ("validation", validation), ("training", training)):
-        if evaluation is not None:
-            check_finite(state, state.step, f"{name} loss", evaluation.loss, learning_rate)
+    evaluated("training", images[few], labels[few])
     state.seconds += clock.lap()
     trained_on = len(images) - len(validation_indices)
     record = EpochRecord(
@@ -71,10 +82,3 @@ def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
         state.best = {name: ops.to_host(array).copy() for name, array in state.parameters.items()}
         return True
     return False
-
-
-def _evaluate(
-    state: State, graph: Graph, ops: Ops, images: NDArray[np.uint8], labels: NDArray[np.integer[Any]]
-) -> Evaluation | None:
-    """The network's loss and accuracy on images; None if there are none."""
-    return evaluate(predict(graph, ops, state.parameters, images), labels) if len(images) else None

@@ -88,7 +88,11 @@ def test_receptive_fields_of_random_branches_are_what_the_network_depends_on(see
 
     def layer(stride: int) -> nc.layers.Layer:
         kernel = tuple(int(k) for k in random.integers(1, 5, 2))
-        return nc.Conv2D(2, kernel, strides=stride, padding="same") if random.random() < 0.7 else nc.AvgPool2D(kernel, stride, "same")
+        return (
+            nc.Conv2D(2, kernel, strides=stride, padding="same")
+            if random.random() < 0.7
+            else nc.AvgPool2D(kernel, stride, "same")
+        )
 
     stride = int(random.integers(1, 3))
     graph = branches(

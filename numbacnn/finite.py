@@ -1,0 +1,67 @@
+"""NaN and infinity: found by a sum, which costs little, and then traced to the layer where they begin."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from numbacnn.errors import NotFiniteError
+from numbacnn.graph import INPUT, Graph
+from numbacnn.layers import Context
+from numbacnn.ops import Ops
+from numbacnn.plan import fuse_nothing, make_plan
+from numbacnn.values import Array, DropoutKey, FactoredGradient
+
+
+def is_finite(values: Any) -> bool:
+    """Whether all values of a NumPy array are finite. A sum of one that is not, is not: so most arrays are read once, and quickly."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.add.reduce(values, axis=None)) or bool(np.isfinite(values).all())
+
+
+def check_parameters(ops: Ops, parameters: Mapping[str, Array], names: Iterable[str]) -> None:
+    """Raise NotFiniteError unless all values of the parameters of these names are finite."""
+    for name in names:
+        if problem := _problem(ops.to_host(parameters[name]), "values"):
+            raise NotFiniteError(f"{name}: expected finite numbers, got {problem}. Use the weights of another training")
+
+
+def first_gradient_that_is_not_finite(ops: Ops, gradients: Mapping[str, Any]) -> str | None:
+    """The first of some gradients, in the order of the backward pass, with values that are not finite; None if there is none.
+
+    A ``FactoredGradient`` is looked at by its factors, and only then multiplied out.
+    """
+    for name, gradient in gradients.items():
+        parts = gradient if isinstance(gradient, FactoredGradient) else (gradient,)
+        if not all(is_finite(ops.to_host(part)) for part in parts) and (problem := _problem(ops.to_host(gradient), "values")):
+            return f"the gradient of {name}: {problem}"
+    return None
+
+
+def first_layer_that_is_not_finite(
+    graph: Graph, ops: Ops, parameters: Mapping[str, Array], x: Array, *, training: bool = False, seed: int = 0, step: int = 0
+) -> str | None:
+    """Run a batch layer by layer, and describe the first parameter or output with values that are not finite; None if there is none.
+
+    Arguments as for ``network.forward``, whose result it would be.
+    """
+    outputs = {INPUT: x}
+    for planned in make_plan(graph, fuse_nothing):
+        for _, name in planned.parameters:
+            if problem := _problem(ops.to_host(parameters[name]), "values"):
+                return f"the weights {name}: {problem}"
+        own = {key: parameters[name] for key, name in planned.parameters}
+        context = Context(training, DropoutKey(seed, step, planned.position))
+        outputs[planned.name] = planned.layer.forward(ops, own, [outputs[name] for name in planned.inputs], context).y
+        if problem := _problem(ops.to_host(outputs[planned.name]), "outputs"):
+            return f"the layer {planned.name}: {problem}; its inputs and weights are finite"
+    return None
+
+
+def _problem(values: Any, what: str) -> str | None:
+    """How many values are not finite, and the first of them; None if all are."""
+    if is_finite(values):
+        return None
+    bad = values[~np.isfinite(values)]
+    return f"{bad.size:,} of {values.size:,} {what} are not finite, the first is {bad[0]}"
