@@ -51,7 +51,15 @@ class DeviceMemoryError(DeviceError):
 
 
 class NotFiniteError(NumbaCNNError):
-    """Weights, or a network's answer, hold NaN or infinity; the message names the layer where it begins."""
+    """Weights, or a network's answer, hold NaN or infinity.
+
+    Args:
+        where: the weights or the layer in which it begins, with the number of such values; None if that is not known.
+    """
+
+    def __init__(self, message: str, where: str | None = None):
+        super().__init__(message)
+        self.where = where
 
 
 class TrainingError(NumbaCNNError):

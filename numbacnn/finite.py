@@ -24,7 +24,8 @@ def check_parameters(ops: Ops, parameters: Mapping[str, Array], names: Iterable[
     """Raise NotFiniteError unless all values of the parameters of these names are finite."""
     for name in names:
         if problem := _problem(ops.to_host(parameters[name]), "values"):
-            raise NotFiniteError(f"{name}: expected finite numbers, got {problem}. Use the weights of another training")
+            message = f"{name}: expected finite numbers, got others: {problem}. Use the weights of another training"
+            raise NotFiniteError(message, f"the weights {name}: {problem}")
 
 
 def first_gradient_that_is_not_finite(ops: Ops, gradients: Mapping[str, Any]) -> str | None:

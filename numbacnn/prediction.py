@@ -102,7 +102,8 @@ class Predictor:
             where = first_layer_that_is_not_finite(self.graph, self.ops, self._taken, x)
         raise NotFiniteError(
             f"{self.graph.name}: expected finite logits, got others for image {index}"
-            f"{f'. First is {where}' if where else ''}. Train it again, with a lower learning rate"
+            f"{f'. First is {where}' if where else ''}. Train it again, with a lower learning rate",
+            where,
         )
 
     def _logits(self, images: Array, indices: Array) -> NDArray:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset
-from numbacnn.graph import Graph
 from numbacnn.errors import NotFiniteError
+from numbacnn.graph import Graph
 from numbacnn.metrics import Evaluation, evaluate
 from numbacnn.ops import Ops
 from numbacnn.prediction import predict
@@ -45,7 +45,7 @@ def finish_epoch(
         try:
             evaluation = evaluate(predict(graph, ops, state.parameters, images), labels)
         except NotFiniteError as error:
-            raise diverged(state, state.step, f"the {name} loss is not a finite number", str(error), learning_rate) from None
+            raise diverged(state, state.step, f"the {name} loss is not a finite number", error.where, learning_rate) from None
         if not math.isfinite(evaluation.loss):
             raise diverged(state, state.step, f"the {name} loss is {evaluation.loss}", None, learning_rate)
         return evaluation

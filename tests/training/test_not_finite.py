@@ -45,7 +45,7 @@ def test_a_weight_that_is_not_finite_is_named_before_a_prediction_or_a_training(
         parameters = {key: array.copy() for key, array in initial_parameters(net(), 0).items()}
         parameters[name].flat[-1] = value
         with pytest.raises(
-            nc.NotFiniteError, match=rf"^{name}: expected finite numbers, got 1 of [\d,]+ values .* first is {value}"
+            nc.NotFiniteError, match=rf"^{name}: expected finite numbers, got others: 1 of [\d,]+ values .* first is {value}"
         ):
             Predictor(without_softmax(net()), OPS, parameters)
         with pytest.raises(nc.NotFiniteError, match=rf"^{name}: expected finite numbers"):
@@ -144,9 +144,7 @@ def test_an_epoch_whose_test_images_overflow_ends_in_a_training_error_that_names
     data = stripes()
     dark = dataclasses.replace(data, train_images=np.zeros_like(data.train_images))
     state = new_state(plain_net(), dataclasses.replace(SGD, learning_rate=1e-30), OPS, huge(plain_net(), "conv1/kernel"))
-    with pytest.raises(
-        nc.TrainingError, match=r"the test loss is not a finite number.*First is net: .*image \d+\. First is the layer conv1"
-    ):
+    with pytest.raises(nc.TrainingError, match=r"the test loss is not a finite number.*First is the layer conv1"):
         run(state, dark)
     assert state.history == []
 
