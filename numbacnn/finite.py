@@ -16,8 +16,13 @@ from numbacnn.values import Array, DropoutKey, FactoredGradient
 
 def is_finite(values: Any) -> bool:
     """Whether all values of a NumPy array are finite. A sum of one that is not, is not: so most arrays are read once, and quickly."""
+    return _have_finite_sum([values]) or bool(np.isfinite(values).all())
+
+
+def _have_finite_sum(arrays: Iterable[Any]) -> bool:
+    """Whether the sum of all values is finite; a sum of finite ones may overflow too."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(np.add.reduce(values, axis=None)) or bool(np.isfinite(values).all())
+        return math.isfinite(sum(float(np.add.reduce(values.reshape(-1))) for values in arrays))
 
 
 def check_parameters(ops: Ops, parameters: Mapping[str, Array], names: Iterable[str]) -> None:
@@ -31,11 +36,13 @@ def check_parameters(ops: Ops, parameters: Mapping[str, Array], names: Iterable[
 def first_gradient_that_is_not_finite(ops: Ops, gradients: Mapping[str, Any]) -> str | None:
     """The first of some gradients, in the order of the backward pass, with values that are not finite; None if there is none.
 
-    A ``FactoredGradient`` is looked at by its factors, and only then multiplied out.
+    Of a ``FactoredGradient`` only dy is looked at, unless something is wrong: x is large, and has passed through the loss.
     """
+    parts = (each.dy if isinstance(each, FactoredGradient) else each for each in gradients.values())
+    if _have_finite_sum(map(ops.to_host, parts)):
+        return None
     for name, gradient in gradients.items():
-        parts = gradient if isinstance(gradient, FactoredGradient) else (gradient,)
-        if not all(is_finite(ops.to_host(part)) for part in parts) and (problem := _problem(ops.to_host(gradient), "values")):
+        if problem := _problem(ops.to_host(gradient), "values"):
             return f"the gradient of {name}: {problem}"
     return None
 

@@ -21,7 +21,7 @@ from numbacnn.initializers import initial_parameters, initial_values
 from numbacnn.layers.initialization import INITIALIZERS, VarianceScaling
 from numbacnn.network import backward, forward
 from numbacnn.prediction import Predictor
-from numbacnn.shapes import pool_window2d, window2d
+from numbacnn.shapes import window2d
 from numbacnn.training import Settings, new_state, train
 from numbacnn.training.order import epoch_order
 from numbacnn.values import ConvBlock
@@ -142,7 +142,11 @@ def test_odd_images_labels_weights_and_rates_train_and_predict_or_are_refused(ba
                 images = LAYOUTS[random.integers(len(LAYOUTS))](images)
             rate = float(10.0 ** random.choice([-38, -10, -2, 0, 2, 9, 20, 37]))
             settings = Settings(
-                epochs=1, batch_size=8, learning_rate=rate, optimizer=str(random.choice(["sgd", "momentum", "adam"])), seed=case.index
+                epochs=1,
+                batch_size=8,
+                learning_rate=rate,
+                optimizer=str(random.choice(["sgd", "momentum", "adam"])),
+                seed=case.index,
             )
             parameters = initial_parameters(net(), case.index)
             name = list(parameters)[random.integers(len(parameters))]
@@ -150,14 +154,15 @@ def test_odd_images_labels_weights_and_rates_train_and_predict_or_are_refused(ba
                 parameters[name] = parameters[name] * np.float32(random.choice([0, 1e-38, 1e-20, 1e4, 1e20, 1e38]))
             if random.random() < 0.2:
                 parameters[name].flat[0] = random.choice(ODD)
-            state = new_state(net(), settings, ops, parameters)
+            state, problem = new_state(net(), settings, ops, parameters), ""
             try:
                 list(train(state, dataclasses.replace(data, train_images=images), ops))
                 probabilities = Predictor(without_softmax(net()), ops, state.parameters)(data.test_images).probabilities
                 np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
                 assert all(np.isfinite(array).all() for array in state.parameters.values())
             except (nc.TrainingError, nc.NotFiniteError) as error:
-                assert "finite" in str(error)
+                problem = str(error)
+            assert not problem or "finite" in problem
 
 
 def test_data_sets_and_predictors_take_uint8_of_their_shape_in_any_layout_and_nothing_else(battery) -> None:  # type: ignore[no-untyped-def]
@@ -193,7 +198,12 @@ class Direct(CpuOps):
 
 
 def _convolution_sum(random: np.random.Generator, values: Callable[..., np.ndarray]) -> Any:
-    n, c, f, k = int(random.integers(1, 9)), int(random.integers(1, 5)), int(random.integers(1, 5)), int(random.choice([1, 2, 3, 5]))
+    n, c, f, k = (
+        int(random.integers(1, 9)),
+        int(random.integers(1, 5)),
+        int(random.integers(1, 5)),
+        int(random.choice([1, 2, 3, 5])),
+    )
     h, w = (int(s) for s in random.integers(k, 90, 2))
     ops = Direct()
     ops.algorithm = "winograd" if k in (3, 5) and random.random() < 0.3 else "direct"
@@ -253,7 +263,7 @@ def _long_sum(random: np.random.Generator) -> tuple[int, list[tuple[np.ndarray, 
 
 
 def test_long_sums_are_as_close_as_pairwise_ones(battery) -> None:  # type: ignore[no-untyped-def]
-    """All terms are positive, so a rounding is one of the sum. A pairwise sum loses up to log2(n) of them at each level's blocks."""
+    """All terms are positive, so that a rounding is a share of the sum. The bound grows as that of a pairwise sum does, by log2(n)."""
     assert set(ALGORITHMS) == {"direct", "frequency", "winograd"}
     for case in battery("long sums in float32", smoke=25, whole=200):
         with case:
@@ -371,7 +381,9 @@ def _softmax_ignores_a_shift(d: Draw) -> None:
     order = d.random.permutation(d.c)
     np.testing.assert_allclose(F.softmax(z[:, order]), F.softmax(z)[:, order], rtol=1e-13)
     labels = d.random.integers(0, d.c, d.n)
-    assert math.isclose(F.softmax_cross_entropy(z + shift, labels)[0], F.softmax_cross_entropy(z, labels)[0], rel_tol=1e-9, abs_tol=1e-11)
+    assert math.isclose(
+        F.softmax_cross_entropy(z + shift, labels)[0], F.softmax_cross_entropy(z, labels)[0], rel_tol=1e-9, abs_tol=1e-11
+    )
 
 
 def _images_are_alone(d: Draw) -> None:
@@ -382,9 +394,9 @@ def _images_are_alone(d: Draw) -> None:
 
 
 LAWS = (
-    _moves_with_its_input, _is_linear, _permutes_channels, _delta_is_the_identity, _one_cell_is_dense, _whole_image_is_dense, _strides_subsample,
-    _padding_is_zeros_around, _same_is_explicit, _average_is_a_uniform_convolution, _maximum_follows_growing_functions, _softmax_ignores_a_shift,
-    _images_are_alone,
+    _moves_with_its_input, _is_linear, _permutes_channels, _delta_is_the_identity, _one_cell_is_dense, _whole_image_is_dense,
+    _strides_subsample, _padding_is_zeros_around, _same_is_explicit, _average_is_a_uniform_convolution,
+    _maximum_follows_growing_functions, _softmax_ignores_a_shift, _images_are_alone,
 )  # fmt: skip
 
 
@@ -455,7 +467,9 @@ def _random_network(random: np.random.Generator) -> nc.Graph:
     for i in range(int(random.integers(1, 5))):
         kind, name = random.integers(7), f"layer{i}"
         if kind == 0:
-            nodes.append((name, nc.Conv2D(3, (2, 3), padding="same", activation=activation(), use_bias=bool(random.integers(2))), [last]))
+            nodes.append(
+                (name, nc.Conv2D(3, (2, 3), padding="same", activation=activation(), use_bias=bool(random.integers(2))), [last])
+            )
         elif kind == 1:
             nodes.append((name, nc.BatchNorm(), [last]))
         elif kind == 2:
@@ -561,7 +575,7 @@ def test_dropout_drops_its_share_evenly_and_keeps_the_mean(battery) -> None:  # 
 
 
 def test_the_order_of_images_is_uniform(battery) -> None:  # type: ignore[no-untyped-def]
-    """Chi-squared of where each image goes, over 2,000 epochs: 99 free cells, sd 14.1."""
+    """Chi-squared of where each of 11 images goes, over 1,000 epochs: 100 degrees of freedom, standard deviation 14."""
     for case in battery("orders of epochs", smoke=2, whole=20):
         with case:
             side, epochs = 11, 1000
@@ -571,5 +585,3 @@ def test_the_order_of_images_is_uniform(battery) -> None:  # type: ignore[no-unt
             expected = epochs / side
             chi2, free = float(((counts - expected) ** 2 / expected).sum()), (side - 1) ** 2
             assert abs(chi2 - free) < 5 * math.sqrt(2 * free)
-
-
