@@ -16,7 +16,7 @@ from numbacnn.backends.cpu._jit import kernel
 GROUPS = 8
 """The most groups that rows or images are cut into."""
 
-SHORT, RUN = 256, 16
+SHORT, RUN = 128, 16
 """Up to SHORT terms are summed one after the other; of more, RUN at a time."""
 
 
