@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from numbacnn.datasets import Dataset
 from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DeviceMemoryError
-from numbacnn.finite import check_parameters, first_layer_that_is_not_finite
+from numbacnn.finite import check_finite, first_layer_that_is_not_finite
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.network import PIXEL_SCALE, Forward, Gradients, backward, batches, forward, take_parameters
 from numbacnn.ops import Ops
@@ -60,7 +60,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     check_matches(state.graph, dataset)
     settings = state.settings
     state.parameters = take_parameters(state.graph, ops, state.parameters, np.dtype(np.float32))
-    check_parameters(ops, state.parameters, state.graph.parameters)
+    check_finite(ops, state.parameters, state.graph.parameters)
     graph = without_softmax(state.graph)
     training_indices, validation_indices = divide(len(dataset.train_images), settings)
     check_normalisation(state.graph, min(settings.batch_size, len(training_indices)))
