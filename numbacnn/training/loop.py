@@ -160,7 +160,7 @@ def _first_layer_that_is_not_finite(state: State, graph: Graph, ops: Ops, batch:
     """The first layer that is not finite in the forward pass of a batch, taken as the given step of the run."""
     with ops.reuse_memory():
         x = _images(state, ops, batch, step)
-        return first_layer_that_is_not_finite(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=step)
+        return first_layer_that_is_not_finite(graph, ops, state.parameters, x, seed=state.settings.seed, step=step, training=True)
 
 
 def _images(state: State, ops: Ops, batch: Batch, step: int) -> Array:
