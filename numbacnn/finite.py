@@ -25,7 +25,7 @@ def _have_finite_sum(arrays: Iterable[Any]) -> bool:
         return math.isfinite(sum(float(np.add.reduce(values.reshape(-1))) for values in arrays))
 
 
-def check_parameters(ops: Ops, parameters: Mapping[str, Array], names: Iterable[str]) -> None:
+def check_finite(ops: Ops, parameters: Mapping[str, Array], names: Iterable[str]) -> None:
     """Raise NotFiniteError unless all values of the parameters of these names are finite."""
     for name in names:
         if problem := _problem(ops.to_host(parameters[name]), "values"):

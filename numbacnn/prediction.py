@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from numbacnn.datasets.checks import check_images
 from numbacnn.errors import DeviceMemoryError, NotFiniteError
-from numbacnn.finite import check_parameters, first_layer_that_is_not_finite, is_finite
+from numbacnn.finite import check_finite, first_layer_that_is_not_finite, is_finite
 from numbacnn.graph import Graph
 from numbacnn.layers import ParameterSpec
 from numbacnn.memory import activation_bytes, check_batch, largest_batch
@@ -73,7 +73,7 @@ class Predictor:
         self._image_bytes = activation_bytes(graph, make_plan(graph, ops.can_fuse), 1, training=False)
         self._batch_size(1)
         self._taken = take_parameters(graph, ops, parameters, np.dtype(np.float32))
-        check_parameters(ops, self._taken, graph.parameters)
+        check_finite(ops, self._taken, graph.parameters)
         self.parameters = prepare_kernels(ops, graph.parameters, self._taken)
 
     def __call__(self, images: NDArray) -> Prediction:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from numbacnn.datasets import Dataset
 from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DeviceMemoryError
-from numbacnn.finite import check_parameters, first_layer_that_is_not_finite
+from numbacnn.finite import check_finite, first_layer_that_is_not_finite
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.memory import activation_bytes, check_batch
 from numbacnn.network import Forward, Gradients, backward, batches, forward, take_parameters
@@ -68,7 +68,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     check_matches(state.graph, dataset)
     settings = state.settings
     state.parameters = take_parameters(state.graph, ops, state.parameters, np.dtype(np.float32))
-    check_parameters(ops, state.parameters, state.graph.parameters)
+    check_finite(ops, state.parameters, state.graph.parameters)
     graph = without_softmax(state.graph)
     training_indices, validation = held_out(dataset, settings)
     check_normalisation(state.graph, min(settings.batch_size, len(training_indices)))
@@ -176,7 +176,7 @@ def _first_layer_that_is_not_finite(state: State, graph: Graph, ops: Ops, batch:
     """The first layer that is not finite in the forward pass of a batch, taken as the given step of the run."""
     with ops.reuse_memory():
         x = _images(state, ops, batch, step)
-        return first_layer_that_is_not_finite(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=step)
+        return first_layer_that_is_not_finite(graph, ops, state.parameters, x, seed=state.settings.seed, step=step, training=True)
 
 
 def _images(state: State, ops: Ops, batch: Batch, step: int) -> Array:
