@@ -286,7 +286,7 @@ MUTANTS = (
         "test_network.py::test_batches_cover_everything_once",
     ),
     Mutant(
-        "pixels divided by 256", "numbacnn/network.py",
+        "pixels divided by 256", "numbacnn/normalisation.py",
         "PIXEL_SCALE = 1 / 255", "PIXEL_SCALE = 1 / 256",
         "test_network.py::test_the_brightest_pixel_is_one_and_the_darkest_zero",
     ),
