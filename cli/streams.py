@@ -47,9 +47,10 @@ class Results(io.TextIOWrapper):
 
     def _discard(self) -> None:
         """Send the rest nowhere: text still buffered would fail again when the program ends."""
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self.fileno())
-        os.close(null)
+        with contextlib.suppress(OSError):  # it would hide the error that matters
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.fileno())
+            os.close(null)
 
 
 class Notices(io.TextIOWrapper):

@@ -369,8 +369,9 @@ def all_faults(operations: dict[str, Operation], folder: Path) -> list[Fault]:
     faults = []
     for place, (title, operation) in enumerate(operations.items()):
         numbers = range(1, 1 + calls_of(operation, folder / "whole" / str(place)))
-        faults += [Fault(title, *each, lasting=False) for each in itertools.product(numbers, ERRORS)]
-        faults += [Fault(title, number, ERRORS[number % len(ERRORS)], lasting=True) for number in numbers]
+        for number in numbers:
+            codes = [ERRORS[(number + shift) % len(ERRORS)] for shift in range(3)]  # the next call has others
+            faults += [Fault(title, number, codes[0], True), *(Fault(title, number, code, False) for code in codes[1:])]
     random.Random(0).shuffle(faults)
     return faults
 
