@@ -17,11 +17,15 @@ def check_output(folder: Path, resume: bool) -> None:
     """Raise if the folder would take the place of a note.
 
     Raises:
-        CheckpointError: with the note.
+        CheckpointError: with the note; or there is no current folder.
     """
-    path = Path(os.path.normpath(folder.absolute()))
+    try:
+        current = Path.cwd()
+    except OSError as error:
+        raise CheckpointError(f"{folder}: the current folder is gone: {error.strerror}. Change to another one") from None
+    path = Path(os.path.normpath(current / folder))
     for note in (LAST_RUN, LAST_BEGUN):
-        if path.is_relative_to(note.absolute()) and not (resume and note.is_dir()):  # earlier versions made such a folder
+        if path.is_relative_to(current / note) and not (resume and note.is_dir()):  # earlier versions made such a folder
             way_out = "Leave --output out to resume that run" if resume else "Give another folder with --output"
             raise CheckpointError(
                 f"{folder}: expected a folder for a run, got {note}, the name of the note of the last run. {way_out}"
