@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from numbacnn.backends import DEVICES, MOST_THREADS
+from numbacnn.backends import DEVICES
+from numbacnn.backends.threads import MOST_THREADS
 
 from .paths import UserPath
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numbacnn.backends.cuda._jit import Gpu, Missing
 
 DEVICES = ("cpu", "cuda", "auto")
-MOST_THREADS = 1024
 
 
 def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool = False, plain: bool = False) -> Ops:
@@ -77,8 +76,8 @@ def gpu() -> "Gpu":
 
 
 def _start_threads(threads: int | None) -> None:
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise DeviceError(f"threads: expected 1 to {MOST_THREADS}, got {threads}")
+    if threads is not None and not 1 <= threads <= _threads.MOST_THREADS:
+        raise DeviceError(f"threads: expected 1 to {_threads.MOST_THREADS}, got {threads}")
     if "numba" not in sys.modules:
         # Numba fixes the largest possible number when it is imported. An explicit ``threads`` overrides the environment and may exceed
         # the processors: tests use that to show that the number of threads changes no result.

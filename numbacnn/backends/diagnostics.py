@@ -31,6 +31,7 @@ VECTOR_FEATURES = ("sse4.2", "avx", "fma", "avx2", "avx512f", "avx512bw", "neon"
 def report() -> dict[str, Any]:
     """Versions, processor, environment variables, threads, kernel cache and CUDA."""
     variables = environment.variables()  # before the number of threads is added
+    used = _threads()  # limits the number of threads, before anything else imports Numba
     return {
         "numbacnn": __version__,
         "python": platform.python_version(),
@@ -38,7 +39,7 @@ def report() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES if _version(name)},
         "cpu": _cpu(),
         "environment": {"variables": variables, "problems": list(environment.problems())},
-        "threads": _threads(),
+        "threads": used,
         "kernel_cache": _kernel_cache(),
         "cuda": _cuda(),
     }

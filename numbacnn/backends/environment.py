@@ -4,12 +4,12 @@ import functools
 import importlib
 import os
 import re
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.errors import DeviceError
 
 READ = ("NUMBA_", "OMP_", "GOMP_")
@@ -89,8 +89,9 @@ def _problems(environ: dict[str, str]) -> Iterator[str]:
 
 
 def _number_of_threads(given: str) -> Iterator[str]:
-    if given.strip() and (not _is_number(given) or int(given) < 1):
-        yield _unexpected("NUMBA_NUM_THREADS", "a whole number from 1", given)
+    """Numba starts as many as it is told to, and a machine has no memory for millions."""
+    if given.strip() and not (_is_number(given) and 1 <= int(given) <= MOST_THREADS):
+        yield _unexpected("NUMBA_NUM_THREADS", f"a whole number from 1 to {MOST_THREADS}", given)
 
 
 def _features(given: str) -> Iterator[str]:
@@ -111,6 +112,8 @@ def _processor(name: str) -> Iterator[str]:
     """LLVM goes on without an unknown processor, and says so many times on standard error: there alone."""
     if name in ("", "generic"):
         return
+    import subprocess  # seldom needed
+
     try:
         done = subprocess.run(
             [sys.executable, "-c", ASK_LLVM, name], capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS_FOR_LLVM
@@ -122,7 +125,7 @@ def _processor(name: str) -> Iterator[str]:
 
 
 def _is_number(text: str) -> bool:
-    return bool(re.fullmatch(r"\s*[+-]?\d+\s*", text))
+    return bool(re.fullmatch(r"\s*[+-]?\d{1,20}\s*", text))
 
 
 def _unexpected(name: str, expected: str, got: str) -> str:

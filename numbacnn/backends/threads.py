@@ -4,6 +4,8 @@ import math
 import os
 from pathlib import Path
 
+MOST_THREADS = 1024
+
 WAITING = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
 """Environment variables that set how threads of GNU's OpenMP wait."""
 

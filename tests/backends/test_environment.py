@@ -20,8 +20,9 @@ PRESENT = next(name for name, present in sorted(HOST.items()) if present)
     ("name", "value", "expected"),
     [
         ("NUMBA_THREADING_LAYER", "nonsense", "one of default, tbb, omp, workqueue, safe, threadsafe, forksafe"),
-        ("NUMBA_NUM_THREADS", "abc", "a whole number from 1"),
-        ("NUMBA_NUM_THREADS", "0", "a whole number from 1"),
+        ("NUMBA_NUM_THREADS", "abc", "a whole number from 1 to 1024"),
+        ("NUMBA_NUM_THREADS", "0", "a whole number from 1 to 1024"),
+        ("NUMBA_NUM_THREADS", "9" * 5000, "a whole number from 1 to 1024"),
         ("NUMBA_OPT", "fast", "one of 0, 1, 2, 3, max"),
         ("NUMBA_BOUNDSCHECK", "yes", "a whole number"),
         ("NUMBA_ENABLE_AVX", "no", "a whole number"),

@@ -174,7 +174,7 @@ def test_many_predictions_and_training_steps_hold_no_more_memory_and_no_more_fil
 ODD = {
     "NUMBA_THREADING_LAYER": ("nonsense", "", "omp,tbb"),
     "NUMBA_THREADING_LAYER_PRIORITY": ("nonsense", "omp tbb"),
-    "NUMBA_NUM_THREADS": ("abc", "0", "-1", "1.5", "", "99999999999999999999"),
+    "NUMBA_NUM_THREADS": ("abc", "0", "-1", "1.5", "", "1000", "99999999999999999999"),
     "NUMBA_DISABLE_JIT": ("1", "yes"),
     "NUMBA_OPT": ("fast", "7"),
     "NUMBA_CPU_NAME": ("nonsense", "--help"),
@@ -189,7 +189,7 @@ ODD = {
 }
 WITHOUT_EFFECT = {
     ("NUMBA_NUM_THREADS", ""),
-    ("NUMBA_NUM_THREADS", "99999999999999999999"),  # limited to the processors
+    ("NUMBA_NUM_THREADS", "1000"),  # limited to the processors
     *((name, value) for name in ("NUMBA_CACHE_LOCATOR_CLASSES", "NUMBA_CACHE_DIR", "OMP_NUM_THREADS") for value in ODD[name]),
 }
 """Values that change no result: the training goes on."""
