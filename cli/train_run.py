@@ -56,11 +56,12 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
     ops = open_device(options.device, options.threads, options.exact_conv)
     new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
-        folder.check_names()
-        settings = options.settings(source.recipe)
-        state = new_state(source.graph, settings, ops, source.parameters)
-        begun_before = note_begun(folder.path)  # before the run is on the disk, or --resume might miss it
+        begun_before = None
         try:
+            folder.check_names()
+            settings = options.settings(source.recipe)
+            state = new_state(source.graph, settings, ops, source.parameters)
+            begun_before = note_begun(folder.path)  # before the run is on the disk, or --resume might miss it
             with held_signals():
                 moved = folder.begin(state, ops, origin.to_dict())
                 stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
