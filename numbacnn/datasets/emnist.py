@@ -111,7 +111,9 @@ def download(name: str, data_dir: Path, *, progress: Progress | None = None, not
     if archive is None or not archive.is_file() or archive.stat().st_size != ARCHIVE.bytes:
         archive = folder / ARCHIVE.name
         if archive.exists() and archive.stat().st_size != ARCHIVE.bytes:
-            raise DataError(f"{archive}: expected EMNIST's archive of {ARCHIVE.bytes} bytes, got {archive.stat().st_size}. {idx.ADVICE}.")
+            raise DataError(
+                f"{archive}: expected EMNIST's archive of {ARCHIVE.bytes} bytes, got {archive.stat().st_size}. {idx.ADVICE}."
+            )
         fetch_missing(
             Collection(of.title, (ARCHIVE,), of.mirrors, of.mirrors_variable, of.without_network),
             folder,
@@ -144,7 +146,9 @@ def _unpack(archive: Path, of: FourFiles, folder: Path, tell: Notice) -> None:
                 most = file.raw_bytes + 65536  # gzip makes nothing larger than that
                 member = members.getinfo(f"gzip/{file.name}")
                 if member.file_size > most:
-                    raise DataError(f"{archive}: {file.name}: expected at most {most} bytes, got {member.file_size}. {idx.ADVICE}.")
+                    raise DataError(
+                        f"{archive}: {file.name}: expected at most {most} bytes, got {member.file_size}. {idx.ADVICE}."
+                    )
                 with members.open(member) as packed:
                     data = packed.read(most + 1)
                 write_atomically(folder / file.name, data)

@@ -197,7 +197,9 @@ def download(
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> Path:
-    """Complete the four files of MNIST, or of another data set in its form, below ``data_dir``: download the missing and damaged ones, keep the right ones.
+    """Complete the four files of MNIST, or of another data set in its form, below ``data_dir``.
+
+    The missing and damaged ones are downloaded, the right ones kept.
 
     A file appears under its name only when it is complete and its sha256 is right. Several processes may call this at once: one
     downloads, the others wait and find everything there.
