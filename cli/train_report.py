@@ -82,14 +82,21 @@ def trained_network(run: Run) -> TrainedNetwork:
     figures = report(run, seconds=0)
     summary = {name: value for name, value in figures.items() if name not in VARIES}
     summary["recipe"] = run.state.settings.recipe().to_dict()
-    return TrainedNetwork(run.state.graph, run.state.parameters_to_keep(run.ops), run.dataset.class_names, summary)
+    return TrainedNetwork(
+        run.state.graph,
+        run.state.parameters_to_keep(run.ops),
+        run.dataset.class_names,
+        summary,
+        run.dataset.normalisation,
+        run.dataset.pictures,
+    )
 
 
 def config(run: Run) -> str:
     """The text of ``config.toml``: the resolved settings, enough to repeat the run."""
     command = {
         "model": printable(run.origin.model),  # TOML is UTF-8, which not every file name is
-        "dataset": run.dataset.name,
+        "dataset": printable(run.origin.dataset),
         "data_dir": printable(str(run.data_dir)),
         "train_limit": run.origin.train_limit,
         "test_limit": run.origin.test_limit,

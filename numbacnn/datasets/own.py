@@ -218,9 +218,10 @@ def number_classes(who: str, labels: NDArray[Any], classes: Classes | None = Non
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         numbers, names = take_labels(who, labels, None if classes is None else classes.names)
         return numbers, classes or Classes(names or numbered_names(labels.shape[-1]))
-    if classes is not None and classes.numbers is None:
+    known_numbers = None if classes is None else classes.numbers
+    if classes is not None and known_numbers is None:
         return labels, classes
-    numbers = np.unique(labels) if classes is None else classes.numbers
+    numbers = np.unique(labels) if known_numbers is None else known_numbers
     if classes is None and len(numbers) > MOST_CLASSES:
         raise DataError(
             f"{who}: expected at most {MOST_CLASSES:,} classes, got {len(numbers):,} different numbers. Are they labels?"
