@@ -19,8 +19,8 @@ def is_litter(name: str) -> bool:
 
 def natural_order(name: str) -> tuple[list[tuple[bool, int, str]], str]:
     """A key for sorting: 2 before 10."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    return [(part.isdigit(), int(part) if part.isdigit() and len(part) < 1000 else 0, part) for part in parts], name
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", name.casefold())
+    return [(not digits, int(digits[:1000] or 0), text) for digits, text in parts], name
 
 
 def entries(folder: Path) -> list[Path]:

@@ -58,7 +58,9 @@ def csv(folder: Path, text: str) -> Path:
 
 
 def rows(images: np.ndarray = IMAGES, labels: Any = LABELS) -> str:
-    return "".join(",".join(map(str, [label, *image.ravel().tolist()])) + "\n" for image, label in zip(images, labels, strict=True))
+    return "".join(
+        ",".join(map(str, [label, *image.ravel().tolist()])) + "\n" for image, label in zip(images, labels, strict=True)
+    )
 
 
 HEADER = "label," + ",".join(f"pixel{i}" for i in range(36)) + "\n"
@@ -67,7 +69,8 @@ HEADER = "label," + ",".join(f"pixel{i}" for i in range(36)) + "\n"
 def by_class(dataset: Dataset) -> list[list[bytes]]:
     """The training images of each class: what forms have in common, whatever the order of their images."""
     return [
-        sorted(image.tobytes() for image in dataset.train_images[dataset.train_labels == k]) for k in range(len(dataset.class_names))
+        sorted(image.tobytes() for image in dataset.train_images[dataset.train_labels == k])
+        for k in range(len(dataset.class_names))
     ]
 
 
@@ -197,7 +200,10 @@ def test_floats_are_taken_as_they_are(tmp_path: Path) -> None:
     dataset = load_dataset(npz(tmp_path, x=IMAGES / 255 - 0.5, y=LABELS))
     assert dataset.normalisation == NUMBERS
     assert dataset.train_images.dtype == np.float32
-    text = "\n".join(f"{label}," + ",".join(f"{value:.3f}" for value in image.ravel() / 255) for image, label in zip(IMAGES, LABELS, strict=True))
+    text = "\n".join(
+        f"{label}," + ",".join(f"{value:.3f}" for value in image.ravel() / 255)
+        for image, label in zip(IMAGES, LABELS, strict=True)
+    )
     assert load_dataset(csv(tmp_path, text)).normalisation == NUMBERS
 
 
@@ -252,7 +258,9 @@ def lying_npz(folder: Path) -> Path:
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w") as target:
         for name in source.namelist():
             data = source.read(name)
-            target.writestr(name, data.replace(b"(24, 6, 6), }  ", b"(1000000, 999, 999), }")[: len(data)] if name == "x.npy" else data)
+            target.writestr(
+                name, data.replace(b"(24, 6, 6), }  ", b"(1000000, 999, 999), }")[: len(data)] if name == "x.npy" else data
+            )
     path.write_bytes(out.getvalue())
     return path
 
@@ -356,7 +364,12 @@ def test_a_damaged_idx_file_is_refused(tmp_path: Path) -> None:
     idx_folder(tmp_path, train_images_idx3_ubyte=IMAGES, train_labels_idx1_ubyte=LABELS)
     whole = idx(IMAGES)
     huge = bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**31, 2**31, 2**31) + b"1"
-    for data, message in ((whole[:-3], "cut short"), (whole + b"x", "got more"), (huge, "fits the file"), (b"abc", "begins with")):
+    for data, message in (
+        (whole[:-3], "cut short"),
+        (whole + b"x", "got more"),
+        (huge, "fits the file"),
+        (b"abc", "begins with"),
+    ):
         (tmp_path / "train-images-idx3-ubyte").write_bytes(data)
         with pytest.raises(nc.DataError, match=message):
             load_dataset(tmp_path)
