@@ -56,7 +56,8 @@ class DatasetName(click.ParamType):
         if value in DATASETS:
             return str(value)
         path = DATASET.convert(value, param, ctx)
-        if not os.path.lexists(path):
+        # What looks like a path is looked for when it is read: the message is better, and a run's data may come later.
+        if not (os.path.lexists(path) or any(character in str(value) for character in "/\\.~")):
             meant = did_you_mean(str(value), DATASETS)
             self.fail(f"expected {', '.join(DATASETS)}, or the path of your own data, got {value!r}.{meant}", param, ctx)
         return os.path.abspath(path)

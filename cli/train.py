@@ -81,7 +81,7 @@ def train(ctx: click.Context, **given: Any) -> int:
 
     \b
     Example: numbacnn train --model small --dataset digits
-             numbacnn train --dataset photos --input 32,32,3
+             numbacnn train --dataset photos/ --input 32,32,3
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
     """
     named = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}

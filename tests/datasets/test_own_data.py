@@ -317,7 +317,10 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a header that lies": (lying_npz, r"x: expected [\d,]+ bytes, as its header says"),
     "no npz": (no_npz, r"expected an \.npz file of arrays, got a damaged or another one"),
     "ints beyond 255": (lambda f: npz(f, x=IMAGES.astype(int) * 5, y=LABELS), r"expected pixels 0\.\.\.255, got numbers from 0 to \d+"),
-    "pixels as floats": (lambda f: npz(f, x=IMAGES.astype(float), y=LABELS), r"got whole numbers up to 25\d: pixels, it seems.*astype\('uint8'\)"),
+    "pixels as floats": (
+        lambda f: npz(f, x=IMAGES.astype(float), y=LABELS),
+        r"got whole numbers up to 25\d: pixels, it seems.*astype\('uint8'\)",
+    ),
     "huge floats": (lambda f: npz(f, x=IMAGES * 1e9, y=LABELS), r"expected finite numbers"),
     "nan": (lambda f: npz(f, x=np.full((24, 6, 6), np.nan), y=LABELS), r"expected finite numbers"),
     "texts": (lambda f: npz(f, x=np.full((24, 6, 6), "x"), y=LABELS), r"images: expected pixels"),
@@ -327,10 +330,14 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "fewer labels": (lambda f: npz(f, x=IMAGES, y=LABELS[:9]), r"one label for each of 24 images, got 9"),
     "no images": (lambda f: npz(f, x=IMAGES[:0], y=LABELS[:0]), r"expected images, got none"),
     "another class in the test part": (
-        lambda f: npz(f, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS + 1), r"expected the classes of the training images, 0, 1, 2, got 3",
+        lambda f: npz(f, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS + 1),
+        r"expected the classes of the training images, 0, 1, 2, got 3",
     ),
     "rows that are no square": (lambda f: npz(f, x=IMAGES.reshape(24, 36)[:, :35], y=LABELS), r"as a square image has, got 35"),
-    "csv with a text": (lambda f: csv(f, HEADER + rows() + rows().split("\n")[0].replace(",", ",abc", 1)), r"expected numbers besides the label"),
+    "csv with a text": (
+        lambda f: csv(f, HEADER + rows() + rows().split("\n")[0].replace(",", ",abc", 1)),
+        r"expected numbers besides the label",
+    ),
     "a ragged csv": (lambda f: csv(f, HEADER + rows() + "1,2,3\n"), r"row 26: expected 37 values, got 3"),
     "a csv without rows": (lambda f: csv(f, HEADER), r"expected a row for each image, got none"),
     "an empty csv": (lambda f: csv(f, ""), r"expected a label and pixels"),
