@@ -90,7 +90,7 @@ def _trained_on(network: TrainedNetwork, path: Path) -> str:
         if own is not None:
             return own
         raise CheckpointError(
-            f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset, a name or the path of your own data"
+            f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH"
         )
     return str(name)
 
