@@ -89,9 +89,7 @@ def _trained_on(network: TrainedNetwork, path: Path) -> str:
         own = _own_data(path)
         if own is not None:
             return own
-        raise CheckpointError(
-            f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH"
-        )
+        raise CheckpointError(f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH")
     return str(name)
 
 

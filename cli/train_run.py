@@ -57,16 +57,17 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
     ops = open_device(options.device, options.threads, options.exact_conv)
     new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
-        folder.check_names()
-        settings = options.settings(source.recipe)
-        own_data = loading() if is_own(origin.dataset) else None  # only they know how many classes there are
-        classes = len(own_data.class_names) if own_data else class_count(origin.dataset)
-        graph = for_classes(source, classes, dataset_label(origin.dataset))
-        if own_data and own_data.validation_images is not None and not settings.validation:
-            held = len(own_data.validation_images)
-            settings = replace(settings, validation=held / (held + len(own_data.train_images)))
-            notice(f"the epoch with the lowest loss on {held:,} validation images of {own_data.name} is kept")
-        state = new_state(graph, settings, ops, source.parameters)
+        with _without_traces(new_folders):
+            folder.check_names()
+            settings = options.settings(source.recipe)
+            own_data = loading() if is_own(origin.dataset) else None  # only they know how many classes there are
+            classes = len(own_data.class_names) if own_data else class_count(origin.dataset)
+            graph = for_classes(source, classes, dataset_label(origin.dataset))
+            if own_data and own_data.validation_images is not None and not settings.validation:
+                held = len(own_data.validation_images)
+                settings = replace(settings, validation=held / (held + len(own_data.train_images)))
+                notice(f"the epoch with the lowest loss on {held:,} validation images of {own_data.name} is kept")
+            state = new_state(graph, settings, ops, source.parameters)
         begun_before = note_begun(folder.path)  # before the run is on the disk, or --resume might miss it
         try:
             with held_signals():
@@ -208,6 +209,16 @@ def _change_epochs(state: State, epochs: int | None) -> bool:
 def _missing_folders(folder: Path) -> list[Path]:
     """The folder and those above it, as far as they do not exist yet; the innermost first."""
     return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+@contextmanager
+def _without_traces(folders: list[Path]) -> Iterator[None]:
+    """If the block fails, before anything is in them, remove folders that were made for the run."""
+    try:
+        yield
+    except Exception:
+        _remove_unused(folders)
+        raise
 
 
 def _remove_unused(folders: list[Path]) -> None:
