@@ -17,8 +17,8 @@ from .console import notice, print_json, stdout
 def download(dataset: str, data_dir: Path, output_format: str) -> None:
     """Fetch a data set into --data-dir: MNIST (11 MB) or another.
 
-    NAME is mnist, fashion-mnist, kmnist, emnist-letters, emnist-balanced or emnist-digits. Every download is checked against its sha256; valid
-    files are not fetched again. EMNIST's sets are in one archive of 562 MB, which is fetched once.
+    NAME is mnist, fashion-mnist, kmnist, emnist-letters, emnist-balanced or emnist-digits. Every download is checked against its
+    sha256; valid files are not fetched again. EMNIST's sets are in one archive of 562 MB, which is fetched once.
 
     \b
     Example: numbacnn download mnist --data-dir data

@@ -6,6 +6,7 @@ from typing import Any
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
+from numbacnn.picture_forms import DIGITS
 from numbacnn.quoting import printable
 
 from .console import stdout
@@ -71,7 +72,9 @@ def print_report(figures: dict[str, Any], run: Run, wrote: bool) -> None:
     verb = "wrote" if wrote else "in place:"
     console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
     samples = Path("data") / "samples"
-    if samples.is_dir():
+    if run.dataset.pictures != DIGITS:
+        console.print("next: numbacnn evaluate, or numbacnn predict and the names of pictures")
+    elif samples.is_dir():
         console.print(f"next: numbacnn predict {samples}")
     else:
         console.print("next: numbacnn samples samples && numbacnn predict samples")

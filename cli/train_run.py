@@ -213,10 +213,10 @@ def _missing_folders(folder: Path) -> list[Path]:
 
 @contextmanager
 def _without_traces(folders: list[Path]) -> Iterator[None]:
-    """If the block fails, before anything is in them, remove folders that were made for the run."""
+    """If the block fails or is stopped, before anything is in them, remove folders that were made for the run."""
     try:
         yield
-    except Exception:
+    except BaseException:
         _remove_unused(folders)
         raise
 

@@ -136,6 +136,27 @@ def test_a_name_that_is_no_data_set_is_a_mistake_in_the_command(numbacnn: Comman
     assert "mnist" in error.split("Did you mean")[1]
 
 
+def test_floats_in_a_file_are_trained_on_and_evaluated_as_they_are(numbacnn: Command) -> None:
+    labels = np.arange(24) % 2
+    images = np.random.default_rng(1).normal(size=(24, 6, 6, 3)) + 4 * labels[:, None, None, None] - 2
+    np.savez("floats.npz", x_train=images[:18], y_train=labels[:18], x_test=images[18:], y_test=labels[18:])
+    code, out, error = numbacnn("train", "--model", "net.toml", "--dataset", "floats.npz", *QUICK, "--format", "json")
+    assert code == 0, error
+    report = json.loads(out)
+    assert report["test_accuracy"] == 1
+    code, out, error = numbacnn("evaluate", "--format", "json")
+    assert (code, json.loads(out)["loss"]) == (0, report["test_loss"]), error
+
+
+def test_a_run_that_cannot_start_for_its_data_leaves_no_folder(numbacnn: Command) -> None:
+    for path in Path("photos/red").iterdir():
+        path.write_bytes(b"no picture")
+    code, _, error = numbacnn("train", "--model", "net.toml", "--dataset", "photos", *QUICK)
+    assert code == 1
+    assert "cannot be read" in error
+    assert not Path("runs").exists()
+
+
 def test_a_network_of_floats_does_not_guess_the_scale_of_pictures(numbacnn: Command) -> None:
     graph = nc.sequential(nc.Flatten(), nc.Dense(2, activation="softmax"), input_shape=(6, 6, 3))
     net = nc.fit(graph, np.zeros((4, 6, 6, 3)), [0, 1, 0, 1], epochs=1, batch_size=2, progress=False)
