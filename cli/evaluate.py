@@ -1,14 +1,19 @@
 """``numbacnn evaluate``: the accuracy of a trained network, and the classes that it confuses."""
 
+import os
+import tomllib
 from pathlib import Path
 
 import click
 
 from numbacnn.checkpoint import TrainedNetwork, load_network
-from numbacnn.datasets import DATASETS, load_dataset
+from numbacnn.config import MAX_FILE_BYTES
+from numbacnn.dataset_names import DATASETS
+from numbacnn.datasets import load_dataset
 from numbacnn.errors import CheckpointError, ShapeError
 from numbacnn.metrics import evaluate as evaluate_prediction
-from numbacnn.quoting import short
+from numbacnn.quoting import listed, short
+from numbacnn.reading import read_bounded
 
 from . import options
 from .compiling import announced_compilations
@@ -49,11 +54,15 @@ def evaluate(
         notice(f"--dataset {dataset}, which {path} was trained on")
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
-        data = load_dataset(dataset, data_dir, train_limit=0, test_limit=test_limit, progress=DownloadView(), notice=notice)
+        data = load_dataset(
+            dataset, data_dir, train_limit=0, test_limit=test_limit, input_shape=network.graph.input_shape,
+            progress=DownloadView(), notice=notice,
+        )  # fmt: skip
         if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
             raise ShapeError(
-                f"{path}: expected {len(network.class_names)} classes and images of shape {network.graph.input_shape}, got {dataset} with "
-                f"{len(data.class_names)} classes and images of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
+                f"{path}: expected {len(network.class_names)} classes ({listed(network.class_names)}) and images of shape "
+                f"{network.graph.input_shape}, got {dataset} with {len(data.class_names)} classes ({listed(data.class_names)}) and images "
+                f"of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
             )
         logits = network.predictor(ops)(data.test_images)
     result = evaluate_prediction(logits, data.test_labels)
@@ -77,5 +86,18 @@ def _trained_on(network: TrainedNetwork, path: Path) -> str:
     name = network.summary.get("dataset")
     if not isinstance(name, str) or name not in DATASETS:
         found = "its file does not say on what it was trained" if name is None else f"it was trained on {short(name)}"
-        raise CheckpointError(f"{path}: {found}; this version has {' and '.join(DATASETS)}. Give --dataset NAME")
+        own = _own_data(path)
+        if own is not None:
+            return own
+        raise CheckpointError(f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH")
     return str(name)
+
+
+def _own_data(path: Path) -> str | None:
+    """The path of the data set in the settings beside a network, if it is still there."""
+    try:
+        settings = tomllib.loads(read_bounded(path.parent / "config.toml", MAX_FILE_BYTES).decode())
+    except (OSError, ValueError):  # of TOML and UTF-8, too
+        return None
+    dataset = settings.get("dataset")
+    return dataset if isinstance(dataset, str) and os.path.isabs(dataset) and os.path.lexists(dataset) else None

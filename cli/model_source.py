@@ -6,7 +6,8 @@ from typing import Any
 
 from numbacnn.config import read_model_file
 from numbacnn.errors import CheckpointError
-from numbacnn.graph import Graph
+from numbacnn.graph import Graph, with_outputs
+from numbacnn.layers import Dense
 from numbacnn.models import PRESETS, preset
 from numbacnn.reading import read_bounded
 from numbacnn.recipe import Recipe
@@ -18,21 +19,29 @@ _LONGEST_PATH = 1 << 15  # bytes; no system takes a longer one
 class Source:
     """A network by name or file: its graph, its recipe, and its weights if it is trained."""
 
-    def __init__(self, graph: Graph, recipe: Recipe, parameters: dict[str, Any] | None = None):
+    def __init__(self, graph: Graph, recipe: Recipe, parameters: dict[str, Any] | None = None, is_preset: bool = False):
         self.graph = graph
         self.recipe = recipe
         self.parameters = parameters
+        self.is_preset = is_preset
 
 
-def read_model(text: str) -> Source:
-    """The network that MODEL names.
+def read_model(text: str, input_shape: tuple[int, ...] | None = None) -> Source:
+    """The network that MODEL names, for images of another size if one is given.
 
     Raises:
         ModelError, ShapeError, CheckpointError: there is none, or it cannot be read.
     """
+    source = _read(text)
+    if input_shape is not None:
+        source.graph = Graph(source.graph.name, input_shape, source.graph.nodes)
+    return source
+
+
+def _read(text: str) -> Source:
     if text in PRESETS:
         found = preset(text)
-        return Source(found.graph, found.recipe)
+        return Source(found.graph, found.recipe, is_preset=True)
     path = Path(text)
     if path.suffix == ".toml":
         return Source(*read_model_file(path))
@@ -43,6 +52,17 @@ def read_model(text: str) -> Source:
         return Source(network.graph, network.recipe, network.parameters)
     preset(text)  # raises an error that lists the presets
     raise AssertionError
+
+
+def for_classes(source: Source, classes: int, dataset: str) -> Graph:
+    """The graph with an output for each class if it is a preset's, which says so; a network of the user's own stays as it is."""
+    from .console import notice
+
+    graph = source.graph
+    if not source.is_preset or graph.output_shape == (classes,) or not isinstance(graph.nodes[-1].layer, Dense):
+        return graph
+    notice(f"{graph.name}: {classes} outputs in place of {graph.output_shape[0]}, one for each class of {dataset}")
+    return with_outputs(graph, classes)
 
 
 def remember_run(folder: Path) -> None:

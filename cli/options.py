@@ -1,6 +1,7 @@
 """The options that several commands share, each defined once."""
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import click
 
 from numbacnn.backends import DEVICES
 from numbacnn.backends.threads import MOST_THREADS
+from numbacnn.dataset_names import DATASETS
+from numbacnn.spelling import did_you_mean
 
-from .paths import UserPath
+from .paths import DATASET, UserPath
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -30,6 +33,36 @@ class PositiveNumber(click.ParamType):
         return number
 
 
+class InputShape(click.ParamType):
+    """``28,28,1``"""
+
+    name = "H,W,C"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        parts = str(value).replace("x", ",").split(",")
+        if len(parts) == 2:
+            parts.append("1")
+        if len(parts) != 3 or not all(part.strip().isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is not HEIGHT,WIDTH,CHANNELS, such as 28,28,1.", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+class DatasetName(click.ParamType):
+    """The name of a data set, or the path of one's own, made absolute. A name wins: ``./mnist`` is a folder."""
+
+    name = "name or path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in DATASETS:
+            return str(value)
+        path = DATASET.convert(value, param, ctx)
+        # What looks like a path is looked for when it is read: the message is better, and a run's data may come later.
+        if not (os.path.lexists(path) or any(character in str(value) for character in "/\\.~")):
+            meant = did_you_mean(str(value), DATASETS)
+            self.fail(f"expected {', '.join(DATASETS)}, or the path of your own data, got {value!r}.{meant}", param, ctx)
+        return os.path.abspath(path)
+
+
 COUNT = click.IntRange(min=1)
 
 debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -39,18 +72,29 @@ output_format = click.option(
     help="Format of the results on stdout; JSON is ASCII.",
 )  # fmt: skip
 
-DATASETS = click.Choice(["mnist", "digits"])
-DATASET_HELP = "mnist: read from --data-dir, or downloaded to it. digits: drawn by the program, no download."
+DATASET_HELP = (
+    f"{', '.join(DATASETS)}: read from --data-dir, or downloaded to it; digits are drawn by the program. Or the path of your own data: "
+    "class folders of pictures, .npz, .csv, or a folder of IDX files."
+)
 
-dataset = click.option("--dataset", type=DATASETS, default="mnist", show_default=True, help=DATASET_HELP)
+dataset = click.option(
+    "--dataset", type=DatasetName(), metavar="NAME|PATH", default="mnist", show_default=True, help=DATASET_HELP
+)
+
+input_shape = click.option(
+    "--input", "input_shape", type=InputShape(), help="Train on images of this size instead of the model's own, as in 32,32,3."
+)
 
 dataset_trained_on = click.option(
-    "--dataset", type=DATASETS, help=f"{DATASET_HELP} By default the one that the network was trained on."
+    "--dataset",
+    type=DatasetName(),
+    metavar="NAME|PATH",
+    help=f"{DATASET_HELP} By default the one that the network was trained on.",
 )
 
 data_dir = click.option(
     "--data-dir", type=UserPath(), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",
-    show_envvar=True, help="Folder of the MNIST files.",
+    show_envvar=True, help="Folder of the data sets' files.",
 )  # fmt: skip
 
 test_limit = click.option("--test-limit", type=COUNT, metavar="N", help="Use the first N test images only.")

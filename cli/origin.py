@@ -1,11 +1,24 @@
 """The origin of a run: the options that, besides its settings, decide its result. A checkpoint keeps it."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from numbacnn.datasets import DATASETS
+from numbacnn.dataset_names import DATASETS
 from numbacnn.training.fields import Fields
+
+
+def is_own(dataset: str) -> bool:
+    """Whether a data set is the user's own: a path."""
+    return dataset not in DATASETS
+
+
+def dataset_label(dataset: str) -> str:
+    """The name of a data set, for reports and the folder of a run."""
+    from numbacnn.datasets import own
+
+    return own.label(dataset) if is_own(dataset) else dataset
 
 
 @dataclass(frozen=True)
@@ -14,7 +27,7 @@ class Origin:
 
     Args:
         model: as ``--model`` named it.
-        dataset: a name in ``DATASETS``.
+        dataset: a name in ``DATASETS``, or the absolute path of one's own data.
         train_limit, test_limit: images of each part; None for all.
         exact_conv: whether convolutions are summed directly.
         data_sha256: of the images and labels; None for a run stopped before it had loaded them.
@@ -43,10 +56,12 @@ class Origin:
             CheckpointError: a field is missing or not as expected.
         """
         fields = Fields(values, "about", source)
-        known = f"one of {', '.join(DATASETS)}"
+        known = f"one of {', '.join(DATASETS)}, or an absolute path"
         return cls(
             model=fields.text("model"),
-            dataset=fields.take("dataset", known, lambda value: isinstance(value, str) and value in DATASETS),
+            dataset=fields.take(
+                "dataset", known, lambda value: isinstance(value, str) and (value in DATASETS or os.path.isabs(value))
+            ),
             train_limit=fields.whole_or_none("train_limit", 1),
             test_limit=fields.whole_or_none("test_limit", 1),
             exact_conv=fields.take("exact_conv", "true or false", lambda value: isinstance(value, bool), False),

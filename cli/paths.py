@@ -42,4 +42,5 @@ class UserPath(PathText):
 
 
 MODEL = PathText("a preset's name or a file", "'numbacnn models' lists the presets.")
+DATASET = PathText("a data set's name or a path", "'numbacnn train --help' lists the names.")
 PICTURE = PathText("a picture's file, a folder, or - for stdin", "Name one, as in 'numbacnn predict photo.png'.")

@@ -19,8 +19,10 @@ def draw_picture(pixels: NDArray[np.uint8], console: Console) -> Text:
     """Ink as light: half blocks in grey where the terminal has colours, shaded blocks elsewhere.
 
     Args:
-        pixels: uint8 (height, width).
+        pixels: uint8 (height, width), or (height, width, channels), which are shown in grey.
     """
+    if pixels.ndim == 3:
+        pixels = pixels.mean(axis=2).round().astype(np.uint8)
     if pixels.shape[0] % 2:
         pixels = np.vstack([pixels, np.zeros_like(pixels[:1])])
     pairs = zip(pixels[0::2], pixels[1::2], strict=True)

@@ -12,7 +12,10 @@ import numpy as np
 
 from numbacnn.checkpoint import load_network
 from numbacnn.errors import ModelError, NumbaCNNError
-from numbacnn.pictures import MAX_FILE_BYTES, Picture, read_picture
+from numbacnn.normalisation import PIXELS
+from numbacnn.picture_forms import FORMS, PHOTOGRAPHS
+from numbacnn.pictures import MAX_FILE_BYTES, Picture, read_photograph, read_picture
+from numbacnn.pictures.files import PICTURE_ENDINGS, entries, is_picture
 from numbacnn.prediction import Predictor
 
 from . import options
@@ -25,7 +28,6 @@ from .pictures import draw_picture
 
 STDIN = "-"
 UNSURE = 0.5
-PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
 @click.command()
@@ -36,6 +38,8 @@ PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".w
 )
 @click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
               help="Whether the ink is dark on light; auto looks at the border.")  # fmt: skip
+@click.option("--pictures", "pictures_as", type=click.Choice(list(FORMS)),
+              help="How a picture takes the form of the training images; by default as the network's file says.")  # fmt: skip
 @options.computing
 @options.reporting
 def predict(
@@ -43,14 +47,16 @@ def predict(
     model: Path | None,
     top: int,
     invert: Any,
+    pictures_as: str | None,
     device: str,
     threads: int | None,
     exact_conv: bool,
     output_format: str,
 ) -> int:
-    """Read digits from pictures: files, folders, or - for stdin.
+    """Tell what is in pictures: files, folders, or - for stdin.
 
-    Any size, mode and colour; each picture is converted to the form of the training images, and the steps are shown.
+    Any size, mode and colour; each picture is converted to the form of the training images, and the steps are shown: a digit is
+    centred by its ink, a photograph only scaled.
 
     \b
     Example: numbacnn predict data/samples
@@ -59,12 +65,18 @@ def predict(
     path = trained_model(model)
     network = load_network(path)
     height, width, channels = network.graph.input_shape
-    if channels != 1:
-        raise ModelError(f"{path}: takes images of {channels} channels; pictures are read as grey. Choose another --model")
+    if channels not in (1, 3):
+        raise ModelError(f"{path}: takes images of {channels} channels; pictures have 1 or 3. Choose another --model")
+    if network.normalisation != PIXELS:
+        raise ModelError(
+            f"{path}: was trained on floats, whose scale only you know; pictures are pixels. Use nc.load(...).predict(images), "
+            "or train on pixels 0...255 (uint8)"
+        )
+    form = PHOTOGRAPHS if channels == 3 else pictures_as or network.pictures
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
         predictor = network.predictor(ops)  # before any picture is scaled to the size that the network asks for
-        results = [_read(name, source, invert, (height, width)) for name, source in _sources(files)]
+        results = [_read(name, source, form, invert, (height, width, channels)) for name, source in _sources(files)]
         pictures = [result for result in results if isinstance(result, Picture)]
         probabilities = iter(_probabilities(predictor, pictures))
     rows = [_row(result, next(probabilities) if isinstance(result, Picture) else None, network.class_names) for result in results]
@@ -76,7 +88,7 @@ def predict(
 
 
 def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | None]]:
-    """The names and pictures of the arguments; a folder stands for its pictures in alphabetical order, or for None if it has none."""
+    """The names and pictures of the arguments; a folder stands for its pictures in natural order, or for None if it has none."""
     for name in files:
         path = Path(name)
         if name == STDIN:
@@ -92,12 +104,14 @@ def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | 
 
 def _pictures_in(folder: Path) -> list[Path]:
     try:
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+        return [path for path in entries(folder) if is_picture(path) and path.is_file()]
     except OSError:
         return []
 
 
-def _read(name: str, source: Path | io.BytesIO | None, invert: Any, size: tuple[int, int]) -> Picture | tuple[str, str]:
+def _read(
+    name: str, source: Path | io.BytesIO | None, form: str, invert: Any, shape: tuple[int, int, int]
+) -> Picture | tuple[str, str]:
     """A picture, or its name and the error: one bad file does not stop the others."""
     if source is None:
         return (
@@ -105,7 +119,10 @@ def _read(name: str, source: Path | io.BytesIO | None, invert: Any, size: tuple[
             f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got none. Name another one",
         )
     try:
-        return read_picture(source, name=name, invert=invert, size=size)
+        height, width, channels = shape
+        if form == PHOTOGRAPHS:
+            return read_photograph(source, name=name, size=(height, width), channels=channels)
+        return read_picture(source, name=name, invert=invert, size=(height, width))
     except NumbaCNNError as error:
         return name, str(error)
 

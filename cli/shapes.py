@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 import click
 
-from numbacnn.graph import Graph
 from numbacnn.summary import summarise
 
 from . import options
@@ -12,23 +11,9 @@ from .model_source import read_model
 from .paths import MODEL
 
 
-class InputShape(click.ParamType):
-    """``28,28,1``"""
-
-    name = "H,W,C"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        parts = str(value).replace("x", ",").split(",")
-        if len(parts) == 2:
-            parts.append("1")
-        if len(parts) != 3 or not all(part.strip().isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is not HEIGHT,WIDTH,CHANNELS, such as 28,28,1.", param, ctx)
-        return tuple(int(part) for part in parts)
-
-
 @click.command()
 @click.argument("model", type=MODEL, default="cnn")
-@click.option("--input", "input_shape", type=InputShape(), help="Trace images of this size instead of the model's own.")
+@click.option("--input", "input_shape", type=options.InputShape(), help="Trace images of this size instead of the model's own.")
 @click.option(
     "--batch-size",
     type=options.COUNT,
@@ -48,9 +33,7 @@ def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, wit
     Example: numbacnn shapes cnn --batch-size 100
              numbacnn shapes cnn --batch-size 100 --plan
     """
-    graph = read_model(model).graph
-    if input_shape is not None:
-        graph = Graph(graph.name, input_shape, graph.nodes)
+    graph = read_model(model, input_shape).graph
     if with_plan:
         from .plans import show_plan  # needs numba, to know the CPU
 

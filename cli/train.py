@@ -36,6 +36,7 @@ from .train_run import Run, new_run, resume_command, resumed_run
     help="A preset, a .toml model file, or a .safetensors network to start from.",
 )
 @options.labelled_images
+@options.input_shape
 @click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")
 @click.option("--batch-size", type=options.COUNT, metavar="N", help="Images per update; by default the model's, 100 for presets.")
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Update rule; by default the model's.")
@@ -80,7 +81,7 @@ def train(ctx: click.Context, **given: Any) -> int:
 
     \b
     Example: numbacnn train --model small --dataset digits
-             numbacnn train --model dense128 --epochs 5 --learning-rate 0.005
+             numbacnn train --dataset photos/ --input 32,32,3
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
     """
     named = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}

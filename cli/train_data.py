@@ -2,38 +2,44 @@
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from numbacnn.datasets import Dataset, load_dataset, mnist
+from numbacnn.datasets import Dataset, load_dataset, named
 
 from .console import notice
-from .origin import Origin
+from .origin import Origin, is_own
 from .progress import DownloadView
 
 
-def load(origin: Origin, data_dir: Path) -> Dataset:
-    """Load, download or draw the images that a run is trained on."""
+def load(origin: Origin, data_dir: Path, input_shape: Sequence[int]) -> Dataset:
+    """Load, download or draw the images that a run is trained on; pictures of the user's own are scaled to the model's input."""
     return load_dataset(
         origin.dataset,
         data_dir,
         train_limit=origin.train_limit,
         test_limit=origin.test_limit,
+        input_shape=input_shape,
         progress=DownloadView(),
         notice=notice,
     )
 
 
-def load_ahead(origin: Origin, data_dir: Path) -> Callable[[], Dataset]:
+def class_count(name: str) -> int:
+    """The number of classes of a named data set, which is known before it is there."""
+    return len(named.class_names(name))
+
+
+def load_ahead(origin: Origin, data_dir: Path, input_shape: Sequence[int]) -> Callable[[], Dataset]:
     """Begin to load in the background if the files are there: reading them takes as long as importing Numba.
 
     Returns:
         a function that waits for the data set.
     """
-    work = partial(load, origin, data_dir)
-    if origin.dataset != "mnist" or not mnist.find(data_dir):
+    work = partial(load, origin, data_dir, input_shape)
+    if is_own(origin.dataset) or origin.dataset == "digits" or not named.find(origin.dataset, data_dir):
         return work
     outcome: Future[Dataset] = Future()
 

@@ -8,7 +8,7 @@ from numbacnn.errors import CheckpointError
 from numbacnn.recipe import Recipe
 from numbacnn.training import Settings
 
-from .origin import Origin
+from .origin import Origin, dataset_label, is_own
 
 EARLY_STOP_VALIDATION = 0.1
 """The share of the training images that --early-stop holds out unless --validation says otherwise."""
@@ -28,6 +28,7 @@ class TrainOptions:
     model: str
     dataset: str
     data_dir: Path
+    input_shape: tuple[int, ...] | None
     epochs: int | None
     batch_size: int | None
     optimizer: str | None
@@ -52,7 +53,7 @@ class TrainOptions:
 
     def folder(self, model_name: str) -> Path:
         """Where the run is written to."""
-        return self.output or Path("runs") / f"{model_name}-{self.dataset}"
+        return self.output or Path("runs") / f"{model_name}-{dataset_label(self.dataset)}"
 
     def origin(self) -> Origin:
         """What a checkpoint keeps of the options, besides the settings."""
@@ -75,7 +76,10 @@ class TrainOptions:
             CheckpointError: with the option, the run's value and the user's.
         """
         started_with: dict[str, Any] = {**origin.to_dict(), **settings.to_dict()}
-        for name in sorted(self.named & FIXED):
+        fixed = self.named & FIXED
+        if is_own(self.dataset) and is_own(origin.dataset):  # it may have moved; its content is compared
+            fixed -= {"dataset"}
+        for name in sorted(fixed):
             if getattr(self, name) != started_with[name]:
                 flag = "--" + name.replace("_", "-")
                 raise CheckpointError(

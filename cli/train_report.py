@@ -6,6 +6,7 @@ from typing import Any
 from numbacnn.checkpoint import TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
+from numbacnn.picture_forms import DIGITS
 from numbacnn.quoting import printable
 
 from .console import stdout
@@ -71,7 +72,9 @@ def print_report(figures: dict[str, Any], run: Run, wrote: bool) -> None:
     verb = "wrote" if wrote else "in place:"
     console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
     samples = Path("data") / "samples"
-    if samples.is_dir():
+    if run.dataset.pictures != DIGITS:
+        console.print("next: numbacnn evaluate, or numbacnn predict and the names of pictures")
+    elif samples.is_dir():
         console.print(f"next: numbacnn predict {samples}")
     else:
         console.print("next: numbacnn samples samples && numbacnn predict samples")
@@ -82,14 +85,21 @@ def trained_network(run: Run) -> TrainedNetwork:
     figures = report(run, seconds=0)
     summary = {name: value for name, value in figures.items() if name not in VARIES}
     summary["recipe"] = run.state.settings.recipe().to_dict()
-    return TrainedNetwork(run.state.graph, run.state.parameters_to_keep(run.ops), run.dataset.class_names, summary)
+    return TrainedNetwork(
+        run.state.graph,
+        run.state.parameters_to_keep(run.ops),
+        run.dataset.class_names,
+        summary,
+        run.dataset.normalisation,
+        run.dataset.pictures,
+    )
 
 
 def config(run: Run) -> str:
     """The text of ``config.toml``: the resolved settings, enough to repeat the run."""
     command = {
         "model": printable(run.origin.model),  # TOML is UTF-8, which not every file name is
-        "dataset": run.dataset.name,
+        "dataset": printable(run.origin.dataset),
         "data_dir": printable(str(run.data_dir)),
         "train_limit": run.origin.train_limit,
         "test_limit": run.origin.test_limit,

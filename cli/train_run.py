@@ -1,6 +1,7 @@
 """A training run, opened: a new one, or one that was stopped."""
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,11 +19,11 @@ from numbacnn.training.run_folder import RunFolder
 from .compiling import announced_compilations, warm_up_in_processes
 from .console import notice, printable
 from .device import open_device
-from .model_source import read_model
-from .origin import Origin
+from .model_source import for_classes, read_model
+from .origin import Origin, dataset_label, is_own
 from .resuming import check_output, folder_to_resume, forget_begun, note_begun
 from .signals import before_leaving, held_signals, is_first_to_say, received, say
-from .train_data import fingerprint, load, load_ahead
+from .train_data import class_count, fingerprint, load, load_ahead
 from .train_options import TrainOptions
 
 
@@ -49,10 +50,10 @@ class Run:
 @contextmanager
 def new_run(options: TrainOptions) -> Iterator[Run]:
     """Start a run. Cheap checks come before the data are downloaded or drawn; a run that fails before its first step is abandoned."""
-    source = read_model(options.model)
+    source = read_model(options.model, options.input_shape)
     folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()
     check_output(folder.path, resume=False)
-    loading = load_ahead(origin, options.data_dir)
+    loading = load_ahead(origin, options.data_dir, source.graph.input_shape)
     ops = open_device(options.device, options.threads, options.exact_conv)
     new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
@@ -60,7 +61,14 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
         try:
             folder.check_names()
             settings = options.settings(source.recipe)
-            state = new_state(source.graph, settings, ops, source.parameters)
+            own_data = loading() if is_own(origin.dataset) else None  # only they know how many classes there are
+            classes = len(own_data.class_names) if own_data else class_count(origin.dataset)
+            graph = for_classes(source, classes, dataset_label(origin.dataset))
+            if own_data and own_data.validation_images is not None and not settings.validation:
+                held = len(own_data.validation_images)
+                settings = replace(settings, validation=held / (held + len(own_data.train_images)))
+                notice(f"the epoch with the lowest loss on {held:,} validation images of {own_data.name} is kept")
+            state = new_state(graph, settings, ops, source.parameters)
             begun_before = note_begun(folder.path)  # before the run is on the disk, or --resume might miss it
             with held_signals():
                 moved = folder.begin(state, ops, origin.to_dict())
@@ -70,9 +78,9 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
                     f"the run that was stopped in its first epoch is kept in {moved}: --resume --output {moved} goes on with it"
                 )
             is_drawn = options.dataset == "digits"
-            ahead = warm_up_in_processes(ops, source.graph, settings, exact_conv=options.exact_conv, digits=is_drawn)
-            dataset = loading()
-            check_matches(source.graph, dataset)
+            ahead = warm_up_in_processes(ops, graph, settings, exact_conv=options.exact_conv, digits=is_drawn)
+            dataset = own_data or loading()
+            check_matches(graph, dataset)
             if source.parameters is not None:
                 notice(f"starting from the weights of {options.model}")
             if folder.earlier_files():
@@ -84,10 +92,9 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
         except BaseException as error:
             is_stopped = received() is not None or not isinstance(error, Exception)
             # After a CheckpointError (a disk that is full, say) the run is worth resuming all the same.
-            if not is_stopped and not isinstance(error, CheckpointError):
-                if folder.abandon():
-                    forget_begun(begun_before)
-                _remove_unused(new_folders)
+            if not is_stopped and not isinstance(error, CheckpointError) and folder.abandon():
+                forget_begun(begun_before)
+            _remove_unused(new_folders)
             raise
 
 
@@ -105,10 +112,12 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
             state = folder.resume(checkpoint, ops)
             options.check_unchanged(origin, state.settings, folder.path)
             is_changed = _change_epochs(state, options.epochs)
-            dataset = load(origin, options.data_dir)
+            origin = _place_of_data(origin, options, state, folder.path)
+            dataset = load(origin, options.data_dir, state.graph.input_shape)
             if origin.data_sha256 not in (None, fingerprint(dataset)):
+                option = "--dataset" if is_own(origin.dataset) else "--data-dir"
                 raise CheckpointError(
-                    f"{folder.path}: the images are not those the run was started with. Give the --data-dir it was started with"
+                    f"{folder.path}: the images are not those the run was started with. Give the {option} it was started with"
                 )
             origin = replace(origin, data_sha256=fingerprint(dataset))
             if earlier := folder.earlier_files():
@@ -122,6 +131,30 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
                 folder.save_checkpoint(state, ops, origin.to_dict())
             notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)
+
+
+def _place_of_data(origin: Origin, options: TrainOptions, state: State, folder: Path) -> Origin:
+    """The origin with the place where the user's own data are now.
+
+    Raises:
+        CheckpointError: they are not there, or the user asks for images of another size.
+    """
+    if options.input_shape not in (None, state.graph.input_shape):
+        started = ",".join(map(str, state.graph.input_shape))
+        raise CheckpointError(
+            f"{folder}: the run was started with images of {started}, got --input {','.join(map(str, options.input_shape or ()))}. "
+            "Leave --input out, or start a new run in another --output"
+        )
+    if not is_own(origin.dataset):
+        return origin
+    if "dataset" in options.named:
+        return replace(origin, dataset=options.dataset)
+    if not os.path.lexists(origin.dataset):
+        raise CheckpointError(
+            f"{folder}: expected the run's data set at {origin.dataset}, got nothing there. "
+            "If it has moved, name its place: --dataset PATH"
+        )
+    return origin
 
 
 @contextmanager
@@ -145,7 +178,9 @@ def _parting_words(folder: RunFolder, command: str) -> Iterator[None]:
 def resume_command(folder: Path, origin: Origin, options: TrainOptions) -> str:
     """The command line that resumes the run of a folder, with the options of this call that a checkpoint does not hold."""
     command = ["numbacnn", "train", "--resume", "--output", str(folder)]
-    if origin.dataset == "mnist":
+    if is_own(origin.dataset):
+        command += ["--dataset", origin.dataset]
+    elif origin.dataset != "digits":
         command += ["--data-dir", str(options.data_dir)]
     if options.resume and options.epochs is not None:
         command += ["--epochs", str(options.epochs)]

@@ -24,6 +24,7 @@ from numbacnn.graph import Graph, graph_from_dict, graph_to_dict, without_softma
 from numbacnn.network import to_device
 from numbacnn.normalisation import NORMALISATIONS, PIXELS, Normalisation, read_normalisation
 from numbacnn.ops import Ops
+from numbacnn.picture_forms import DIGITS, FORMS
 from numbacnn.prediction import Predictor
 from numbacnn.quoting import plain, printable, short
 from numbacnn.reading import open_regular
@@ -53,6 +54,7 @@ class TrainedNetwork:
         class_names: one for each output.
         summary: what training reported: data set, epochs, loss, accuracy, recipe and so on; plain values.
         normalisation: of the images that it was trained on.
+        pictures: how a picture is brought into the form of these images; one of ``picture_forms.FORMS``.
     """
 
     graph: Graph
@@ -60,6 +62,7 @@ class TrainedNetwork:
     class_names: tuple[str, ...]
     summary: Mapping[str, Any]
     normalisation: Normalisation = PIXELS
+    pictures: str = DIGITS
 
     @property
     def recipe(self) -> Recipe:
@@ -100,6 +103,8 @@ def save_network(path: Path, network: TrainedNetwork) -> None:
         "normalisation": network.normalisation.to_dict(),
         "training": dict(network.summary),
     }
+    if network.pictures != DIGITS:  # files of version 0.1 do not say, and are of digits
+        about["pictures"] = network.pictures
     _write(path, {name: network.parameters[name] for name in network.graph.parameters}, about)
 
 
@@ -125,7 +130,12 @@ def load_network(path: Path) -> TrainedNetwork:
         raise CheckpointError(
             f"{path}: class_names: expected one for each output of shape {graph.output_shape}, got {len(class_names)}. Train it again"
         )
-    network = TrainedNetwork(graph, {name: arrays[name] for name in graph.parameters}, class_names, summary, normalisation)
+    pictures = about.get("pictures", DIGITS)
+    if pictures not in FORMS:
+        raise CheckpointError(f"{path}: pictures: expected {' or '.join(FORMS)}, got {short(pictures)}. Train it again")
+    network = TrainedNetwork(
+        graph, {name: arrays[name] for name in graph.parameters}, class_names, summary, normalisation, pictures
+    )
     try:
         network.recipe  # noqa: B018  checked now, with the file's name
     except ModelError as error:

@@ -17,6 +17,7 @@ from numbacnn.graph import Graph
 from numbacnn.net import Net
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.picture_forms import FORMS, PHOTOGRAPHS
 from numbacnn.quoting import short
 from numbacnn.training import EpochDone, Settings, State, StepDone, check_matches, new_state, train
 
@@ -40,6 +41,7 @@ def fit(
     threads: int | None = None,
     exact_conv: bool = False,
     progress: bool = True,
+    pictures: str = PHOTOGRAPHS,
 ) -> Net:
     """Train a network on arrays. The same seed gives the same bits, whatever the number of threads.
 
@@ -63,6 +65,8 @@ def fit(
         threads: CPU threads; None for all. Changes no result.
         exact_conv: sum convolutions directly, without transforms.
         progress: whether to show progress on stderr.
+        pictures: how ``numbacnn predict`` is to bring picture files into the form of ``X``: ``"photographs"`` are only scaled,
+            ``"digits"`` are centred by their ink, as in MNIST.
 
     Ctrl-C ends training after the step under way, and the network is returned as it is then; a second one raises KeyboardInterrupt.
 
@@ -72,6 +76,8 @@ def fit(
     """
     if not isinstance(graph, Graph):
         raise ModelError(f"graph: expected a network, got {short(graph)}. Make one with nc.sequential(...)")
+    if pictures not in FORMS:
+        raise DataError(f"pictures: expected {' or '.join(FORMS)}, got {short(pictures)}")
     rate = learning_rate if learning_rate is not None else _usual_rate(optimizer)
     settings = Settings(
         epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=rate, schedule=schedule, lr_decay=lr_decay, seed=seed,
@@ -96,7 +102,7 @@ def fit(
         "dataset": dataset.name, "device": ops.name, "seed": seed, "epochs": state.epoch, "train_images": len(dataset.train_images),
         "loss": kept.get("loss"), "accuracy": kept.get("accuracy"), "recipe": settings.recipe().to_dict(),
     }  # fmt: skip
-    network = TrainedNetwork(graph, state.parameters_to_keep(ops), dataset.class_names, summary, dataset.normalisation)
+    network = TrainedNetwork(graph, state.parameters_to_keep(ops), dataset.class_names, summary, dataset.normalisation, pictures)
     return Net(network, ops, history)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from numbacnn.errors import ModelError, ShapeError
-from numbacnn.layers import LAYERS, Activation, Layer, ParameterSpec
+from numbacnn.layers import LAYERS, Activation, Dense, Layer, ParameterSpec
 from numbacnn.quoting import listed, plain, short
 from numbacnn.shapes import LARGEST, Shape, cells
 from numbacnn.spelling import did_you_mean
@@ -139,6 +139,20 @@ def without_softmax(graph: Graph) -> Graph:
         linear = replace(last.layer, activation=None)  # type: ignore[type-var]
         return Graph(graph.name, graph.input_shape, (*before, Node(last.name, linear, last.inputs)))
     return graph
+
+
+def with_outputs(graph: Graph, count: int) -> Graph:
+    """The graph with another number of outputs.
+
+    Raises:
+        ModelError: its last layer is no Dense.
+    """
+    *before, last = graph.nodes
+    if not isinstance(last.layer, Dense):
+        raise ModelError(
+            f"{plain(graph.name)}: expected a Dense layer at the end, got {last.layer.label}. End it with Dense({count})"
+        )
+    return Graph(graph.name, graph.input_shape, (*before, replace(last, layer=replace(last.layer, units=count))))
 
 
 def up_to(graph: Graph, name: str) -> Graph:

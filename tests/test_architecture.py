@@ -9,7 +9,16 @@ import pytest
 from repository import ROOT
 
 FLOORS = [
-    {"numbacnn.errors", "numbacnn.plain_numbers", "numbacnn.quoting", "numbacnn.shapes", "numbacnn.spelling", "numbacnn.version"},
+    {
+        "numbacnn.dataset_names",
+        "numbacnn.errors",
+        "numbacnn.picture_forms",
+        "numbacnn.plain_numbers",
+        "numbacnn.quoting",
+        "numbacnn.shapes",
+        "numbacnn.spelling",
+        "numbacnn.version",
+    },
     {"numbacnn.normalisation", "numbacnn.values", "numbacnn.ops"},
     {"numbacnn.layers"},
     {

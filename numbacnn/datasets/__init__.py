@@ -1,20 +1,21 @@
-"""Data sets by name: ``mnist``, read or downloaded, and ``digits``, drawn by the program itself."""
+"""Data sets by name, read or downloaded, or (``digits``) drawn by the program itself; and data of one's own, by their path."""
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.dataset_names import DATASETS
 from numbacnn.datasets.checks import check_class_names, check_images, check_labels
 from numbacnn.errors import DataError, ShapeError
 from numbacnn.normalisation import PIXELS, Normalisation
+from numbacnn.picture_forms import DIGITS, PHOTOGRAPHS
 from numbacnn.quoting import short
 from numbacnn.spelling import did_you_mean
-
-DATASETS = ("mnist", "digits")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Dataset:
         normalisation: from the images' values to numbers.
         validation_images, validation_labels: a third part, on which training chooses the best epoch; None to hold out a share of the
             training images.
+        pictures: how a picture is brought into the images' form; one of ``picture_forms.FORMS``.
 
     Raises:
         DataError: an array is no NumPy array, masked or of another type, a label is no class, or class names are not distinct.
@@ -47,6 +49,7 @@ class Dataset:
     normalisation: Normalisation = PIXELS
     validation_images: NDArray[np.uint8] | None = None
     validation_labels: NDArray[np.integer[Any]] | None = None
+    pictures: str = PHOTOGRAPHS
 
     def __post_init__(self) -> None:
         names = check_class_names(self.class_names)
@@ -104,27 +107,61 @@ class Dataset:
         test_labels, _ = take_labels("test labels", test[1], found)
         return cls(name, train_images, train_labels, test_images, test_labels, found, "given as arrays", normalisation)
 
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | Path,
+        input_shape: Sequence[int] | None = None,
+        *,
+        progress: Callable[[str, int, int], None] | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> "Dataset":
+        """A data set of one's own: class folders of pictures, an ``.npz`` or ``.csv`` file, or a folder of IDX files.
+
+        Args:
+            path: of the folder or file. Class folders may lie in train/ and test/ (and val/); where there is no test part, one
+                image in six of each class is held out, always the same ones.
+            input_shape: (height, width, channels) to which pictures are scaled; by default their own, if it is the same for all.
+            progress: called with a text, the pictures read, and the pictures in all.
+            notice: called with one line for each thing to know, as a picture that cannot be read.
+
+        Raises:
+            DataError, ShapeError: there are no such data; the message says what was expected, what came, and what to do.
+
+        >>> data = nc.Dataset.from_folder("photos", (32, 32, 3))
+        """
+        from numbacnn.datasets import own
+
+        return own.load(path, input_shape, progress=progress, notice=notice)
+
+    def with_validation(self, images: NDArray[Any], labels: NDArray[np.integer[Any]]) -> "Dataset":
+        """The same with images on which training chooses the best epoch."""
+        return replace(self, validation_images=images, validation_labels=labels)
+
 
 DIGIT_NAMES = tuple("0123456789")
 
 
 def load_dataset(
-    name: str,
+    name: str | Path,
     data_dir: Path = Path("data"),
     *,
     train_limit: int | None = None,
     test_limit: int | None = None,
+    input_shape: Sequence[int] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Load a data set, or the first images of its two parts.
+    """Load a data set, or some images of its two parts: the first ones, or a draw of one's own data.
 
     Args:
-        name: one of ``DATASETS``.
-        data_dir: the folder of MNIST's files, which are downloaded to it where they are missing; ``digits`` needs none.
+        name: one of ``DATASETS``, or the path of one's own data (see ``Dataset.from_folder``).
+        data_dir: the folder of files, which are downloaded to it where they are missing; ``digits`` needs none.
         train_limit, test_limit: the number of images of each part, None for all, 0 for none.
-        progress: called with a file's name, the bytes received and the bytes of the file while it is downloaded.
-        notice: called with one line for each event of a download.
+        input_shape: (height, width, channels) to which pictures of one's own are scaled.
+        progress: called with a file's name, the bytes received and the bytes of the file while it is downloaded; or with a text, the
+            pictures read and the pictures in all.
+        notice: called with one line for each event of a download, and each thing to know about one's own data.
 
     Raises:
         DataError: there is no such data set, or its files are missing, corrupt or cannot be fetched.
@@ -135,10 +172,18 @@ def load_dataset(
     if name == "digits":
         from numbacnn.datasets import digits  # each data set loads only what it needs: start-up time
 
-        return Dataset(name, *digits.load(train_limit, test_limit), DIGIT_NAMES, "drawn by numbacnn")
-    if name == "mnist":
-        from numbacnn.datasets import mnist
+        return Dataset("digits", *digits.load(train_limit, test_limit), DIGIT_NAMES, "drawn by numbacnn", pictures=DIGITS)
+    if name in DATASETS:
+        from numbacnn.datasets import named
 
-        *_, source = loaded = mnist.load(data_dir, train_limit, test_limit, progress=progress, notice=notice)
-        return Dataset(name, *loaded[:4], DIGIT_NAMES, source)
-    raise DataError(f"data set: expected {' or '.join(DATASETS)}, got {short(name)}.{did_you_mean(str(name), DATASETS)}")
+        return named.load(str(name), data_dir, train_limit, test_limit, progress=progress, notice=notice)
+    if isinstance(name, Path) or (isinstance(name, str) and _may_be_path(name)):
+        from numbacnn.datasets import own
+
+        return own.load(name, input_shape, train_limit=train_limit, test_limit=test_limit, progress=progress, notice=notice)
+    known = f"{', '.join(DATASETS)}, or the path of your own data"
+    raise DataError(f"data set: expected {known}, got {short(name)}.{did_you_mean(str(name), DATASETS)}")
+
+
+def _may_be_path(name: str) -> bool:
+    return bool(name) and (any(character in name for character in "/\\.~") or os.path.lexists(name))

@@ -1,7 +1,7 @@
-"""MNIST: found on disk, or downloaded once, and never used unless its checksum is right.
+"""MNIST, and the data sets in its form: found on disk, or downloaded once, and never used unless their checksum is right.
 
-It is looked for below a data folder, in ``LAYOUTS`` and under ``MnistFile.names``, gzipped or not. Missing files are downloaded
-into the data folder itself.
+MNIST is looked for below a data folder, in ``LAYOUTS`` and under ``MnistFile.names``, gzipped or not. Missing files are downloaded
+into the data folder itself. ``FourFiles`` says the same of another data set of four files; see ``mnist_likes`` and ``emnist``.
 
 The content decides, unpacked: whoever packed it, with whatever tool and level, it is MNIST. A file of other content stays where it
 is. What may be a damaged download is downloaded again, and kept under another name.
@@ -12,7 +12,7 @@ those of tensorflow/datasets (url_checksums/mnist.txt), recomputed from the file
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,10 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class MnistFile(RemoteFile):
-    """One of the four files, as downloaded (gzipped) and as unpacked (raw)."""
+    """One of the four files, as downloaded (gzipped) and as unpacked (raw); None for a checksum that nobody has published."""
 
     raw_bytes: int
-    raw_sha256: str
+    raw_sha256: str | None
     magic: int
 
     @property
@@ -94,10 +94,49 @@ LAYOUTS = (".", "mnist", "MNIST/raw", "raw")
 """Below the data folder, in this order: itself, a folder for MNIST alone, and torchvision's folder, seen from above and from MNIST/."""
 
 
-def find(data_dir: Path) -> dict[str, Path] | None:
-    """The four MNIST files below ``data_dir`` by the keys of ``FILES``, not read; None where one is missing."""
-    found = _locate(Path(data_dir))
-    return found if len(found) == len(FILES) else None
+@dataclass(frozen=True)
+class FourFiles:
+    """A data set in MNIST's form: training and test images and labels, 28x28 pixels in grey.
+
+    Args:
+        name: as in ``--dataset``.
+        title: in messages; in lower case, in the names of the lock and the staging folder.
+        files: by the keys of ``FILES``.
+        layouts: folders below the data folder in which the files are looked for, in this order.
+        mirrors: base URLs, tried in order.
+        mirrors_variable: environment variable with other base URLs.
+        without_network: advice where no mirror answers.
+        folder: the folder below the data folder into which the files are downloaded.
+        classes: labels are below this.
+        max_items: most images that a file may announce.
+    """
+
+    name: str
+    title: str
+    files: Mapping[str, MnistFile]
+    layouts: Sequence[str]
+    mirrors: tuple[str, ...]
+    mirrors_variable: str
+    without_network: str
+    folder: str = "."
+    classes: int = 10
+    max_items: int = idx.MAX_ITEMS
+
+    def collection(self) -> Collection:
+        """The files as data to download."""
+        return Collection(self.title, tuple(self.files.values()), self.mirrors, self.mirrors_variable, self.without_network)
+
+
+def description() -> FourFiles:
+    """MNIST's."""
+    return FourFiles("mnist", "MNIST", FILES, LAYOUTS, MIRRORS, MIRRORS_VARIABLE, WITHOUT_NETWORK)
+
+
+def find(data_dir: Path, of: FourFiles | None = None) -> dict[str, Path] | None:
+    """The four files of a data set (None: MNIST) below ``data_dir`` by the keys of ``FILES``, not read; None where one is missing."""
+    of = of or description()
+    found = _locate(Path(data_dir), of)
+    return found if len(found) == len(of.files) else None
 
 
 def load(
@@ -105,114 +144,126 @@ def load(
     train_limit: int | None = None,
     test_limit: int | None = None,
     *,
+    of: FourFiles | None = None,
     allow_download: bool = True,
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> tuple[Bytes, Bytes, Bytes, Bytes, str]:
-    """MNIST as arrays; files missing below ``data_dir`` are downloaded first.
+    """MNIST, or another data set in its form, as arrays; files missing below ``data_dir`` are downloaded first.
 
     Args:
         data_dir: the folder to search (see ``LAYOUTS``) and to download to.
         train_limit, test_limit: the number of images, from the first on; None for all.
+        of: the data set; None for MNIST.
         allow_download: False makes missing files an error.
         progress, notice: told about a download, see ``download``.
     Returns:
         train_images uint8 (n, 28, 28, 1), train_labels uint8 (n,), test_images, test_labels, and their source in words.
     Raises:
-        DataError: files are missing and cannot be downloaded, or are not MNIST's.
+        DataError: files are missing and cannot be downloaded, or are not the data set's.
     """
+    of = of or description()
     data_dir = Path(data_dir)
     limits = {"train": _checked_limit("train_limit", train_limit), "test": _checked_limit("test_limit", test_limit)}
-    paths = _complete(data_dir, allow_download, progress, notice)
-    arrays = {}
+    paths = _complete(data_dir, of, allow_download, progress, notice)
+    arrays, unchecked = {}, False
     for key, path in paths.items():
         limit = limits[key.split("_")[0]]
         try:
-            arrays[key] = _read_verified(path, FILES[key], limit)
+            arrays[key], is_checked = _read_verified(path, key, of, limit)
         except _Damaged:
-            if not (allow_download and _is_download(path, data_dir, FILES[key])):
+            if not (allow_download and _is_download(path, data_dir, of.files[key], of)):
                 raise
-            download(data_dir, progress=progress, notice=notice)
-            arrays[key] = _read_verified(path, FILES[key], limit)
-    folders = {str(folder_of(path, FILES[key].names)) for key, path in paths.items()}
+            download(data_dir, of=of, progress=progress, notice=notice)
+            arrays[key], is_checked = _read_verified(path, key, of, limit)
+        unchecked |= not is_checked
+    folders = {str(folder_of(path, of.files[key].names)) for key, path in paths.items()}
+    checked = "unpacked: taken as they are" if unchecked else "sha256 checked"
     return (
         arrays["train_images"][..., np.newaxis],
         arrays["train_labels"],
         arrays["test_images"][..., np.newaxis],
         arrays["test_labels"],
-        f"{', '.join(sorted(folders))} (sha256 checked)",
+        f"{', '.join(sorted(folders))} ({checked})",
     )
 
 
 def download(
     data_dir: Path,
     *,
+    of: FourFiles | None = None,
     mirrors: Sequence[str] | None = None,
     timeout: float = 30.0,
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> Path:
-    """Complete the four MNIST files below ``data_dir``: download the missing and damaged ones, keep the right ones.
+    """Complete the four files of MNIST, or of another data set in its form, below ``data_dir``.
+
+    The missing and damaged ones are downloaded, the right ones kept.
 
     A file appears under its name only when it is complete and its sha256 is right. Several processes may call this at once: one
     downloads, the others wait and find everything there.
 
     Args:
         data_dir: the folder; created when it does not exist.
-        mirrors: base URLs, tried in order for every file; None: those in ``NUMBACNN_MNIST_MIRRORS``, else ``MIRRORS``.
+        of: the data set; None for MNIST.
+        mirrors: base URLs, tried in order for every file; None: those in the data set's variable, else its own.
         timeout: seconds a mirror may be silent. The next mirror is tried, too, where a file has not begun after three times as
             long, or comes at less than 1 KiB/s for as long, or at less than 4 KiB/s for ten times as long.
         progress: called with (file name, bytes received, bytes of the file) as bytes arrive.
         notice: called with one line for each event, for instance that a damaged file is replaced.
     Returns:
-        data_dir
+        the folder to which files are downloaded
     Raises:
         DataError: the folder cannot be written, a file of the same name is another data set, or no mirror has a file.
     """
+    of = of or description()
     data_dir = Path(data_dir)
     fetch_missing(
-        collection(),
-        data_dir,
-        lambda tell: [file for key, file in FILES.items() if _needs_download(key, data_dir, tell)],
+        of.collection(),
+        data_dir / of.folder,
+        lambda tell: [file for key, file in of.files.items() if _needs_download(key, data_dir, of, tell)],
         mirrors=mirrors,
         timeout=timeout,
         progress=progress,
         notice=notice,
     )
-    return data_dir
+    return data_dir / of.folder
 
 
 def collection() -> Collection:
     """MNIST as data to download."""
-    return Collection("MNIST", tuple(FILES.values()), MIRRORS, MIRRORS_VARIABLE, WITHOUT_NETWORK)
+    return description().collection()
 
 
 class _Damaged(DataError):
     """A file that is not intact, as opposed to an intact file of another data set."""
 
 
-def _locate(data_dir: Path) -> dict[str, Path]:
-    """The MNIST files below ``data_dir``, as far as they are there."""
-    paths = {key: locate(data_dir, LAYOUTS, file.names) for key, file in FILES.items()}
+def _locate(data_dir: Path, of: FourFiles) -> dict[str, Path]:
+    """The files below ``data_dir``, as far as they are there."""
+    paths = {key: locate(data_dir, of.layouts, file.names) for key, file in of.files.items()}
     return {key: path for key, path in paths.items() if path is not None}
 
 
-def _complete(data_dir: Path, allow_download: bool, progress: Progress | None, notice: Notice | None) -> dict[str, Path]:
+def _complete(
+    data_dir: Path, of: FourFiles, allow_download: bool, progress: Progress | None, notice: Notice | None
+) -> dict[str, Path]:
     """All four paths, after a download where files are missing."""
-    found = _locate(data_dir)
-    missing = [FILES[key].name for key in FILES if key not in found]
+    found = _locate(data_dir, of)
+    missing = [file.name for key, file in of.files.items() if key not in found]
     if not missing:
         return found
     if not allow_download:
-        searched = ", ".join(str(data_dir / layout) for layout in LAYOUTS)
+        searched = ", ".join(str(data_dir / layout) for layout in of.layouts)
         raise DataError(
-            f"MNIST: expected {', '.join(missing)} (gzipped or not), got none of them in {searched}. "
-            "Run 'numbacnn download mnist', choose another --data-dir, or use --dataset digits."
+            f"{of.title}: expected {', '.join(missing)} (gzipped or not), got none of them in {searched}. "
+            f"Run 'numbacnn download {of.name}', choose another --data-dir, or use --dataset digits."
         )
     if found and notice:
-        notice(f"MNIST in {data_dir} is incomplete: {', '.join(missing)} missing")
-    download(data_dir, progress=progress, notice=notice)
-    return _locate(data_dir)
+        notice(f"{of.title} in {data_dir} is incomplete: {', '.join(missing)} missing")
+    download(data_dir, of=of, progress=progress, notice=notice)
+    return _locate(data_dir, of)
 
 
 def _checked_limit(name: str, limit: int | None) -> int | None:
@@ -221,22 +272,26 @@ def _checked_limit(name: str, limit: int | None) -> int | None:
     return limit
 
 
-def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> Bytes:
-    """The content of one file whose sha256 is right.
+def _read_verified(path: Path, key: str, of: FourFiles, limit: int | None = None) -> tuple[Bytes, bool]:
+    """The content of one file whose sha256 is right, and whether there was a published one to compare with.
 
     Raises:
         _Damaged: it may be what is left of a download, which is then made again.
         DataError: it is other data, or cannot be read.
     """
-    name = str(path)
+    name, file = str(path), of.files[key]
+
+    def parse(data: bytes | memoryview, limit: int | None = limit) -> Bytes:
+        return idx.parse_idx(data, name, magic=file.magic, classes=of.classes, limit=limit, max_items=of.max_items)
+
     if os.path.isdir(path):
         raise DataError(
             f"{name}: expected a file, or a folder with {' or '.join(file.names)} in it, got a folder without it. {idx.ADVICE}."
         )
-    data = idx.read_file(path)
+    data = idx.read_file(path, of.max_items)
     if hashlib.sha256(data).hexdigest() in (file.sha256, file.raw_sha256):
         # The fast way: a file packed as usual is unpacked only up to the limit.
-        return idx.parse_idx(data, name, magic=file.magic, limit=limit)
+        return parse(data), True
     damage = _Damaged if _may_be_download(data, file) else DataError
     try:
         content = idx.unpack(data, name, file.raw_bytes)
@@ -244,19 +299,25 @@ def _read_verified(path: Path, file: MnistFile, limit: int | None = None) -> Byt
         raise damage(str(error)) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest == file.raw_sha256:
-        return idx.parse_idx(content, name, magic=file.magic, limit=limit)
+        return parse(content), True
     # A download damaged later neither unpacks without an error nor is as long as it announces.
     is_intact = idx.is_gzip(data) or idx.is_idx(data)
     if is_intact and len(content) > file.raw_bytes:
-        raise DataError(f"{name}: expected MNIST's {file.raw_bytes} bytes (unpacked), got more: other data. {idx.ADVICE}.")
+        raise DataError(f"{name}: expected {of.title}'s {file.raw_bytes} bytes (unpacked), got more: other data. {idx.ADVICE}.")
     try:
-        idx.parse_idx(content, name, magic=file.magic)
+        parse(content, None)
     except DataError as error:
         if is_intact:
             raise
         raise damage(str(error)) from error
+    if file.raw_sha256 is None and len(content) == file.raw_bytes:
+        if key in FILES and digest == FILES[key].raw_sha256:
+            raise DataError(f"{name}: expected a file of {of.title}, got MNIST's. {idx.ADVICE}.")
+        return parse(content), False
     raise DataError(
-        f"{name}: expected MNIST's sha256 {file.raw_sha256} (unpacked), got {digest}: an intact file of other data. {idx.ADVICE}."
+        f"{name}: expected {of.title}'s {file.raw_bytes} bytes (unpacked), got {len(content)}. {idx.ADVICE}."
+        if file.raw_sha256 is None
+        else f"{name}: expected {of.title}'s sha256 {file.raw_sha256} (unpacked), got {digest}: an intact file of other data. {idx.ADVICE}."
     )
 
 
@@ -266,19 +327,19 @@ def _may_be_download(data: bytes, file: MnistFile) -> bool:
     return not data.strip(b"\0") or (idx.is_gzip(data) and header.startswith(idx.first_bytes(data, len(header))))
 
 
-def _is_download(path: Path, data_dir: Path, file: MnistFile) -> bool:
+def _is_download(path: Path, data_dir: Path, file: MnistFile, of: FourFiles) -> bool:
     """Whether a download would have put the file there."""
-    return path == data_dir / file.name
+    return path == data_dir / of.folder / file.name
 
 
-def _needs_download(key: str, data_dir: Path, tell: Notice) -> bool:
-    path = _locate(data_dir).get(key)
+def _needs_download(key: str, data_dir: Path, of: FourFiles, tell: Notice) -> bool:
+    path = _locate(data_dir, of).get(key)
     if path is None:
         return True
     try:
-        _read_verified(path, FILES[key], limit=1)
+        _read_verified(path, key, of, limit=1)
     except _Damaged:
-        if not _is_download(path, data_dir, FILES[key]):
+        if not _is_download(path, data_dir, of.files[key], of):
             raise
         tell(f"downloading again, {path} is damaged")
         return True

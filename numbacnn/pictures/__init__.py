@@ -1,7 +1,8 @@
-"""People's pictures, brought into the form of MNIST's digits: any common file in, 28x28 grey levels out.
+"""People's pictures, brought into the form of a network's images: that of MNIST's digits, or the whole picture, scaled.
 
-    decode      any common format and mode to grey levels, upright, transparency filled in
-    normalise   the ink bright on black, in a box, centred
+    decode      any common format and mode to grey levels or pixels, upright, transparency filled in
+    normalise   of digits: the ink bright on black, in a box, centred
+    files       the pictures in a folder
 
 A picture that already has that form passes through unchanged, bit for bit.
 """
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DataError
-from numbacnn.pictures.decode import grey_levels
+from numbacnn.pictures.decode import grey_levels, scaled_pixels
 from numbacnn.pictures.normalise import Invert, normalised
 from numbacnn.reading import read_bounded
 
@@ -28,7 +29,7 @@ class Picture:
 
     Args:
         name: the picture's name in messages.
-        pixels: uint8 (height, width), ink bright on black.
+        pixels: uint8 (height, width), ink bright on black; of a photograph, (height, width, channels).
         steps: the changes that were made, in words and in order; empty for a picture that passed unchanged.
     """
 
@@ -54,11 +55,32 @@ def read_picture(
     """
     name = name if name is not None else str(source) if isinstance(source, Path) else "stdin"
     steps: list[str] = []
-    grey = grey_levels(_content(source, name), name, steps)
+    grey = grey_levels(picture_bytes(source, name), name, steps)
     return Picture(name, normalised(grey, name, steps, invert, size), tuple(steps))
 
 
-def _content(source: Path | BinaryIO, name: str) -> bytes:
+def read_photograph(
+    source: Path | BinaryIO, *, name: str | None = None, size: tuple[int, int] = (28, 28), channels: int = 3
+) -> Picture:
+    """Read a picture file and scale the whole picture to a size, with antialiasing and without regard to its proportions.
+
+    Args:
+        source: a file's path, or an open binary stream.
+        name: the picture's name in the result and in messages; by default the path.
+        size: height and width of the result, in pixels.
+        channels: 1 for grey, 3 for red, green and blue.
+    Returns:
+        Picture: its pixels are uint8 (height, width, channels).
+    Raises:
+        DataError: the file is no picture of a known format, damaged, too large, or animated.
+    """
+    name = name if name is not None else str(source) if isinstance(source, Path) else "stdin"
+    steps: list[str] = []
+    pixels = scaled_pixels(picture_bytes(source, name), name, size, channels, steps)
+    return Picture(name, pixels, tuple(steps))
+
+
+def picture_bytes(source: Path | BinaryIO, name: str) -> bytes:
     """The bytes of the file, at most ``MAX_FILE_BYTES``."""
     if isinstance(source, Path):
         try:

@@ -1,11 +1,14 @@
-"""Any common picture file to grey levels: one array, upright, with transparent parts filled in.
+"""Any common picture file to grey levels, or to pixels of a size: one array, upright, with transparent parts filled in.
 
 A large picture is averaged down. It is converted in strips, so that no conversion needs memory for the whole picture.
 """
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +33,7 @@ _STRIP_PIXELS = 1_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_OFFSET = 24  # bytes: signature, chunk length, chunk type, width, height
 _TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
+_ON_ITS_SIDE = range(5, 9)
 
 Floats = NDArray[np.floating]
 
@@ -46,10 +50,53 @@ def grey_levels(data: bytes, name: str, steps: list[str]) -> Floats:
     Raises:
         DataError: the file is no picture of ``FORMATS``, damaged, too large, or animated.
     """
+    with _decoding(name):
+        image = _open(data, name)
+        if image.mode == "RGB":
+            image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
+        return _grey(image, steps)
+
+
+def scaled_pixels(data: bytes, name: str, size: tuple[int, int], channels: int, steps: list[str]) -> NDArray[np.uint8]:
+    """Decode a picture file and scale the whole picture, with antialiasing; one of the right size and mode keeps its pixels.
+
+    Args:
+        data: the bytes of the file.
+        name: the picture's name in messages.
+        size: height and width of the result.
+        channels: 1 for grey, 3 for red, green and blue.
+        steps: takes a sentence for each change.
+    Returns:
+        pixels, uint8 (height, width, channels), upright; transparent parts are white.
+    Raises:
+        DataError: as ``grey_levels``.
+    """
+    with _decoding(name):
+        return _scaled(_open(data, name), size, channels, steps)
+
+
+def shape_of(data: bytes, name: str) -> tuple[int, int, int]:
+    """Height, width and channels (1 if it is grey, 3 if it has colours) of an upright picture, by its header.
+
+    Raises:
+        DataError: as ``grey_levels``.
+    """
+    with _decoding(name):
+        image = _open(data, name)
+        width, height = reversed(image.size) if _orientation(image) in _ON_ITS_SIDE else image.size
+        return height, width, 1 if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16") else 3
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises into a DataError that names the picture."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow warns of is either harmless or becomes an error here
-            return _grey(_open(data, name), steps)
+        if threading.current_thread() is threading.main_thread():
+            with warnings.catch_warnings():  # not for threads: it changes the whole process
+                warnings.simplefilter("ignore")  # what Pillow warns of is either harmless or becomes an error here
+                yield
+        else:
+            yield
     except DataError:
         raise
     except Image.UnidentifiedImageError:
@@ -79,8 +126,6 @@ def _open(data: bytes, name: str) -> Image.Image:
         image.verify()  # checks the checksums, which decoding does not
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _rescale_transparent_level(image, data[_PNG_DEPTH_OFFSET])
-    if image.mode == "RGB":
-        image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
     return image
 
 
@@ -123,11 +168,51 @@ def _grey(image: Image.Image, steps: list[str]) -> Floats:
     return np.ascontiguousarray(grey)
 
 
+def _scaled(image: Image.Image, size: tuple[int, int], channels: int, steps: list[str]) -> NDArray[np.uint8]:
+    """Decode, lay on white, convert, scale, turn upright: in this order, a large picture takes its memory once."""
+    orientation = _orientation(image)
+    target = size if orientation in _ON_ITS_SIDE else size[::-1]  # width and height, before it is turned
+    if image.mode in ("L", "RGB"):
+        image.draft(image.mode, (2 * target[0], 2 * target[1]))  # JPEG only: a large photo is decoded at a half or less
+    image.load()  # here Pillow turns a TIFF upright, and takes the orientation away
+    if _orientation(image) != orientation:
+        orientation, target = 1, size[::-1]
+    before = image.size
+    image = _in_mode(image, "L" if channels == 1 else "RGB", steps)
+    if image.size != target:
+        steps.append(f"scaled from {before[0]}x{before[1]} to {target[0]}x{target[1]}")
+        image = image.resize(target, Image.Resampling.BILINEAR)  # Pillow's widens with the scale: no alias
+    pixels = np.asarray(image)
+    if orientation in _TURNED:
+        steps.append("turned upright (EXIF)")
+        pixels = _upright(pixels, orientation)
+    return np.ascontiguousarray(pixels).reshape(*size, channels)
+
+
+def _in_mode(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
+    """A decoded picture as 8-bit grey or red, green and blue, on white."""
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    if image.mode == "F" or image.mode.startswith("I"):
+        white = _white(image) if image.mode in ("I", "F") else 255
+        level, opacity = _channels(image, white)
+        level = np.where(opacity > 0, level, 255)
+        return Image.fromarray(np.clip(np.rint(level), 0, 255).astype(np.uint8)).convert(mode)
+    if image.has_transparency_data:
+        steps.append("laid on white")
+        rgba = image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(rgba, mask=rgba.getchannel("A"))
+    if mode == "L" and image.mode not in ("1", "L"):
+        steps.append("converted to grey")
+    return image.convert(mode)
+
+
 def _orientation(image: Image.Image) -> object:
     return image.getexif().get(ExifTags.Base.Orientation)
 
 
-def _upright(grey: Floats, orientation: object) -> Floats:
+def _upright(grey: NDArray[Any], orientation: object) -> NDArray[Any]:
     """Turn the averaged picture: to turn the original would take its memory once more."""
     image = Image.fromarray(grey)
     image.getexif()[ExifTags.Base.Orientation] = orientation

@@ -19,7 +19,7 @@ def check_matches(graph: Graph, dataset: Dataset) -> None:
     if graph.input_shape != shape:
         raise ShapeError(
             f"{plain(graph.name)}: takes images of shape {graph.input_shape}, but those of {dataset.name} are {shape}. "
-            "Choose another model, or another data set"
+            f"Choose another model, or one for such images: --input {','.join(map(str, shape))}"
         )
     classes = len(dataset.class_names)
     if graph.output_shape != (classes,):

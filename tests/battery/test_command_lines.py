@@ -14,9 +14,8 @@ import pytest
 from battery_cases import Battery
 from numbacnn_cli import main
 from numbacnn_cli.main import COMMANDS, app
-from numbacnn_cli.options import PositiveNumber
+from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
 from numbacnn_cli.paths import PathText
-from numbacnn_cli.shapes import InputShape
 
 from numbacnn.backends import get_ops
 from numbacnn.backends.diagnostics import report
@@ -123,7 +122,7 @@ def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
         return WRONG_RATES
     if isinstance(kind, InputShape):
         return WRONG_SHAPES
-    if isinstance(kind, click.Choice):
+    if isinstance(kind, (click.Choice, DatasetName)):
         return WRONG_CHOICES
     if isinstance(kind, click.IntRange):
         beyond = () if kind.max is None else (str(kind.max + 1),)
@@ -286,8 +285,13 @@ FAILURES = [
     Line(("evaluate", "--model", "empty"), 1, "empty"), Line(("evaluate", "--model", "/dev/zero"), 1, "/dev/zero"),
     Line(("evaluate", "--model", "cnn", "--dataset", "digits"), 1, "cnn"),
     Line(("evaluate", "--model", LONG, "--dataset", "digits"), 1, LONG),
-    Line(("evaluate", "--model", "net.safetensors"), 1, "Give --dataset NAME"),
+    Line(("evaluate", "--model", "net.safetensors"), 1, "Give --dataset NAME|PATH"),
     Line(("evaluate", "--model", "net.safetensors", "--dataset", "mnist", "--data-dir", "file"), 1, "file"),
+    Line(("evaluate", "--model", "net.safetensors", "--dataset", "empty"), 1, "a folder for each of two classes or more, got none"),
+    Line(("evaluate", "--model", "net.safetensors", "--dataset", "./nowhere"), 1, "nothing at that place"),
+    Line(("train", "--model", "net.toml", "--dataset", "file"), 1, "Convert it to one of them"),
+    Line(("train", "--model", "net.toml", "--dataset", "net.toml", "--output", "new"), 1, "class folders of pictures, an .npz or a .csv"),
+    Line(("train", "--model", "net.toml", "--dataset", LONG + "/"), 1, LONG),
     Line(("predict", "none.png", "--model", "net.safetensors"), 1, "none.png"),
     Line(("predict", "text.png", "--model", "net.safetensors"), 1, "text.png"),
     Line(("predict", "empty", "--model", "net.safetensors"), 1, "empty"),

@@ -4,13 +4,15 @@ import http_server as web
 import pytest
 from small_mnist import BY_NAME, SMALL_FILES
 
-from numbacnn.datasets import mnist
+from numbacnn.dataset_names import DOWNLOADS
+from numbacnn.datasets import mnist, named
 
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     """No test reaches beyond this machine, whatever it does wrong."""
-    monkeypatch.setenv(mnist.MIRRORS_VARIABLE, "http://127.0.0.1:9/")
+    for name in DOWNLOADS:
+        monkeypatch.setenv(named.description(name).mirrors_variable, "http://127.0.0.1:9/")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 

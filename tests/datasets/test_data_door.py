@@ -218,5 +218,5 @@ def test_a_limit_that_is_no_number_of_images_is_refused(limit: Any) -> None:
 
 @pytest.mark.parametrize("name", [None, 3, "", "mnits", ["mnist"]])
 def test_a_data_set_that_does_not_exist_is_refused(name: Any) -> None:
-    with pytest.raises(nc.DataError, match=r"^data set: expected mnist or digits, got "):
+    with pytest.raises(nc.DataError, match=r"^data set: expected mnist, digits, .*, or the path of your own data, got "):
         load_dataset(name, Path("nowhere"))
