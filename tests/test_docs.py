@@ -166,3 +166,18 @@ def test_every_source_file_named_in_the_documents_exists(page: str) -> None:
     named = re.findall(r"`([\w./-]+\.py)`", (ROOT / page).read_text(encoding="utf-8"))
     assert named
     assert [path for path in named if not any((ROOT / folder / path).exists() for folder in FOLDERS)] == []
+
+
+def test_the_tests_that_hold_a_promise_exist() -> None:
+    """Each ``file::test`` of docs/reliability.md; ``::test`` alone is of the file named before, ``..._by_x`` of the test before."""
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    source, count = "", 0
+    for file, name in re.findall(r"`((?:[a-z_]+/)*[a-z_0-9]+\.py)?(?:::([a-z_0-9.]+))?`", text):
+        if file:
+            path = next((ROOT / folder / file for folder in ("tests", ".", "numbacnn") if (ROOT / folder / file).is_file()), None)
+            assert path is not None, f"docs/reliability.md names {file}, which does not exist"
+            source = path.read_text(encoding="utf-8")
+        for part in filter(None, (name or "").split("...")):
+            assert f"{part}(" in source if part == name else part in source, f"docs/reliability.md names {file or '...'}::{name}"
+            count += 1
+    assert count > 60
