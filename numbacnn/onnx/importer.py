@@ -11,11 +11,10 @@ from onnx import TensorProto
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.graph import INPUT, Graph, Node
 from numbacnn.layers import BatchNorm, Flatten, Layer
-from numbacnn.memory import check
 from numbacnn.normalisation import NUMBERS, PIXELS, Normalisation
 from numbacnn.onnx.attributes import Lacking, OnnxNode, Skipped, external_advice, is_external, to_array
 from numbacnn.onnx.folding import FLOATS, FOLDS, size_of
-from numbacnn.onnx.operations import OPERATIONS
+from numbacnn.onnx.operations import ELEMENTWISE, OPERATIONS
 from numbacnn.onnx.simplify import Entry, simplified
 from numbacnn.onnx.values import Tensor, Value, flattened
 from numbacnn.quoting import listed, plain, printable, short
@@ -105,7 +104,8 @@ class Importer:
         nodes = [OnnxNode(proto, self.opset) for proto in graph.node]
         if len(graph.output) != 1:
             self.lack(f"{len(graph.output)} outputs of the graph, where one is expected", listed(each.name for each in graph.output))
-        used = _nodes_in_use(nodes, [each.name for each in graph.output], self.source)
+        held = {each.name for each in (*graph.input, *graph.initializer)} | {each.values.name for each in graph.sparse_initializer}
+        used = _nodes_in_use(nodes, [each.name for each in graph.output], held, self.source)
         self._read_constants({name for node in used for name in node.inputs} | {each.name for each in graph.output})
         start = self._start(nodes)
         for node in used:
@@ -294,6 +294,8 @@ class Importer:
                 results = (self._fold(node, arrays),)  # type: ignore[arg-type]
             elif node.op not in OPERATIONS:
                 self.lack(node.op, node.name)
+                if node.op in ELEMENTWISE:  # so that what lies behind it is looked at too
+                    results = (self.take(node),)
             else:
                 operation = OPERATIONS[node.op]
                 unknown = [name for name in node.attributes if name not in operation.attributes]
@@ -316,9 +318,7 @@ class Importer:
     def _fold(self, node: OnnxNode, arrays: list[NDArray[Any] | None]) -> NDArray[Any]:
         self.spend(size_of(node, arrays))
         with np.errstate(all="ignore"):  # an overflow shows in the weights, which are checked
-            result = FOLDS[node.op](node, arrays)
-        check(self.spare_values, f"{self.source}: its constants", "Use a machine with more memory", ModelError)
-        return result
+            return np.asarray(FOLDS[node.op](node, arrays))  # of a single value, NumPy makes no array
 
     def _layer_name(self, wanted: str, layer: Layer) -> str:
         """A new name: that of the ONNX node, as far as it is plain, else the usual one."""
@@ -356,14 +356,19 @@ def _opset(model: onnx.ModelProto, source: str) -> int:
     return opset
 
 
-def _nodes_in_use(nodes: list[OnnxNode], outputs: list[str], source: str) -> list[OnnxNode]:
-    """The nodes that the outputs depend on, in order; raises ModelError for a value that is made twice or too late."""
+def _nodes_in_use(nodes: list[OnnxNode], outputs: list[str], held: set[str], source: str) -> list[OnnxNode]:
+    """The nodes that the outputs depend on, in order; raises ModelError for a value that is made twice, too late or not at all.
+
+    Args:
+        held: names of the values that no node makes.
+    """
     makers: dict[str, int] = {}
     for index, node in enumerate(nodes):
         for name in node.outputs:
             if name and name in makers:
                 raise ModelError(f"{source}: {plain(name)}: expected one node that makes it, got two. The file is damaged")
             makers[name] = index
+    missing = [name for name in outputs if name not in makers and name not in held]
     used: set[int] = set()
     waiting = [makers[name] for name in outputs if name in makers]
     while waiting:
@@ -379,6 +384,10 @@ def _nodes_in_use(nodes: list[OnnxNode], outputs: list[str], source: str) -> lis
                         "or a later one makes: the graph has a cycle, or is not in order"
                     )
                 waiting.append(makers[name])
+            elif name and name not in held:
+                missing.append(name)
+    if missing:
+        raise ModelError(f"{source}: {listed(missing)}: expected values that the file holds or a node makes. The file is damaged")
     return [nodes[index] for index in sorted(used)]
 
 

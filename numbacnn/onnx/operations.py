@@ -557,3 +557,8 @@ OPERATIONS: dict[str, Operation] = {
 }
 """The operations by name."""
 
+ELEMENTWISE = frozenset({
+    "Abs", "Celu", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "InstanceNormalization", "LRN", "LayerNormalization", "LeakyRelu", "Log",
+    "LogSoftmax", "LpNormalization", "Mish", "Neg", "PRelu", "Pow", "Reciprocal", "Selu", "Softplus", "Softsign", "Sqrt", "ThresholdedRelu",
+})  # fmt: skip
+"""Operations that numbacnn lacks, whose output has the shape of their first input."""
