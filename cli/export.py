@@ -35,6 +35,8 @@ def export(model: str, file: Path, output_format: str) -> None:
     write(network, file)
     parameters = sum(cells(spec.shape) for spec in network.graph.parameters.values())
     if output_format == "json":
-        print_json({"model": model, "file": str(file), "parameters": parameters, "bytes": file.stat().st_size, "trained": is_trained})
+        print_json(
+            {"model": model, "file": str(file), "parameters": parameters, "bytes": file.stat().st_size, "trained": is_trained}
+        )
         return
     stdout().print(f"wrote {file}: {network.graph.name}, {parameters:,} parameters", soft_wrap=True)

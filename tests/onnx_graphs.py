@@ -31,7 +31,9 @@ class Builder:
         self.nodes.append(helper.make_node(op, inputs, names, f"{op.lower()}_{number}", **attributes))
         return names[0]
 
-    def conv(self, x: str, channels: int, filters: int, size: int = 3, *, bias: bool = False, group: int = 1, **attributes: Any) -> str:
+    def conv(
+        self, x: str, channels: int, filters: int, size: int = 3, *, bias: bool = False, group: int = 1, **attributes: Any
+    ) -> str:
         fan_in = channels // group * size * size
         kernel = self.normal(filters, channels // group, size, size, spread=(2 / fan_in) ** 0.5)
         more = [self.normal(filters, spread=0.1)] if bias else []
@@ -52,7 +54,9 @@ class Builder:
         rows = self("Unsqueeze", batch, self.array([0], np.int64))
         return self("Reshape", x, self("Concat", rows, self.array([-1], np.int64), axis=0))
 
-    def model(self, output: str, shape: Any, *, element: int = TensorProto.FLOAT, opset: int = OPSET, ir: int = 8) -> onnx.ModelProto:
+    def model(
+        self, output: str, shape: Any, *, element: int = TensorProto.FLOAT, opset: int = OPSET, ir: int = 8
+    ) -> onnx.ModelProto:
         """The model whose input ``x`` has this shape, the first side open."""
         graph = helper.make_graph(
             self.nodes,

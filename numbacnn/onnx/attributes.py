@@ -70,10 +70,9 @@ class OnnxNode:
         (attribute,) = self._attributes.values()
         if attribute.name == "value" and attribute.type == AttributeProto.TENSOR:
             return to_array(attribute.t, self.name)
-        kinds = {"value_float": ("f", np.float32), "value_floats": ("floats", np.float32), "value_int": ("i", np.int64), "value_ints": ("ints", np.int64)}  # fmt: skip
-        if attribute.name not in kinds:
+        if attribute.name not in NUMBERS:
             raise Lacking(f"Constant with {plain(attribute.name)}")
-        field, dtype = kinds[attribute.name]
+        field, dtype = NUMBERS[attribute.name]
         return np.array(getattr(attribute, field), dtype)
 
     def tensor(self, name: str, default: NDArray[Any]) -> NDArray[Any]:
@@ -90,7 +89,7 @@ class OnnxNode:
         return getattr(attribute, field)
 
 
-ELEMENTS = {
+ELEMENTS: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.DOUBLE: "double_data",
     TensorProto.FLOAT16: "int32_data",
@@ -102,6 +101,15 @@ ELEMENTS = {
     TensorProto.BOOL: "int32_data",
 }
 """The types of arrays that are read, and the field of their values where these are not raw bytes."""
+
+
+NUMBERS: dict[str, tuple[str, Any]] = {
+    "value_float": ("f", np.float32),
+    "value_floats": ("floats", np.float32),
+    "value_int": ("i", np.int64),
+    "value_ints": ("ints", np.int64),
+}
+"""The attributes in which a Constant may hold numbers: their fields and types."""
 
 
 def is_external(tensor: onnx.TensorProto) -> bool:

@@ -221,9 +221,7 @@ def _batch_norm(writer: Writer, node: Node, own: dict[str, NDArray[Any]]) -> Non
     assert isinstance(layer, BatchNorm)
     arrays = [writer.constant(f"{node.name}/{key}", own[key]) for key in ("gamma", "beta", "moving_mean", "moving_variance")]
     inputs = [writer.take(node.inputs[0]), *arrays]
-    value = writer.node(
-        "BatchNormalization", inputs, f"{node.name}/y", node.name, epsilon=layer.epsilon, momentum=layer.momentum
-    )
+    value = writer.node("BatchNormalization", inputs, f"{node.name}/y", node.name, epsilon=layer.epsilon, momentum=layer.momentum)
     writer.put(node, value)
 
 

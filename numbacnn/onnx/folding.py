@@ -86,10 +86,11 @@ def _gather(node: OnnxNode, arrays: list[Array | None]) -> Array:
 
 def _slice(node: OnnxNode, arrays: list[Array | None]) -> Array:
     array = _first(arrays)
+    given = [*arrays[1:5], None, None, None, None]
     starts, ends, axes, steps = (
-        node.numbers(name) if node.numbers(name) is not None else whole_numbers(given, "Slice with positions") if given is not None else None
-        for name, given in zip(("starts", "ends", "axes", "steps"), [*arrays[1:], None, None, None, None], strict=False)
-    )  # fmt: skip
+        node.numbers(name, None if positions is None else whole_numbers(positions, "Slice with positions"))
+        for name, positions in zip(("starts", "ends", "axes", "steps"), given, strict=False)
+    )
     if starts is None or ends is None:
         raise Lacking("Slice without starts and ends")
     cut = [slice(None)] * array.ndim

@@ -79,7 +79,9 @@ def from_model(
     except MemoryError:
         raise ModelError(f"{source}: expected a network that fits into memory. Use a machine with more of it") from None
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, ArithmeticError, RecursionError, AttributeError) as error:
-        raise ModelError(f"{source}: not an ONNX network, or damaged: {printable((str(error) or type(error).__name__)[:200])}") from None
+        raise ModelError(
+            f"{source}: not an ONNX network, or damaged: {printable((str(error) or type(error).__name__)[:200])}"
+        ) from None
 
 
 class Importer:
@@ -103,8 +105,12 @@ class Importer:
         graph = self.model.graph
         nodes = [OnnxNode(proto, self.opset) for proto in graph.node]
         if len(graph.output) != 1:
-            self.lack(f"{len(graph.output)} outputs of the graph, where one is expected", listed(each.name for each in graph.output))
-        held = {each.name for each in (*graph.input, *graph.initializer)} | {each.values.name for each in graph.sparse_initializer}
+            self.lack(
+                f"{len(graph.output)} outputs of the graph, where one is expected", listed(each.name for each in graph.output)
+            )
+        held = {each.name for each in (*graph.input, *graph.initializer)} | {
+            each.values.name for each in graph.sparse_initializer
+        }
         used = _nodes_in_use(nodes, [each.name for each in graph.output], held, self.source)
         self._read_constants({name for node in used for name in node.inputs} | {each.name for each in graph.output})
         start = self._start(nodes)
@@ -221,7 +227,9 @@ class Importer:
         """Count the values of an array that the file does not hold; raises where they are too many."""
         self.spare_values -= values
         if self.spare_values < 0:
-            raise ModelError(f"{self.source}: expected constants of a size that its arrays explain, got more. The file is damaged")
+            raise ModelError(
+                f"{self.source}: expected constants of a size that its arrays explain, got more. The file is damaged"
+            )
 
     # The graph's ends
 
@@ -234,7 +242,9 @@ class Importer:
         given, who = inputs[0], f"{self.source}: input {plain(inputs[0].name)}"
         kind = given.type.tensor_type.elem_type
         if kind not in (*FLOATS, TensorProto.UINT8):
-            raise ModelError(f"{who}: expected floats or bytes (uint8), got {_type_name(kind)}. Put a Cast behind a float32 input")
+            raise ModelError(
+                f"{who}: expected floats or bytes (uint8), got {_type_name(kind)}. Put a Cast behind a float32 input"
+            )
         sides: list[int | None] = [
             each.dim_value if each.WhichOneof("value") == "dim_value" else None for each in given.type.tensor_type.shape.dim
         ]
@@ -242,17 +252,17 @@ class Importer:
             raise ModelError(f"{who}: expected 2 to 4 axes, the first for the images of a batch, got {len(sides)}")
         self.static_batch, *own = sides
         axes = {1: "w", 2: "hw", 3: _layout(own, given.name, nodes, self.model)}[len(own)]
+        known = dict.fromkeys("hwc", 1)
         if self.given_shape is not None:
-            known = {letter: side for letter, side in zip("hwc", self.given_shape, strict=True)}
-            for letter, side in zip(axes, own, strict=True):
-                if side is not None and side != known[letter]:
-                    raise ModelError(f"{who}: expected images of shape {short(self.given_shape)}, got sides of {short(own)} ({axes})")
-        elif any(side is None for side in own):
-            raise ModelError(
-                f"{who}: expected fixed height, width and channels, got {short(own)}. Give them: --input HEIGHT,WIDTH,CHANNELS"
-            )
-        else:
-            known = dict.fromkeys("hwc", 1) | dict(zip(axes, own, strict=True))  # type: ignore[arg-type]
+            known = dict(zip("hwc", self.given_shape, strict=True))
+            if any(side not in (None, known[letter]) for letter, side in zip(axes, own, strict=True)):
+                raise ModelError(f"{who}: expected images of shape {short(self.given_shape)}, got sides of {short(own)} ({axes})")
+        for letter, side in zip(axes, own, strict=True):
+            if side is None and self.given_shape is None:
+                raise ModelError(
+                    f"{who}: expected fixed height, width and channels, got {short(own)}. Give them: --input HEIGHT,WIDTH,CHANNELS"
+                )
+            known[letter] = known[letter] if side is None else side
         shape = (known["h"], known["w"], known["c"])
         if not all(1 <= side <= LARGEST for side in shape):
             raise ModelError(f"{who}: expected sides from 1 to {LARGEST:,}, got {short(own)}")
@@ -273,7 +283,9 @@ class Importer:
             self.lack("sparse arrays", listed(each.values.name for each in graph.sparse_initializer))
         for tensor in graph.initializer:
             if tensor.name in self.values:
-                raise ModelError(f"{self.source}: {plain(tensor.name)}: expected one array of this name, got two. The file is damaged")
+                raise ModelError(
+                    f"{self.source}: {plain(tensor.name)}: expected one array of this name, got two. The file is damaged"
+                )
             self.values[tensor.name] = None
             if tensor.name in used:
                 try:
@@ -290,7 +302,9 @@ class Importer:
         results: tuple[Value, ...] = ()
         try:
             arrays = [self.values.get(name) if name else None for name in node.inputs]
-            if node.op in FOLDS and all(isinstance(array, np.ndarray) or not name for name, array in zip(node.inputs, arrays, strict=True)):
+            if node.op in FOLDS and all(
+                isinstance(array, np.ndarray) or not name for name, array in zip(node.inputs, arrays, strict=True)
+            ):
                 results = (self._fold(node, arrays),)  # type: ignore[arg-type]
             elif node.op not in OPERATIONS:
                 self.lack(node.op, node.name)
@@ -427,4 +441,3 @@ def _type_name(kind: int) -> str:
         return TensorProto.DataType.Name(kind).lower()
     except ValueError:
         return f"type {kind}"
-

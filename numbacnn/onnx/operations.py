@@ -152,7 +152,10 @@ def _dense(importer: "Importer", node: OnnxNode, x: Tensor, kernel: NDArray[Any]
 
 def _batch_normalization(importer: "Importer", node: OnnxNode) -> Tensor:
     if node.flag("training_mode") or not node.flag("spatial", True):
-        importer.lack("BatchNormalization with training_mode" if node.flag("training_mode") else "BatchNormalization without spatial", node.name)
+        importer.lack(
+            "BatchNormalization with training_mode" if node.flag("training_mode") else "BatchNormalization without spatial",
+            node.name,
+        )
     arrays = [importer.constant(node, index, "parameters") for index in range(1, 5)]
     x = importer.take(node)
     if x.axes[:1] not in ("", "c"):
@@ -455,14 +458,19 @@ def _pair(node: OnnxNode, name: str, usual: Pair | None) -> Pair:
 
 
 def _padding(
-    node: OnnxNode, x: Tensor, size: Pair, strides: Pair, zeros: tuple[Pair, Pair], *, rounds_up: bool = False, is_plain: bool = True
+    node: OnnxNode,
+    x: Tensor,
+    size: Pair,
+    strides: Pair,
+    zeros: tuple[Pair, Pair],
+    *,
+    rounds_up: bool = False,
+    is_plain: bool = True,
 ) -> Padding2D:
     """The padding of a window: in words where these give the same."""
     (height, width), mode = x.shape[:2], node.text("auto_pad", "NOTSET")
     if mode in ("SAME_UPPER", "SAME_LOWER"):
-        taken = window2d(
-            (height + sum(zeros[0]), width + sum(zeros[1])), size, strides, "same"
-        )
+        taken = window2d((height + sum(zeros[0]), width + sum(zeros[1])), size, strides, "same")
         own = [(axis.pad_before, axis.pad_after)[:: 1 if mode == "SAME_UPPER" else -1] for axis in taken]
     elif mode in ("NOTSET", "VALID", ""):
         pads = (node.numbers("pads") if mode != "VALID" else None) or [0, 0, 0, 0]

@@ -43,7 +43,11 @@ def import_network(path: Path, input_shape: Shape | None = None) -> TrainedNetwo
     if len(shape) != 1:
         raise ModelError(f"{path}: expected a network with a number for each class, got an output of shape {shape}")
     return TrainedNetwork(
-        found.graph, found.parameters, _class_names(found.properties, shape[0]), _summary(found.properties, path), found.normalisation
+        found.graph,
+        found.parameters,
+        _class_names(found.properties, shape[0]),
+        _summary(found.properties, path),
+        found.normalisation,
     )
 
 

@@ -84,7 +84,10 @@ def _affine_into_kernel(before: Entry, entry: Entry) -> Entry | None:
 def _global_mean(before: Entry, entry: Entry) -> Entry | None:
     """A mean over the whole image, flattened."""
     layer = before.layer
-    if isinstance(entry.layer, Flatten) and isinstance(layer, AvgPool2D) and layer == AvgPool2D(pool_size=before.shapes[0][:2]):
+    if not isinstance(entry.layer, Flatten) or not isinstance(layer, AvgPool2D):
+        return None
+    height, width, _ = before.shapes[0]
+    if layer == AvgPool2D(pool_size=(height, width)):
         return replace(before, layer=GlobalAvgPool2D())
     return None
 

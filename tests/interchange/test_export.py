@@ -152,7 +152,9 @@ def test_a_net_is_exported_and_loaded_from_python(tmp_path: Path) -> None:
     assert np.array_equal(nc.load(tmp_path / "net.onnx").predict_proba(images), net.predict_proba(images))
     net.export(str(tmp_path / "net.npz"))
     with np.load(tmp_path / "net.npz") as arrays:
-        assert {name: arrays[name].tobytes() for name in arrays} == {name: array.tobytes() for name, array in net.parameters.items()}
+        assert {name: arrays[name].tobytes() for name in arrays} == {
+            name: array.tobytes() for name, array in net.parameters.items()
+        }
     with pytest.raises(ModelError, match=r"expected a name that ends in \.onnx or \.npz"):
         net.export(tmp_path / "net.h5")
 
