@@ -149,6 +149,10 @@ FOLDS: dict[str, Fold] = {
 """Each operation on constants, by its name in ONNX."""
 
 
+VIEWS = ("Identity", "Reshape", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+"""Folds whose result shares the memory of their input."""
+
+
 def size_of(node: OnnxNode, arrays: list[Array | None]) -> int:
     """An upper bound of the values that a fold makes, before it makes them."""
     known = [array for array in arrays if array is not None]
@@ -159,7 +163,7 @@ def size_of(node: OnnxNode, arrays: list[Array | None]) -> int:
     if node.op == "Gather" and len(known) == 2:
         axis = node.whole("axis", 0)
         return known[1].size * (known[0].size // max(1, known[0].shape[axis]))
-    return sum(array.size for array in known)
+    return 0 if node.op in VIEWS else sum(array.size for array in known)
 
 
 def _product(sides: Any) -> int:

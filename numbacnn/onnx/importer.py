@@ -29,6 +29,9 @@ MOST_LACKING = 40
 FREE_VALUES = 1 << 20
 """Values that folded constants may have beyond those of the file."""
 
+MOST_COPIES = 4
+"""How often each value of the file may be computed with, as when weights are cast, scaled and joined."""
+
 FEW_CHANNELS = 4
 """An image whose first or last side is at most this has its channels there, where the graph does not say."""
 
@@ -294,7 +297,7 @@ class Importer:
                     self.lack(str(error), tensor.name)
                     continue
                 self.values[tensor.name] = array
-                self.spare_values += array.size
+                self.spare_values += MOST_COPIES * array.size
 
     # One node
 

@@ -191,7 +191,8 @@ def test_clips_that_change_nothing_or_are_a_relu() -> None:
     assert [node.layer.activation for node in found.graph.nodes] == ["relu"]
 
 
-def test_weights_are_computed_from_constants_and_of_other_floats() -> None:
+def test_weights_are_computed_from_constants_and_of_other_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numbacnn.onnx.importer.FREE_VALUES", 10)
     b = Builder()
     half = b.array(b.random.standard_normal((4, 36)), np.float16)
     kernel = b("Transpose", b("Mul", b("Cast", half, to=TensorProto.FLOAT), b("Constant", value_float=0.5)), perm=[1, 0])
