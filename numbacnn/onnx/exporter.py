@@ -20,6 +20,7 @@ from numbacnn.errors import ModelError
 from numbacnn.files import write_atomically
 from numbacnn.graph import INPUT, Node
 from numbacnn.layers import (
+    LAYERS,
     Activation,
     Add,
     AvgPool2D,
@@ -35,7 +36,7 @@ from numbacnn.layers import (
 )
 from numbacnn.memory import parameter_bytes
 from numbacnn.quoting import plain
-from numbacnn.shapes import Shape, Window2D
+from numbacnn.shapes import Shape, Window2D, pair
 from numbacnn.version import __version__
 
 OPSET = 17
@@ -131,7 +132,7 @@ class Writer:
         """Note the output of a layer, after its activation."""
         if activation is not None:
             channels = 1 if form == FIRST else len(self.graph.shapes[node.name])
-            value = _writer_of(node, activation)(self, value, f"{node.name}/{activation}", channels)
+            value = _writer_of(node, activation)(self, node.layer, value, f"{node.name}/{activation}", channels)
             if isinstance(node.layer, Activation):
                 self.nodes[-1].name = node.name
         self.forms[node.name] = {form: value}
@@ -176,13 +177,31 @@ class Writer:
 
 
 def _conv2d(writer: Writer, node: Node, own: dict[str, NDArray[Any]]) -> None:
-    layer = node.layer
-    assert isinstance(layer, Conv2D)
+    assert isinstance(node.layer, Conv2D)
+    _conv(writer, node, own, own["kernel"], getattr(node.layer, "groups", 1))
+
+
+def _depthwise_conv2d(writer: Writer, node: Node, own: dict[str, NDArray[Any]]) -> None:
+    rows, columns, channels, multiplier = own["kernel"].shape
+    _conv(writer, node, own, own["kernel"].reshape(rows, columns, 1, channels * multiplier), channels)
+
+
+def _conv(writer: Writer, node: Node, own: dict[str, NDArray[Any]], kernel: NDArray[Any], groups: int) -> None:
+    """A convolution; each filter of the kernel (rows, columns, depth, filters) sees the channels of its group."""
+    layer: Any = node.layer
     window = layer.window(*writer.graph.input_shapes(node))
-    kernel = writer.constant(f"{node.name}/kernel", own["kernel"].transpose(3, 2, 0, 1))
-    bias = [writer.constant(f"{node.name}/bias", own["bias"])] if layer.use_bias else []
-    inputs = [writer.take(node.inputs[0]), kernel, *bias]
-    value = writer.node("Conv", inputs, f"{node.name}/z", node.name, **_window(window))
+    arrays = [writer.constant(f"{node.name}/kernel", kernel.transpose(3, 2, 0, 1))]
+    arrays += [writer.constant(f"{node.name}/bias", own["bias"])] if layer.use_bias else []
+    dilations = list(pair(getattr(layer, "dilation_rate", 1), "dilation_rate"))
+    value = writer.node(
+        "Conv",
+        [writer.take(node.inputs[0]), *arrays],
+        f"{node.name}/z",
+        node.name,
+        group=groups,
+        dilations=dilations,
+        **_window(window),
+    )
     writer.put(node, value, layer.activation)
 
 
@@ -198,7 +217,9 @@ def _pool(op: str) -> "LayerWriter":
     def write(writer: Writer, node: Node, own: dict[str, NDArray[Any]]) -> None:
         window = node.layer.window(*writer.graph.input_shapes(node))
         assert window is not None
-        writer.put(node, writer.node(op, [writer.take(node.inputs[0])], f"{node.name}/y", node.name, **_window(window)))
+        counts = {"count_include_pad": 1} if getattr(node.layer, "count_include_pad", False) else {}
+        inputs = [writer.take(node.inputs[0])]
+        writer.put(node, writer.node(op, inputs, f"{node.name}/y", node.name, **_window(window), **counts))
 
     return write
 
@@ -219,7 +240,10 @@ def _dropout(writer: Writer, node: Node, own: dict[str, NDArray[Any]]) -> None:
 def _batch_norm(writer: Writer, node: Node, own: dict[str, NDArray[Any]]) -> None:
     layer = node.layer
     assert isinstance(layer, BatchNorm)
-    arrays = [writer.constant(f"{node.name}/{key}", own[key]) for key in ("gamma", "beta", "moving_mean", "moving_variance")]
+    mean = own["moving_mean"]
+    all_four = {"gamma": np.ones_like(mean), "beta": np.zeros_like(mean)} | own
+    keys = ("gamma", "beta", "moving_mean", "moving_variance")
+    arrays = [writer.constant(f"{node.name}/{key}", all_four[key]) for key in keys]
     inputs = [writer.take(node.inputs[0]), *arrays]
     value = writer.node("BatchNormalization", inputs, f"{node.name}/y", node.name, epsilon=layer.epsilon, momentum=layer.momentum)
     writer.put(node, value)
@@ -258,32 +282,42 @@ WRITERS: dict[type[Layer], LayerWriter] = {
     GlobalAvgPool2D: _global_mean,
     MaxPool2D: _pool("MaxPool"),
 }
+if "DepthwiseConv2D" in LAYERS:
+    WRITERS[LAYERS["DepthwiseConv2D"]] = _depthwise_conv2d
 """How each layer is written, given its parameters by key."""
 
 POOL_FIELDS = {"pool_size", "strides", "padding"}
+CONV_FIELDS = {"kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias", "kernel_initializer"}
 WRITTEN: dict[type[Layer], set[str]] = {
-    Activation: {"activation"},
-    AvgPool2D: POOL_FIELDS,
-    BatchNorm: {"momentum", "epsilon"},
-    Conv2D: {"filters", "kernel_size", "strides", "padding", "activation", "use_bias", "kernel_initializer"},
+    Activation: {"activation", "negative_slope"},
+    AvgPool2D: POOL_FIELDS | {"count_include_pad"},
+    BatchNorm: {"momentum", "epsilon", "center", "scale"},
+    Conv2D: CONV_FIELDS | {"filters", "groups"},
     Dense: {"units", "activation", "use_bias", "kernel_initializer"},
     Dropout: {"rate"},
     MaxPool2D: POOL_FIELDS,
 }
+if "DepthwiseConv2D" in LAYERS:
+    WRITTEN[LAYERS["DepthwiseConv2D"]] = CONV_FIELDS | {"depth_multiplier"}
 """The fields that the writer of a layer knows. A layer that sets another field is refused rather than written without it."""
 
-ActivationWriter = Callable[[Writer, str, str, int], str]
+ActivationWriter = Callable[[Writer, Layer, str, str, int], str]
 
 
-def _one_node(op: str) -> ActivationWriter:
-    return lambda writer, value, name, channels: writer.node(op, [value], name)
+def _one_node(op: str, **attributes: Any) -> ActivationWriter:
+    return lambda writer, layer, value, name, channels: writer.node(op, [value], name, **attributes)
 
 
-def _relu6(writer: Writer, value: str, name: str, channels: int) -> str:
+def _leaky_relu(writer: Writer, layer: Layer, value: str, name: str, channels: int) -> str:
+    usual = {f.name: f.default for f in fields(Activation)}["negative_slope"]
+    return writer.node("LeakyRelu", [value], name, alpha=getattr(layer, "negative_slope", usual))
+
+
+def _relu6(writer: Writer, layer: Layer, value: str, name: str, channels: int) -> str:
     return writer.node("Clip", [value, writer.constant(f"{name}/low", 0.0), writer.constant(f"{name}/high", 6.0)], name)
 
 
-def _silu(writer: Writer, value: str, name: str, channels: int) -> str:
+def _silu(writer: Writer, layer: Layer, value: str, name: str, channels: int) -> str:
     return writer.node("Mul", [value, writer.node("Sigmoid", [value], f"{name}/sigmoid")], name)
 
 
@@ -291,12 +325,15 @@ ACTIVATION_WRITERS: dict[str, ActivationWriter] = {
     "relu": _one_node("Relu"),
     "sigmoid": _one_node("Sigmoid"),
     "tanh": _one_node("Tanh"),
-    "softmax": lambda writer, value, name, channels: writer.node("Softmax", [value], name, axis=channels),
+    "softmax": lambda writer, layer, value, name, channels: writer.node("Softmax", [value], name, axis=channels),
     "relu6": _relu6,
     "silu": _silu,
     "hard_swish": _one_node("HardSwish"),
+    "leaky_relu": _leaky_relu,
+    "elu": _one_node("Elu", alpha=1.0),
+    "hard_sigmoid": _one_node("HardSigmoid", alpha=1 / 6, beta=0.5),
 }
-"""How each activation is written, given its input, the name of its output and the axis of the channels."""
+"""How each activation is written, given its layer, its input, the name of its output and the axis of the channels."""
 
 
 def _writer_of(node: Node, activation: str) -> ActivationWriter:

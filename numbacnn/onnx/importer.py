@@ -20,7 +20,7 @@ from numbacnn.onnx.values import Tensor, Value, flattened
 from numbacnn.quoting import listed, plain, printable, short
 from numbacnn.shapes import LARGEST, Shape, cells
 
-OLDEST_OPSET, NEWEST_OPSET = 7, 28
+OLDEST_OPSET, NEWEST_OPSET = 6, 28
 NEWEST_IR = 14
 
 MOST_LACKING = 40

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SOFTMAX_OF_ONE_AXIS = 13
 """The first opset whose softmax is along one axis; before, it was over that axis and all behind it."""
 
+ROUNDED = 1e-6
+"""Difference of two numbers that mean the same, as 1/6 and its float32."""
+
 UNBOUNDED = float(np.finfo(np.float32).max)
 
 
@@ -174,11 +177,32 @@ def _activation(name: str) -> Callable[["Importer", OnnxNode], Tensor]:
     return lambda importer, node: _activated(importer, node, importer.take(node), name)
 
 
-def _activated(importer: "Importer", node: OnnxNode, x: Tensor, name: str) -> Tensor:
+def _with_numbers(name: str, **numbers: tuple[float, float]) -> Callable[["Importer", OnnxNode], Tensor]:
+    """An activation of which numbacnn has one kind.
+
+    Args:
+        numbers: of each attribute, ONNX's default and the value that numbacnn has.
+    """
+
+    def follow(importer: "Importer", node: OnnxNode) -> Tensor:
+        for attribute, (usual, ours) in numbers.items():
+            if abs(node.number(attribute, usual) - ours) > ROUNDED:
+                importer.lack(f"{node.op} with {attribute} {node.number(attribute, usual):g}", node.name)
+        return _activated(importer, node, importer.take(node), name)
+
+    return follow
+
+
+def _leaky_relu(importer: "Importer", node: OnnxNode) -> Tensor:
+    slope = _decimal(node.number("alpha", 0.01))
+    return _activated(importer, node, importer.take(node), "leaky_relu", negative_slope=slope)
+
+
+def _activated(importer: "Importer", node: OnnxNode, x: Tensor, name: str, **numbers: float) -> Tensor:
     if name not in ACTIVATIONS:
-        importer.lack(f"{node.op} ({name})", node.name)
+        importer.lack(node.op, node.name)
         return x
-    return importer.after(x, Activation(name), {}, node.own_name)
+    return importer.after(x, Activation(name, **numbers), {}, node.own_name)
 
 
 def _softmax(importer: "Importer", node: OnnxNode) -> Tensor:
@@ -203,7 +227,9 @@ def _clip(importer: "Importer", node: OnnxNode) -> Tensor:
         return x
     known = {(0.0, 6.0): "relu6"} | ({(0.0, high): "relu"} if high >= UNBOUNDED else {})
     if (low, high) in known:
-        return _activated(importer, node, x, known[low, high])
+        name = known[low, high]
+        if name in ACTIVATIONS:
+            return _activated(importer, node, x, name)
     importer.lack(f"Clip to {low:g}...{high:g}", node.name)
     return x
 
@@ -370,6 +396,8 @@ def _mul(importer: "Importer", node: OnnxNode) -> Tensor:
         x, gate = values
         for one, other in ((x, gate), (gate, x)):
             if _is_sigmoid_of(importer, other, one):
+                if "silu" not in ACTIVATIONS:
+                    raise Lacking("Mul by its own Sigmoid")
                 return _activated(importer, node, one, "silu")  # type: ignore[arg-type]
         raise Lacking("Mul of two values that depend on the image")
     x, constant, _ = _with_constant(importer, node)
@@ -533,19 +561,22 @@ WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 OPERATIONS: dict[str, Operation] = {
     "Add": Operation(_add),
     "AveragePool": Operation(_pool(AvgPool2D), (*WINDOW, "ceil_mode", "count_include_pad")),
-    "BatchNormalization": Operation(_batch_normalization, ("epsilon", "momentum", "spatial", "training_mode")),
+    "BatchNormalization": Operation(_batch_normalization, ("epsilon", "is_test", "momentum", "spatial", "training_mode")),
     "Cast": Operation(_cast, ("to", "saturate", "round_mode")),
     "Clip": Operation(_clip, ("min", "max")),
     "Concat": Operation(_concat, ("axis",)),
     "Conv": Operation(_conv, (*WINDOW, "group")),
     "Div": Operation(_div),
-    "Dropout": Operation(_dropout, ("ratio", "seed")),
+    "Dropout": Operation(_dropout, ("is_test", "ratio", "seed")),
+    "Elu": Operation(_with_numbers("elu", alpha=(1.0, 1.0)), ("alpha",)),
     "Flatten": Operation(_flatten, ("axis",)),
-    "Gemm": Operation(_gemm, ("alpha", "beta", "transA", "transB")),
+    "Gemm": Operation(_gemm, ("alpha", "beta", "broadcast", "transA", "transB")),
     "GlobalAveragePool": Operation(_global(AvgPool2D)),
     "GlobalMaxPool": Operation(_global(MaxPool2D)),
+    "HardSigmoid": Operation(_with_numbers("hard_sigmoid", alpha=(0.2, 1 / 6), beta=(0.5, 0.5)), ("alpha", "beta")),
     "HardSwish": Operation(_activation("hard_swish")),
     "Identity": Operation(_identity),
+    "LeakyRelu": Operation(_leaky_relu, ("alpha",)),
     "MatMul": Operation(_matmul),
     "MaxPool": Operation(_pool(MaxPool2D), (*WINDOW, "ceil_mode", "storage_order")),
     "Mul": Operation(_mul),
@@ -566,7 +597,7 @@ OPERATIONS: dict[str, Operation] = {
 """The operations by name."""
 
 ELEMENTWISE = frozenset({
-    "Abs", "Celu", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "InstanceNormalization", "LRN", "LayerNormalization", "LeakyRelu", "Log",
+    "Abs", "Celu", "Erf", "Exp", "Gelu", "InstanceNormalization", "LRN", "LayerNormalization", "Log",
     "LogSoftmax", "LpNormalization", "Mish", "Neg", "PRelu", "Pow", "Reciprocal", "Selu", "Softplus", "Softsign", "Sqrt", "ThresholdedRelu",
 })  # fmt: skip
 """Operations that numbacnn lacks, whose output has the shape of their first input."""

@@ -93,6 +93,7 @@ def _global_mean(before: Entry, entry: Entry) -> Entry | None:
 
 
 def _activation_into_layer(before: Entry, entry: Entry) -> Entry | None:
-    if isinstance(entry.layer, Activation) and isinstance(before.layer, (Conv2D, Dense)) and before.layer.activation is None:
-        return replace(before, layer=replace(before.layer, activation=entry.layer.activation))
+    is_usual = isinstance(entry.layer, Activation) and entry.layer == Activation(entry.layer.activation)
+    if is_usual and isinstance(before.layer, (Conv2D, Dense)) and before.layer.activation is None:
+        return replace(before, layer=replace(before.layer, activation=entry.layer.activation))  # type: ignore[attr-defined]
     return None

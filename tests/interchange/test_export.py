@@ -98,6 +98,16 @@ def test_every_layer_and_field(layers: list[Any], normalisation: Normalisation) 
     check(nc.sequential(*layers, input_shape=(7, 8, 3)), normalisation)
 
 
+@pytest.mark.skipif(not hasattr(nc, "DepthwiseConv2D"), reason="layers lack DepthwiseConv2D and others")
+def test_gaps_groups_and_padding_that_counts() -> None:
+    depthwise = nc.DepthwiseConv2D(3, depth_multiplier=2, dilation_rate=2, padding="same", activation="relu6")  # type: ignore[attr-defined]
+    groups = nc.Conv2D(6, (1, 2), groups=3, strides=2, activation="leaky_relu")  # type: ignore[call-arg]
+    slope = nc.Activation("leaky_relu", negative_slope=0.5)  # type: ignore[call-arg]
+    means = nc.AvgPool2D(2, padding=((1, 1), (0, 1)), count_include_pad=True)  # type: ignore[call-arg]
+    norms = [nc.BatchNorm(center=False), nc.BatchNorm(scale=False)]  # type: ignore[call-arg]
+    check(nc.sequential(depthwise, *norms, groups, slope, means, input_shape=(7, 8, 3)))
+
+
 def test_branches_of_images_and_of_vectors() -> None:
     check(nc.build_graph("net", (6, 5, 2), [
         ("a", nc.Conv2D(3, 3, padding="same"), None), ("b", nc.Conv2D(3, 1, activation="relu"), ["input"]),

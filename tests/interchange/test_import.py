@@ -69,6 +69,22 @@ def test_mobilenet_v2_is_imported_and_equals_onnx_runtime() -> None:
     assert types(found).count("Conv2D") == 52
 
 
+@pytest.mark.skipif("leaky_relu" not in ACTIVATIONS, reason="layers lack leaky_relu and others")
+def test_activations_of_mobile_networks() -> None:
+    for op, name, attributes in (
+        ("LeakyRelu", "leaky_relu", {}), ("LeakyRelu", "leaky_relu", {"alpha": 0.2}), ("Elu", "elu", {}), ("HardSwish", "hard_swish", {}),
+        ("HardSigmoid", "hard_sigmoid", {"alpha": 1 / 6}),
+    ):  # fmt: skip
+        b = Builder()
+        found = check(b.model(b(op, b.norm(b("LeakyRelu", "x", alpha=0.3), 2), **attributes), (2, 6, 5)), 2, 6, 5)
+        assert [getattr(node.layer, "activation", None) for node in found.graph.nodes] == ["leaky_relu", None, name]
+    b = Builder()
+    x = b("Conv", "x", b.normal(4, 1, 3, 3), group=2, dilations=[2, 1])
+    x = b("Mul", x, b("Sigmoid", x))
+    x = b("AveragePool", x, kernel_shape=[2, 2], pads=[1, 0, 0, 1], count_include_pad=1)
+    assert types(check(b.model(x, (2, 6, 5)), 2, 6, 5)) == ["Conv2D", "AvgPool2D"]
+
+
 @pytest.mark.parametrize(
     ("size", "attributes"),
     [

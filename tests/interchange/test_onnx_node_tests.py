@@ -79,3 +79,37 @@ def run(case: Any) -> bool:
             if np.shape(result) != expected.shape or not np.allclose(result, expected, rtol=case.rtol, atol=max(case.atol, 1e-6)):
                 return False
     return True
+
+
+PYTORCH_CLAIMED = {
+    "AvgPool2d", "AvgPool2d_stride", "BatchNorm2d_eval", "BatchNorm2d_momentum_eval", "Conv2d", "Conv2d_no_bias", "Conv2d_padding",
+    "Conv2d_strided", "Linear", "Linear_no_bias", "MaxPool2d", "ReLU", "Sigmoid", "Softmax", "Tanh", "softmax_lastdim",
+    "operator_conv", "operator_mm",
+}  # fmt: skip
+"""Files of old exports of PyTorch, which ONNX brings along."""
+
+
+def test_files_that_pytorch_wrote_give_its_numbers_or_are_refused() -> None:
+    import onnx
+    from onnx import numpy_helper
+    from onnx.backend.test.loader import load_model_tests
+
+    passed = set()
+    for case in [*load_model_tests(kind="pytorch-converted"), *load_model_tests(kind="pytorch-operator")]:
+        folder = Path(case.model_dir or "")
+        if not (folder / "model.onnx").exists():
+            continue
+        arrays: dict[str, list[Any]] = {"input": [], "output": []}
+        for kind, found in arrays.items():
+            for path in sorted((folder / "test_data_set_0").glob(f"{kind}_*.pb")):
+                found.append(numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes())))
+        try:
+            results = NumbaCNNBackend.prepare(onnx.load(folder / "model.onnx")).run(arrays["input"])
+        except ModelError:
+            continue
+        for result, expected in zip(results, arrays["output"], strict=True):
+            np.testing.assert_allclose(result, expected, rtol=case.rtol, atol=1e-5, err_msg=case.name)
+        passed.add(case.name.removeprefix("test_"))
+    if not passed:
+        pytest.skip("this version of onnx has no such files")
+    assert passed >= PYTORCH_CLAIMED
