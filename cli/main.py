@@ -10,6 +10,7 @@ PROCESS_START = time.perf_counter() - time.process_time()
 
 import importlib  # noqa: E402
 import io  # noqa: E402
+import keyword  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
@@ -33,6 +34,8 @@ COMMANDS = {
     "models": "List the networks that are built in.",
     "download": "Fetch a data set.",
     "samples": "Draw sample pictures to predict.",
+    "export": "Write a network as an ONNX file, or its parameters as arrays.",
+    "import": "Make a network from an ONNX file.",
     "warmup": "Compile kernels ahead of the first run.",
     "doctor": "Report on this machine: versions, threads, kernel cache.",
 }
@@ -47,7 +50,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return getattr(importlib.import_module(f".{cmd_name}", __package__), cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name  # Python has no module of its own word `import`
+        return getattr(importlib.import_module(f".{name}", __package__), name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         try:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numbacnn.config import read_model_file
 from numbacnn.errors import CheckpointError
@@ -11,6 +11,9 @@ from numbacnn.layers import Dense
 from numbacnn.models import PRESETS, preset
 from numbacnn.reading import read_bounded
 from numbacnn.recipe import Recipe
+
+if TYPE_CHECKING:
+    from numbacnn.checkpoint import TrainedNetwork
 
 LAST_RUN = Path("runs") / "last"
 _LONGEST_PATH = 1 << 15  # bytes; no system takes a longer one
@@ -63,6 +66,25 @@ def for_classes(source: Source, classes: int, dataset: str) -> Graph:
         return graph
     notice(f"{graph.name}: {classes} outputs in place of {graph.output_shape[0]}, one for each class of {dataset}")
     return with_outputs(graph, classes)
+
+
+def read_network(text: str) -> tuple["TrainedNetwork", bool]:
+    """The network that MODEL names with its weights, and whether these are trained: else they are the initial ones of seed 0.
+
+    Raises:
+        ModelError, ShapeError, CheckpointError: there is none, or it cannot be read.
+    """
+    from numbacnn.checkpoint import TrainedNetwork, load_network
+    from numbacnn.datasets.arrays import numbered_names
+    from numbacnn.initializers import initial_parameters
+
+    if Path(text).suffix == ".safetensors" and text not in PRESETS:
+        return load_network(Path(text)), True
+    source = read_model(text)
+    shape = source.graph.output_shape
+    names = numbered_names(shape[0]) if len(shape) == 1 else ()
+    summary = {"recipe": source.recipe.to_dict()}
+    return TrainedNetwork(source.graph, initial_parameters(source.graph, seed=0), names, summary), False
 
 
 def remember_run(folder: Path) -> None:

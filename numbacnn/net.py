@@ -12,6 +12,7 @@ from numbacnn.backends import get_ops
 from numbacnn.checkpoint import Arrays, TrainedNetwork, load_network, save_network
 from numbacnn.datasets.arrays import numbered_names, take_images, take_labels
 from numbacnn.datasets.checks import check_labels
+from numbacnn.export import export
 from numbacnn.graph import Graph, up_to
 from numbacnn.metrics import evaluate
 from numbacnn.network import batches, forward, to_device
@@ -110,6 +111,15 @@ class Net:
         """
         save_network(Path(path).expanduser(), self._network)
 
+    def export(self, path: str | Path) -> None:
+        """Write the network for other programs: ``.onnx``, or ``.npz`` with its parameters as arrays; never half of one.
+
+        Raises:
+            ModelError: the name ends otherwise, or a layer has no form in ONNX. DeviceError: the package ``onnx`` is missing.
+            CheckpointError: the file cannot be written; an earlier file is untouched.
+        """
+        export(self._network, Path(path).expanduser())
+
     @cached_property
     def _predictor(self) -> Predictor:
         return self._network.predictor(self._ops)
@@ -162,7 +172,7 @@ def _figures(record: dict[str, Any]) -> str:
 
 
 def load(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Net:
-    """The network in a ``.safetensors`` file that ``net.save`` or ``numbacnn train`` wrote.
+    """The network in a ``.safetensors`` file that ``net.save`` or ``numbacnn train`` wrote, or in an ``.onnx`` file.
 
     Args:
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
@@ -170,5 +180,11 @@ def load(path: str | Path, *, device: str = "cpu", threads: int | None = None) -
 
     Raises:
         CheckpointError: there is no such file, or it is damaged or no network. DeviceError: the device cannot be used.
+        ModelError: an ``.onnx`` file is damaged, or has operations that numbacnn lacks.
     """
-    return Net(load_network(Path(path).expanduser()), get_ops(device, threads))
+    path = Path(path).expanduser()
+    if path.suffix == ".onnx":
+        from numbacnn.onnx import import_network  # needs the extra onnx
+
+        return Net(import_network(path), get_ops(device, threads))
+    return Net(load_network(path), get_ops(device, threads))

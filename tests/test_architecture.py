@@ -48,6 +48,8 @@ FLOORS = [
         "numbacnn.functional",
         "numbacnn.fitting",
         "numbacnn.net",
+        "numbacnn.export",
+        "numbacnn.onnx",
         "numbacnn.sklearn",
         "numbacnn",
         "numbacnn.__main__",

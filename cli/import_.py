@@ -1,0 +1,47 @@
+"""``numbacnn import``: a network of another program."""
+
+from pathlib import Path
+
+import click
+
+from numbacnn.checkpoint import save_network
+from numbacnn.shapes import cells
+
+from . import options
+from .console import print_json, stdout
+from .shapes import InputShape
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--input", "input_shape", type=InputShape(), help="Size of the images, where FILE leaves it open.")
+@options.reporting
+def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, output_format: str) -> None:
+    """Make a network from an ONNX file.
+
+    FILE is an .onnx file (needs pip install 'numbacnn[onnx]'); MODEL is the .safetensors file to write. Operations that numbacnn lacks are
+    named, all of them at once.
+
+    \b
+    Example: numbacnn import resnet50.onnx resnet50.safetensors
+             numbacnn import mobilenet.onnx mobilenet.safetensors --input 224,224,3
+    """
+    from numbacnn.onnx import import_network
+
+    if model.suffix != ".safetensors":
+        raise click.BadParameter(f"{str(model)!r} does not end in .safetensors.", param_hint="MODEL")
+    network = import_network(file, input_shape)
+    save_network(model, network)
+    graph = network.graph
+    parameters = sum(cells(spec.shape) for spec in graph.parameters.values())
+    if output_format == "json":
+        print_json({
+            "file": str(file), "model": str(model), "name": graph.name, "input_shape": list(graph.input_shape),
+            "classes": len(network.class_names), "layers": len(graph.nodes), "parameters": parameters,
+            "values": network.normalisation.dtype,
+        })  # fmt: skip
+        return
+    console = stdout()
+    console.print(f"wrote {model}: {graph.name}, {len(graph.nodes)} layers, {parameters:,} parameters", soft_wrap=True)
+    console.print(f"next: numbacnn shapes {model}", soft_wrap=True)
