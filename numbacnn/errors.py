@@ -7,6 +7,7 @@
     ├── CheckpointError   a trained network or checkpoint cannot be read or written
     ├── DeviceError       the requested device cannot be used
     │   └── DeviceMemoryError    its memory is too small
+    ├── NotFiniteError    weights, or a network's answer, hold NaN or infinity
     └── TrainingError     training cannot start or go on: invalid settings, a loss that is not finite
 
 A message reads "thing: expected X, got Y. Advice."
@@ -47,6 +48,18 @@ class DeviceMemoryError(DeviceError):
     def __init__(self, message: str, asked: int = 0):
         super().__init__(message)
         self.asked = asked
+
+
+class NotFiniteError(NumbaCNNError):
+    """Weights, or a network's answer, hold NaN or infinity.
+
+    Args:
+        where: the weights or the layer in which it begins, with the number of such values; None if that is not known.
+    """
+
+    def __init__(self, message: str, where: str | None = None):
+        super().__init__(message)
+        self.where = where
 
 
 class TrainingError(NumbaCNNError):

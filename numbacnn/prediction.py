@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.datasets.checks import check_images
-from numbacnn.errors import DeviceMemoryError
+from numbacnn.errors import DeviceMemoryError, NotFiniteError
+from numbacnn.finite import check_parameters, first_layer_that_is_not_finite, is_finite
 from numbacnn.graph import Graph
 from numbacnn.layers import ParameterSpec
 from numbacnn.memory import activation_bytes, check_batch, largest_batch
@@ -60,6 +61,7 @@ class Predictor:
     Raises:
         ModelError, ShapeError, DataError: a parameter of the graph is missing, or of another shape or type.
         DeviceMemoryError: a single image takes more memory than there is.
+        NotFiniteError: a parameter holds NaN or infinity.
 
     >>> predictor = Predictor(graph, ops, to_device(ops, parameters))
     >>> predictor(images).probabilities
@@ -69,7 +71,9 @@ class Predictor:
         self.graph, self.ops, self.normalisation = graph, ops, normalisation
         self._image_bytes = activation_bytes(graph, make_plan(graph, ops.can_fuse), 1, training=False)
         self._batch_size(1)
-        self.parameters = prepare_kernels(ops, graph.parameters, take_parameters(graph, ops, parameters, np.dtype(np.float32)))
+        self._taken = take_parameters(graph, ops, parameters, np.dtype(np.float32))
+        check_parameters(ops, self._taken, graph.parameters)
+        self.parameters = prepare_kernels(ops, graph.parameters, self._taken)
 
     def __call__(self, images: NDArray) -> Prediction:
         """The logits of images (n, h, w, c) of any number: uint8, or floats for a network trained on numbers.
@@ -78,6 +82,7 @@ class Predictor:
 
         Raises:
             DataError, ShapeError: they are not of the type that the network was trained on, or not of the shape that the graph takes.
+            NotFiniteError: a layer's outputs are beyond float32, so that there is no answer.
         """
         ops, images = self.ops, check_images("images", images, self.graph.input_shape, self.normalisation)
         device_images, indices = ops.asarray(images), ops.asarray(np.arange(len(images)))
@@ -92,7 +97,21 @@ class Predictor:
                 clear_frames(error.__traceback__)  # its frames hold arrays of the batch that did not fit
                 size //= 2
                 ops.release_memory()
-        return Prediction(np.concatenate(parts) if parts else np.zeros((0, *self.graph.output_shape), np.float32))
+        logits = np.concatenate(parts) if parts else np.zeros((0, *self.graph.output_shape), np.float32)
+        if not is_finite(logits):
+            self._explain(device_images, int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0]))
+        return Prediction(logits)
+
+    def _explain(self, images: Array, index: int) -> None:
+        """Raise the error of an image whose logits are not finite, with the layer where that begins."""
+        with self.ops.reuse_memory():
+            x = self.ops.gather_images(images, self.ops.asarray(np.array([index])), self.normalisation.scale)
+            where = first_layer_that_is_not_finite(self.graph, self.ops, self._taken, x)
+        raise NotFiniteError(
+            f"{self.graph.name}: expected finite logits, got others for image {index}"
+            f"{f'. First is {where}' if where else ''}. Train it again, with a lower learning rate",
+            where,
+        )
 
     def _batch_size(self, most: int) -> int:
         """The images that the device may have memory for at once, at most ``most``; a GPU finds out by trying."""

@@ -1,12 +1,13 @@
 """The report of ``numbacnn shapes``: shapes, costs and receptive fields of a graph's layers."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from numbacnn.graph import INPUT, Graph, Node
 from numbacnn.layers import Dense
-from numbacnn.shapes import Pair, Shape, cells
+from numbacnn.shapes import Pair, Shape, Window, cells
 
-FLOAT_BYTES = 4
+FLOAT_BYTES, IMAGE_AXES = 4, 3
 
 LONGEST_REACH = 10**15
 """Upper bound of receptive fields and jumps, in pixels. Strides multiply: without it, a file's layers could make them too long to print."""
@@ -56,20 +57,26 @@ class Summary:
         return sum(row.macs for row in self.layers)
 
 
-@dataclass(frozen=True)
-class _Reach:
-    """Receptive field and jump of a node's cells, both axes."""
+class _Reach(NamedTuple):
+    """The pixels of one axis on which cell i depends by one way through the graph: i*jump + first ... i*jump + last."""
 
-    field: Pair
-    jump: Pair
+    jump: int
+    first: int
+    last: int
+
+
+_Reaches = tuple[list[_Reach], list[_Reach]]
+"""Rows and columns, each with one reach for each distinct jump: branches of equal jump are joined."""
 
 
 def summarise(graph: Graph, batch_size: int = 1) -> Summary:
     """The summary of a graph, for batches of ``batch_size`` images.
 
-    Receptive fields follow r' = r + (k - 1) * j and j' = j * s (Araujo et al. 2019, Distill, "Computing Receptive Fields").
+    Along one way through the graph, receptive fields follow r' = r + (k - 1) * j and j' = j * s (Araujo et al. 2019, Distill,
+    "Computing Receptive Fields"). Where branches meet, a cell depends on what any of them reaches: the field goes from the first of
+    these pixels to the last, padding included.
     """
-    reach = {INPUT: _Reach((1, 1), (1, 1))}
+    reach: dict[str, _Reaches] = {INPUT: ([_Reach(1, 0, 0)], [_Reach(1, 0, 0)])}
     rows = []
     for node in graph.nodes:
         reach[node.name] = _grow(graph, node, reach)
@@ -77,9 +84,10 @@ def summarise(graph: Graph, batch_size: int = 1) -> Summary:
     return Summary(graph.name, graph.input_shape, batch_size, tuple(rows))
 
 
-def _row(graph: Graph, node: Node, reach: _Reach, batch_size: int) -> LayerSummary:
+def _row(graph: Graph, node: Node, reach: _Reaches, batch_size: int) -> LayerSummary:
     inputs = graph.input_shapes(node)
     output = graph.shapes[node.name]
+    rows, columns = output[:2] if len(output) == IMAGE_AXES else (1, 1)
     return LayerSummary(
         name=node.name,
         type=type(node.layer).__name__,
@@ -88,29 +96,44 @@ def _row(graph: Graph, node: Node, reach: _Reach, batch_size: int) -> LayerSumma
         output_shape=output,
         parameters=sum(cells(spec.shape) for spec in node.layer.parameters(*inputs).values()),
         macs=node.layer.macs(*inputs),
-        receptive_field=reach.field,
-        jump=reach.jump,
+        receptive_field=(_field(reach[0], rows), _field(reach[1], columns)),
+        jump=(max(r.jump for r in reach[0]), max(r.jump for r in reach[1])),
         activation_bytes=batch_size * cells(output) * FLOAT_BYTES,
     )
 
 
-def _grow(graph: Graph, node: Node, reach: dict[str, _Reach]) -> _Reach:
-    before = [reach[name] for name in node.inputs]
+def _grow(graph: Graph, node: Node, reach: dict[str, _Reaches]) -> _Reaches:
     if isinstance(node.layer, Dense):
-        return _Reach((graph.input_shape[0], graph.input_shape[1]), (0, 0))
+        height, width, _ = graph.input_shape
+        return [_Reach(0, 0, height - 1)], [_Reach(0, 0, width - 1)]
+    rows, columns = (_joined([r for name in node.inputs for r in reach[name][axis]]) for axis in (0, 1))
     window = node.layer.window(*graph.input_shapes(node))
-    widest = _Reach(
-        (max(r.field[0] for r in before), max(r.field[1] for r in before)),
-        (max(r.jump[0] for r in before), max(r.jump[1] for r in before)),
-    )
     if window is None:
-        return widest
-    (rows, columns), (field, jump) = window, (widest.field, widest.jump)
-    return _Reach(
-        _bounded(field[0] + (rows.kernel - 1) * jump[0], field[1] + (columns.kernel - 1) * jump[1]),
-        _bounded(jump[0] * rows.stride, jump[1] * columns.stride),
-    )
+        return rows, columns
+    return _through(window.rows, rows), _through(window.columns, columns)
 
 
-def _bounded(rows: int, columns: int) -> Pair:
-    return min(rows, LONGEST_REACH), min(columns, LONGEST_REACH)
+def _joined(reaches: list[_Reach]) -> list[_Reach]:
+    """One reach for each jump, from the first pixel of any branch to the last of any."""
+    by_jump: dict[int, _Reach] = {}
+    for jump, first, last in reaches:
+        before = by_jump.get(jump, _Reach(jump, first, last))
+        by_jump[jump] = _Reach(jump, min(before.first, first), max(before.last, last))
+    return list(by_jump.values())
+
+
+def _through(window: Window, reaches: list[_Reach]) -> list[_Reach]:
+    """The reaches after a sliding window: cell i sees the cells from i*s - p to i*s - p + k - 1."""
+    before, after = -window.pad_before, window.kernel - 1 - window.pad_before
+    return _joined([_bounded(_Reach(r.jump * window.stride, r.first + before * r.jump, r.last + after * r.jump)) for r in reaches])
+
+
+def _bounded(reach: _Reach) -> _Reach:
+    jump, first, last = reach
+    return _Reach(min(jump, LONGEST_REACH), max(first, -LONGEST_REACH), min(last, LONGEST_REACH))
+
+
+def _field(reaches: list[_Reach], count: int) -> int:
+    """The largest receptive field of ``count`` cells. Jumps that differ move branches apart: the first or the last cell has it."""
+    ends = ((max(i * r.jump + r.last for r in reaches), min(i * r.jump + r.first for r in reaches)) for i in (0, count - 1))
+    return min(max(last - first + 1 for last, first in ends), LONGEST_REACH)

@@ -29,6 +29,7 @@ FLOORS = [
     {"numbacnn.datasets", "numbacnn.pictures"},
     {
         "numbacnn.network",
+        "numbacnn.finite",
         "numbacnn.prediction",
         "numbacnn.initializers",
         "numbacnn.metrics",

@@ -1,19 +1,19 @@
 """The end of an epoch: the network is evaluated, recorded and, if it is the best so far, kept."""
 
-from functools import partial
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset
+from numbacnn.errors import NotFiniteError
 from numbacnn.graph import Graph
 from numbacnn.metrics import Evaluation, evaluate
-from numbacnn.normalisation import Normalisation
 from numbacnn.ops import Ops
 from numbacnn.prediction import predict
 from numbacnn.training.clock import Clock
-from numbacnn.training.divergence import check_finite
+from numbacnn.training.divergence import diverged
 from numbacnn.training.events import EpochDone, EpochRecord
 from numbacnn.training.order import Held
 from numbacnn.training.state import State
@@ -36,18 +36,26 @@ def finish_epoch(
         learning_rate: of the epoch.
 
     Raises:
-        TrainingError: a loss is not finite.
+        TrainingError: weights, logits or a loss are not finite.
     """
     images, labels = dataset.train_images, dataset.train_labels
-    measure = partial(_evaluate, state, graph, ops, dataset.normalisation)
-    test = measure(dataset.test_images, dataset.test_labels)
-    validation = measure(*held)
+
+    def evaluated(name: str, images: NDArray[Any], labels: NDArray[np.integer[Any]]) -> Evaluation | None:
+        if not len(images):
+            return None
+        try:
+            evaluation = evaluate(predict(graph, ops, state.parameters, images, dataset.normalisation), labels)
+        except NotFiniteError as error:
+            raise diverged(state, state.step, f"the {name} loss is not a finite number", error.where, learning_rate) from None
+        if not math.isfinite(evaluation.loss):
+            raise diverged(state, state.step, f"the {name} loss is {evaluation.loss}", None, learning_rate)
+        return evaluation
+
+    test = evaluated("test", dataset.test_images, dataset.test_labels)
+    validation = evaluated("validation", *held)
     # The last update has no next step to show its effect: without other images, some training images do.
     few = slice(0, 0 if test or validation else state.settings.batch_size)
-    training = measure(images[few], labels[few])
-    for name, evaluation in (("test", test), ("validation", validation), ("training", training)):
-        if evaluation is not None:
-            check_finite(state, state.step, f"{name} loss", evaluation.loss, learning_rate)
+    evaluated("training", images[few], labels[few])
     state.seconds += clock.lap()
     trained_on = len(images) if dataset.validation_images is not None else len(images) - len(held.images)
     record = EpochRecord(
@@ -75,10 +83,3 @@ def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
         state.best = {name: ops.to_host(array).copy() for name, array in state.parameters.items()}
         return True
     return False
-
-
-def _evaluate(
-    state: State, graph: Graph, ops: Ops, normalisation: Normalisation, images: NDArray[Any], labels: NDArray[np.integer[Any]]
-) -> Evaluation | None:
-    """The network's loss and accuracy on images; None if there are none."""
-    return evaluate(predict(graph, ops, state.parameters, images, normalisation), labels) if len(images) else None

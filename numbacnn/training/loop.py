@@ -1,6 +1,6 @@
 """The training loop: for each epoch, for each batch: forward, loss, backward, update."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from traceback import clear_frames
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from numbacnn.datasets import Dataset
 from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DeviceMemoryError
+from numbacnn.finite import check_parameters, first_layer_that_is_not_finite
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.memory import activation_bytes, check_batch
 from numbacnn.network import Forward, Gradients, backward, batches, forward, take_parameters
@@ -19,7 +20,7 @@ from numbacnn.plan import make_plan
 from numbacnn.schedules import schedule
 from numbacnn.training.batch_limit import explain_shortage
 from numbacnn.training.clock import Clock
-from numbacnn.training.divergence import read_losses
+from numbacnn.training.divergence import check_gradients, read_losses
 from numbacnn.training.evaluation import finish_epoch
 from numbacnn.training.events import EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.matching import check_matches, check_normalisation, check_progress
@@ -59,12 +60,15 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         ModelError, ShapeError, DataError: the network does not match the data, or the state's parameters the network.
         CheckpointError: the state is further in its epoch than the data set reaches.
         DeviceMemoryError: a batch is more than the device has memory for.
-        TrainingError: there is nothing to train on, batch normalisation would see one value of each channel at a time, or the
-            loss is not finite; the update it would lead to is not applied.
+        NotFiniteError: a parameter that training would begin with is not finite.
+        TrainingError: there is nothing to train on, batch normalisation would see one value of each channel at a time, or a
+            loss or gradient is not finite; the update it would lead to is not applied. On a GPU, gradients are not looked at: the
+            next loss shows what they did.
     """
     check_matches(state.graph, dataset)
     settings = state.settings
     state.parameters = take_parameters(state.graph, ops, state.parameters, np.dtype(np.float32))
+    check_parameters(ops, state.parameters, state.graph.parameters)
     graph = without_softmax(state.graph)
     training_indices, validation = held_out(dataset, settings)
     check_normalisation(state.graph, min(settings.batch_size, len(training_indices)))
@@ -77,16 +81,20 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         epoch = Batch(images, ops.asarray(order), ops.asarray(classes[order]), dataset.normalisation.scale)
         slices = list(batches(len(order), settings.batch_size))
         check_progress(state, len(slices))
+
+        def locate(index: int, epoch: Batch = epoch, slices: list[slice] = slices) -> str | None:
+            return _first_layer_that_is_not_finite(state, graph, ops, epoch.part(slices[index]), state.step - state.batch + index)
+
         read_losses(state, ops, state.batch, rate(state.epoch))  # of the steps of an earlier call
         state.epoch_losses = ops.new_epoch_losses(len(slices))
         for batch in slices[state.batch :]:
             learning_rate = rate(state.epoch + state.batch / len(slices))
-            _step_or_explain_shortage(state, graph, ops, epoch.part(batch), learning_rate)
+            _step_or_explain_shortage(state, graph, ops, epoch.part(batch), learning_rate, locate)
             state.seconds += clock.lap(batch.stop - batch.start)
             if clock.read_is_due():
-                read_losses(state, ops, state.batch, learning_rate)
+                read_losses(state, ops, state.batch, learning_rate, locate)
             yield _step_done(state, batch.stop, slices, clock)
-        read_losses(state, ops, state.batch, rate(state.epoch))
+        read_losses(state, ops, state.batch, rate(state.epoch), locate)
         if len(dataset.test_images) or len(validation.images):
             yield EvaluationStarted(state.epoch + 1)
         yield finish_epoch(state, graph, ops, dataset, validation, rate(state.epoch), clock)
@@ -127,10 +135,14 @@ def _step_done(state: State, images: int, slices: list[slice], clock: Clock) -> 
     )
 
 
-def _step_or_explain_shortage(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
+Locate = Callable[[int], str | None]
+"""The argument of ``read_losses``."""
+
+
+def _step_or_explain_shortage(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float, locate: Locate) -> None:
     """Take a step. If the device's memory is too small for it, name the batch size that fits."""
     try:
-        _train_step(state, graph, ops, batch, learning_rate)
+        _train_step(state, graph, ops, batch, learning_rate, locate)
         return
     except DeviceMemoryError as error:
         shortage = error
@@ -145,24 +157,39 @@ def _step_or_explain_shortage(state: State, graph: Graph, ops: Ops, batch: Batch
     raise explain_shortage(shortage, try_step, len(batch.labels), state.settings.batch_size, ops)
 
 
-def _train_step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float) -> None:
-    """Forward, loss, backward, update. A loss that is not finite leaves every parameter as it was."""
+def _train_step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float, locate: Locate) -> None:
+    """Forward, loss, backward, update. A loss that is not finite leaves every parameter as it was; on the CPU, a gradient does too."""
     with ops.reuse_memory():
         forward_pass, losses, correct, gradients = _gradients(state, graph, ops, batch)
         assert state.epoch_losses is not None  # made when the epoch began
         check = ops.record_step(state.epoch_losses, state.batch, losses, correct)
         if not ops.asynchronous:
-            read_losses(state, ops, state.batch + 1, learning_rate)
+            read_losses(state, ops, state.batch + 1, learning_rate, locate)
+            watched = gradients | {name: moving.value for name, moving in forward_pass.updates.items()}
+            check_gradients(state, ops, watched, losses, learning_rate)
         _apply_updates(state, ops, forward_pass, gradients, learning_rate, check)
     state.step += 1
     state.batch += 1
 
 
-def _gradients(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, Array, Array, Gradients]:
-    """The forward pass, the loss of each image and whether its answer is right, and the gradients."""
+def _first_layer_that_is_not_finite(state: State, graph: Graph, ops: Ops, batch: Batch, step: int) -> str | None:
+    """The first layer that is not finite in the forward pass of a batch, taken as the given step of the run."""
+    with ops.reuse_memory():
+        x = _images(state, ops, batch, step)
+        return first_layer_that_is_not_finite(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=step)
+
+
+def _images(state: State, ops: Ops, batch: Batch, step: int) -> Array:
+    """The images of a batch as numbers, distorted if the recipe says so."""
     x = ops.gather_images(batch.images, batch.indices, batch.scale)
     if state.settings.distorts(state.epoch):
-        x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, state.step))
+        x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, step))
+    return x
+
+
+def _gradients(state: State, graph: Graph, ops: Ops, batch: Batch) -> tuple[Forward, Array, Array, Gradients]:
+    """The forward pass, the loss of each image and whether its answer is right, and the gradients."""
+    x = _images(state, ops, batch, state.step)
     forward_pass = forward(graph, ops, state.parameters, x, training=True, seed=state.settings.seed, step=state.step)
     losses, correct, dlogits = ops.softmax_cross_entropy(forward_pass.y, batch.labels)
     return forward_pass, losses, correct, backward(ops, state.parameters, forward_pass, dlogits)

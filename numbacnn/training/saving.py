@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from numbacnn.checkpoint import Arrays, Checkpoint
 from numbacnn.errors import CheckpointError, ModelError, ShapeError, TrainingError
+from numbacnn.finite import is_finite
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict
 from numbacnn.initializers import initial_parameters
 from numbacnn.memory import check_parameters, drawing_bytes, parameter_bytes
@@ -17,6 +18,7 @@ from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.quoting import plain
+from numbacnn.training.divergence import check_arrays
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.fields import ADVICE, Fields
 from numbacnn.training.settings import Settings
@@ -37,13 +39,14 @@ def to_checkpoint(state: State, ops: Ops, about: dict[str, Any]) -> Checkpoint:
         about: plain values to keep beside it, such as the data set's name.
 
     Raises:
-        TrainingError: the loss of a step not read before is not finite.
+        TrainingError: the loss of a step not read before is not finite, or a weight, or a value of the optimiser.
     """
     if not math.isfinite(loss := state.read_losses(ops, state.batch)):
         raise TrainingError(
             f"epoch {state.epoch + 1}: the loss of a step is {loss}, not a finite number. Not saved; files of earlier epochs are "
             f"as they were. Try --learning-rate {state.settings.learning_rate / 10:g}"
         )
+    check_arrays(state, ops)
     arrays: dict[str, NDArray[Any]] = {}
     if state.step or state.is_pretrained:  # else they follow from graph and seed: the beginning of a run costs next to nothing
         arrays |= {f"{PARAMETERS}{name}": ops.to_host(array) for name, array in state.parameters.items()}
@@ -162,5 +165,7 @@ def _arrays(arrays: Arrays, prefix: str, shapes: dict[str, tuple[int, ...]], sou
         if array is None or array.shape != shape or array.dtype != np.float32:
             got = "none" if array is None else f"{array.dtype} {array.shape}"
             raise CheckpointError(f"{source}: {plain(prefix + name)}: expected float32 {shape}, got {got}. {ADVICE}")
+        if not is_finite(array):
+            raise CheckpointError(f"{source}: {plain(prefix + name)}: expected finite numbers, got others. {ADVICE}")
         found[name] = array.copy()
     return found

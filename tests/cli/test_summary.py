@@ -3,11 +3,14 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from repository import TESTS
 
 import numbacnn as nc
+from numbacnn.backends import get_ops
 from numbacnn.models import PRESETS
+from numbacnn.network import forward
 from numbacnn.shapes import cells
 
 GOLDEN = TESTS / "golden"
@@ -34,17 +37,76 @@ def test_receptive_fields_of_unequal_sides_are_given_per_axis() -> None:
     assert [(row.receptive_field, row.jump) for row in nc.summarise(graph).layers] == [((3, 5), (2, 1)), ((7, 9), (2, 1))]
 
 
-def test_a_sum_of_branches_has_the_receptive_field_of_the_widest() -> None:
-    graph = nc.build_graph(
-        "net",
-        (16, 16, 2),
-        [
-            ("a", nc.Conv2D(2, 5, padding="same"), ["input"]),
-            ("b", nc.Conv2D(2, 3, padding="same"), ["input"]),
-            ("c", nc.Add(), ["a", "b"]),
-        ],
-    )
+def branches(*layers: tuple[str, nc.layers.Layer, list[str]], join: nc.layers.Layer, of: list[str], side: int = 16) -> nc.Graph:
+    return nc.build_graph("net", (side, side, 2), [*layers, ("join", join, of)])
+
+
+@pytest.mark.parametrize("join", [nc.Add(), nc.Concatenate()])
+def test_branches_that_reach_to_different_sides_see_the_union_not_the_widest(join: nc.layers.Layer) -> None:
+    """Two 2x2 filters with padding "same" reach down to i + 2, one 3x3 filter from i - 1: four rows, where three were printed."""
+    graph = branches(
+        ("a", nc.Conv2D(2, 2, padding="same"), ["input"]),
+        ("b", nc.Conv2D(2, 2, padding="same"), ["a"]),
+        ("c", nc.Conv2D(2, 3, padding="same"), ["input"]),
+        join=join, of=["b", "c"],
+    )  # fmt: skip
+    assert [row.receptive_field for row in nc.summarise(graph).layers] == [(2, 2), (3, 3), (3, 3), (4, 4)]
+
+
+def test_a_branch_within_another_adds_nothing_to_the_receptive_field() -> None:
+    graph = branches(
+        ("a", nc.Conv2D(2, 5, padding="same"), ["input"]), ("b", nc.Conv2D(2, 3, padding="same"), ["input"]),
+        join=nc.Add(), of=["a", "b", "input"],
+    )  # fmt: skip
     assert nc.summarise(graph).layers[-1].receptive_field == (5, 5)
+
+
+def _dependence(graph: nc.Graph) -> tuple[int, int]:
+    """The receptive field, found by changing pixels of an image far larger than it: the extent on which the middle cell depends."""
+    ops, bare = get_ops("cpu", plain=True), nc.graph.without_softmax(graph)
+    parameters = {name: np.ones(spec.shape) for name, spec in bare.parameters.items()}
+    height, width, channels = graph.input_shape
+    rows, columns, _ = graph.output_shape
+    cell = np.s_[0, rows // 2, columns // 2]
+    blank = forward(bare, ops, parameters, np.zeros((1, height, width, channels))).y[cell]
+
+    def extent(axis: int) -> int:
+        seen = []
+        for place in range(graph.input_shape[axis]):
+            image = np.zeros((1, height, width, channels))
+            image[(slice(None), slice(None), place) if axis else (slice(None), place)] = 1
+            if (forward(bare, ops, parameters, image).y[cell] != blank).any():
+                seen.append(place)
+        return seen[-1] - seen[0] + 1
+
+    return extent(0), extent(1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_receptive_fields_of_random_branches_are_what_the_network_depends_on(seed: int) -> None:
+    random = np.random.default_rng(seed)
+
+    def layer(stride: int) -> nc.layers.Layer:
+        kernel = tuple(int(k) for k in random.integers(1, 5, 2))
+        return (
+            nc.Conv2D(2, kernel, strides=stride, padding="same")
+            if random.random() < 0.7
+            else nc.AvgPool2D(kernel, stride, "same")
+        )
+
+    stride = int(random.integers(1, 3))
+    graph = branches(
+        ("a", layer(1), ["input"]), ("b", layer(stride), ["a"]), ("c", layer(stride), ["input"]), ("d", layer(1), ["c"]),
+        join=nc.Add(), of=["b", "d"], side=30,
+    )  # fmt: skip
+    assert nc.summarise(graph).layers[-1].receptive_field == _dependence(graph)
+
+
+def test_branches_whose_cells_lie_unequally_far_apart_have_the_field_of_their_farthest_cells() -> None:
+    """Cell 1 sees pixels 2 and 3 by one branch, 1 to 3 by the other; cell 0 sees 0 and 1, and 0 to 2."""
+    graph = branches(("a", nc.MaxPool2D(2), ["input"]), ("b", nc.Conv2D(2, 3), ["input"]), join=nc.Add(), of=["a", "b"], side=4)
+    row = nc.summarise(graph).layers[-1]
+    assert (row.receptive_field, row.jump) == ((3, 3), (2, 2))
 
 
 @pytest.mark.parametrize("name", ["cnn", "dense128", "residual", "cs231n"])

@@ -21,7 +21,7 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.conv.pooling import max_pool_pixels, unpool_into
 from numbacnn.backends.cpu.plain.conv2d import turned_filters
-from numbacnn.backends.cpu.plain.reduction import GROUPS, group_count, group_range, sum_groups
+from numbacnn.backends.cpu.plain.reduction import GROUPS, group_count, group_range, sum_groups, sum_runs
 from numbacnn.backends.cpu.products.panels import packed_panels, panel_count
 from numbacnn.backends.cpu.products.prepared import form_of
 
@@ -30,6 +30,9 @@ BAND_VALUES = 65536
 
 BANDED_IMAGES, BANDS = 8, 4
 """With fewer images than BANDED_IMAGES, each is cut into at least BANDS bands, so that all threads have work."""
+
+WHOLE_SUM, SUM_PART = 1024, 256
+"""A sum of up to WHOLE_SUM terms is taken at once. A longer one is cut into parts of about SUM_PART, for it would lose many roundings."""
 
 
 def conv2d(x, filters, bias, window, pool, relu):
@@ -66,19 +69,42 @@ def _forward(x, panels, bias, rows, columns, pool, relu, rows_per_task, y, winne
         _copy_lines(x[n], first * pool.sh * rows.stride - rows.pad_before, columns.pad_before, line, padded)
         target = (n * pool.rows + first) * pool.columns * maps
         z, start = (y_flat, target) if no_pool else (np.empty(pixels * maps, x.dtype), 0)
-        for f in range(0, maps, TILE_COLUMNS):
-            for m in range(0, pixels, TILE_ROWS):
-                multiply_tile(
-                    (padded, offsets, m, 0, line, 1),
-                    (panels, f * rows.kernel * run, run * TILE_COLUMNS, TILE_COLUMNS),
-                    (rows.kernel, run),
-                    (bias, f, 0),
-                    (z, start + m * maps + f, maps),
-                    (min(TILE_ROWS, pixels - m), min(TILE_COLUMNS, maps - f)),
-                    relu and no_pool,
-                )
+        _correlate(padded, 0, offsets, line, panels, (rows.kernel, run), bias, z, start, pixels, maps, relu and no_pool)
         if not no_pool:
             max_pool_pixels(z, 0, columns.out, maps, pool, relu, y_flat, target, winners_flat, valid_rows)
+
+
+@kernel(inline=True)
+def _correlate(a, origin, offsets, line, panels, terms, bias, out, target, pixels, maps, relu):
+    """out[target + m*maps + f] = bias[f] + the sum over a filter's cells of a patch times filter f; ReLU, where asked for.
+
+    Args:
+        a, origin, offsets, line: flat image, where its first patch begins, the patches' distances from it, and of two lines.
+        panels, terms: filters as panels; their rows, and the values in each.
+    """
+    height, run = terms
+    part_rows, part_run = _part_of(height, run), min(run, WHOLE_SUM if height * run <= WHOLE_SUM else SUM_PART)
+    for f in range(0, maps, TILE_COLUMNS):
+        for m in range(0, pixels, TILE_ROWS):
+            place = target + m * maps + f
+            for u in range(0, height, part_rows):
+                for k in range(0, run, part_run):
+                    is_first, is_last = u + k == 0, u + part_rows >= height and k + part_run >= run
+                    multiply_tile(
+                        (a, offsets, m, origin + u * line + k, line, 1),
+                        (panels, (f * height + u * TILE_COLUMNS) * run + k * TILE_COLUMNS, run * TILE_COLUMNS, TILE_COLUMNS),
+                        (min(part_rows, height - u), min(part_run, run - k)),
+                        (bias, f, 0) if is_first else (out, place, maps),
+                        (out, place, maps),
+                        (min(TILE_ROWS, pixels - m), min(TILE_COLUMNS, maps - f)),
+                        relu and is_last,
+                    )
+
+
+@kernel(inline=True)
+def _part_of(rows, length):
+    """How many rows of this length a part of a sum has."""
+    return rows if rows * length <= WHOLE_SUM else max(1, SUM_PART // length)
 
 
 @kernel(inline=True)
@@ -126,6 +152,7 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
     taps = rows.kernel * columns.kernel * channels
     offsets = _patch_offsets(rows.kernel, columns.kernel * channels, line, 1)
     depth = panel_count(maps) * TILE_COLUMNS
+    part_rows = _part_of(rows.out, columns.out)
     groups = group_count(GROUPS, count)
     parts = np.zeros((groups, taps * maps), x.dtype)
     bias_parts = np.zeros((groups, maps), x.dtype)
@@ -138,28 +165,35 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
         for n in range(first, stop):
             _copy_lines(x[n], -rows.pad_before, columns.pad_before, line, padded)
             unpool_into(dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
-            for f in range(0, maps, TILE_COLUMNS):
-                for m in range(0, taps, TILE_ROWS):
-                    multiply_tile(
-                        (padded, offsets, m, 0, rows.stride * line, columns.stride * channels),
-                        (dz, f, columns.out * depth, depth),
-                        (rows.out, columns.out),
-                        (part, m * maps + f, maps),
-                        (part, m * maps + f, maps),
-                        (min(TILE_ROWS, taps - m), min(TILE_COLUMNS, maps - f)),
-                        False,
-                    )
+            for i in range(0, rows.out, part_rows):
+                for f in range(0, maps, TILE_COLUMNS):
+                    for m in range(0, taps, TILE_ROWS):
+                        multiply_tile(
+                            (padded, offsets, m, i * rows.stride * line, rows.stride * line, columns.stride * channels),
+                            (dz, i * columns.out * depth + f, columns.out * depth, depth),
+                            (min(part_rows, rows.out - i), columns.out),
+                            (part, m * maps + f, maps),
+                            (part, m * maps + f, maps),
+                            (min(TILE_ROWS, taps - m), min(TILE_COLUMNS, maps - f)),
+                            False,
+                        )
             _add_pixels(dz.reshape(rows.out * columns.out, depth), bias_parts[group])
     return sum_groups(parts).reshape(rows.kernel, columns.kernel, channels, maps), sum_groups(bias_parts)
 
 
 @kernel(inline=True)
 def _add_pixels(dz, total):
-    """total[f] += sum over pixels of dz[pixel, f]"""
-    for pixel in range(dz.shape[0]):
-        row = dz[pixel]
+    """total[f] += sum over pixels of dz[pixel, f]; an image of more than WHOLE_SUM pixels is summed by itself, in runs."""
+    if dz.shape[0] > WHOLE_SUM:
+        image = np.empty_like(total)
+        sum_runs(dz, 0, dz.shape[0], image)
         for f in range(total.shape[0]):
-            total[f] += row[f]
+            total[f] += image[f]
+    else:
+        for pixel in range(dz.shape[0]):
+            row = dz[pixel]
+            for f in range(total.shape[0]):
+                total[f] += row[f]
 
 
 @kernel(parallel=True)
@@ -184,14 +218,4 @@ def _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx):
         )
         out = dx[n].reshape(pixels * channels)
         zeros = np.zeros(channels, dx.dtype)
-        for c in range(0, channels, TILE_COLUMNS):
-            for m in range(0, pixels, TILE_ROWS):
-                multiply_tile(
-                    (spread, offsets, m, start, line, 1),
-                    (panels, c * rows.kernel * run, run * TILE_COLUMNS, TILE_COLUMNS),
-                    (rows.kernel, run),
-                    (zeros, c, 0),
-                    (out, m * channels + c, channels),
-                    (min(TILE_ROWS, pixels - m), min(TILE_COLUMNS, channels - c)),
-                    False,
-                )
+        _correlate(spread, start, offsets, line, panels, (rows.kernel, run), zeros, out, 0, pixels, channels, False)

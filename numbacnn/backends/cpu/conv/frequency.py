@@ -35,6 +35,7 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.conv.lengths import point_count, transform_lengths
 from numbacnn.backends.cpu.conv.spectra import filter_matrices, filter_values, image_spectra, image_values
+from numbacnn.backends.cpu.plain.reduction import sum_runs
 from numbacnn.backends.cpu.products.points import (
     NO_WINNERS,
     correlate_point,
@@ -157,8 +158,6 @@ def correlate_spectra(x, dy, out, count, depth, width):
 @kernel()
 def _sum_first_point(spectra, maps):
     """dbias: the spectrum at frequency zero is the sum over an image's pixels, here summed over images."""
-    total = np.zeros(maps, np.float32)
-    for n in range(spectra.shape[0]):
-        for f in range(maps):
-            total[f] += spectra[n, f]
+    total = np.empty(maps, np.float32)
+    sum_runs(spectra, 0, spectra.shape[0], total)
     return total

@@ -13,6 +13,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.plain.reduction import run_length
 
 
 def relu(x):
@@ -125,9 +126,13 @@ def _softmax(x, y):
 @kernel(parallel=True, fast_math=False)
 def _softmax_backward(y, dy, dx):
     for n in prange(y.shape[0]):
-        inner = y.dtype.type(0)
-        for k in range(y.shape[1]):
-            inner += dy[n, k] * y[n, k]
+        total, length = 0.0, run_length(y.shape[1])
+        for first in range(0, y.shape[1], length):
+            run = y.dtype.type(0)
+            for k in range(first, min(first + length, y.shape[1])):
+                run += dy[n, k] * y[n, k]
+            total += run
+        inner = y.dtype.type(total)
         for k in range(y.shape[1]):
             dx[n, k] = y[n, k] * (dy[n, k] - inner)
 
@@ -139,8 +144,11 @@ def exp_shifted(z, out):
     for k in range(1, z.shape[0]):
         if z[k] > z[best]:
             best = k
-    total = z.dtype.type(0)
-    for k in range(z.shape[0]):
-        out[k] = math.exp(z[k] - z[best])
-        total += out[k]
-    return best, total
+    total, length = 0.0, run_length(z.shape[0])
+    for first in range(0, z.shape[0], length):
+        run = z.dtype.type(0)
+        for k in range(first, min(first + length, z.shape[0])):
+            out[k] = math.exp(z[k] - z[best])
+            run += out[k]
+        total += run
+    return best, z.dtype.type(total)

@@ -11,6 +11,7 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.plain.reduction import run_length
 
 
 @kernel(inline=True)
@@ -84,18 +85,28 @@ def avg_pool2d(x, rows, columns):
 
 @kernel(inline=True, fast_math=False)
 def _avg_pool_row(x, i, rows, columns, y):
+    """Large windows are summed in runs, see ``reduction.py``."""
     u0, u1 = _inside(i, rows)
+    total = np.empty(y.shape[1], np.float64)
     for j in range(columns.out):
         v0, v1 = _inside(j, columns)
-        mean = y[j]
+        mean, terms, length = y[j], 0, run_length((u1 - u0) * (v1 - v0))
+        for c in range(mean.shape[0]):
+            total[c] = 0
         for u in range(u0, u1):
             for v in range(v0, v1):
+                if terms == length:
+                    for c in range(mean.shape[0]):
+                        total[c] += mean[c]
+                        mean[c] = 0
+                    terms = 0
+                terms += 1
                 pixel = x[i * rows.stride - rows.pad_before + u, j * columns.stride - columns.pad_before + v]
                 for c in range(pixel.shape[0]):
                     mean[c] += pixel[c]
         cells = y.dtype.type(max((u1 - u0) * (v1 - v0), 1))
         for c in range(mean.shape[0]):
-            mean[c] /= cells
+            mean[c] = y.dtype.type(total[c] + mean[c]) / cells
 
 
 @kernel(parallel=True, fast_math=False)

@@ -3,6 +3,9 @@
     out[f] = sum over n of x[n, f]
 
 Rows (or images) are cut into a fixed number of groups, a task sums one group, and the groups' sums are added in their order.
+
+A float32 sum of n terms loses up to n roundings. So a sum of more than SHORT terms is taken in runs of RUN terms, and the runs' sums
+are added in float64: it loses at most RUN roundings, whatever n is.
 """
 
 import numpy as np
@@ -12,6 +15,9 @@ from numbacnn.backends.cpu._jit import kernel
 
 GROUPS = 8
 """The most groups that rows or images are cut into."""
+
+SHORT, RUN = 128, 16
+"""Up to SHORT terms are summed one after the other; of more, RUN at a time."""
 
 
 def sum_rows(x):
@@ -25,12 +31,32 @@ def _sum_rows(x):
     groups = group_count(GROUPS, count)
     parts = np.zeros((groups, columns), x.dtype)
     for group in prange(groups):
-        part = parts[group]
         first, stop = group_range(group, groups, count)
-        for n in range(first, stop):
-            for f in range(columns):
-                part[f] += x[n, f]
+        sum_runs(x, first, stop, parts[group])
     return sum_groups(parts)
+
+
+@kernel(inline=True, fast_math=False)
+def run_length(terms):
+    """How many terms of a sum are added one after the other."""
+    return max(terms, 1) if terms <= SHORT else RUN
+
+
+@kernel(inline=True, fast_math=False)
+def sum_runs(x, first, stop, out):
+    """out[f] = sum over rows first:stop of x[n, f], in runs; x may have more columns than out."""
+    columns, length = out.shape[0], run_length(stop - first)
+    total = np.zeros(columns, np.float64)
+    for start in range(first, stop, length):
+        for f in range(columns):
+            out[f] = 0
+        for n in range(start, min(start + length, stop)):
+            for f in range(columns):
+                out[f] += x[n, f]
+        for f in range(columns):
+            total[f] += out[f]
+    for f in range(columns):
+        out[f] = total[f]
 
 
 @kernel(inline=True, fast_math=False)

@@ -9,6 +9,7 @@ from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.backends.cuda.plain.geometry import as_rows
+from numbacnn.backends.cuda.plain.reduction import LONG_RUN
 
 
 def relu(x):
@@ -123,8 +124,11 @@ def _softmax_backward(y, dy, dx):
     n = cuda.grid(1)
     if n < y.shape[0]:
         inner = y.dtype.type(0)
-        for k in range(y.shape[1]):
-            inner += dy[n, k] * y[n, k]
+        for first in range(0, y.shape[1], LONG_RUN):
+            run = y.dtype.type(0)
+            for k in range(first, min(first + LONG_RUN, y.shape[1])):
+                run += dy[n, k] * y[n, k]
+            inner += run
         for k in range(y.shape[1]):
             dx[n, k] = y[n, k] * (dy[n, k] - inner)
 
@@ -140,7 +144,10 @@ def exp_shifted(z, n, out):
         if z[n, k] > z[n, best]:
             best = k
     total = z.dtype.type(0)
-    for k in range(z.shape[1]):
-        out[n, k] = math.exp(z[n, k] - z[n, best])
-        total += out[n, k]
+    for first in range(0, z.shape[1], LONG_RUN):
+        run = z.dtype.type(0)
+        for k in range(first, min(first + LONG_RUN, z.shape[1])):
+            out[n, k] = math.exp(z[n, k] - z[n, best])
+            run += out[n, k]
+        total += run
     return best, total

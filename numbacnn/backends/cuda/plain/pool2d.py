@@ -9,6 +9,7 @@ from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.backends.cuda.plain.geometry import cell_of, covering, inside
+from numbacnn.backends.cuda.plain.reduction import LONG_RUN
 
 
 def max_pool2d(x, rows, columns):
@@ -86,10 +87,14 @@ def _avg_pool(x, rows, columns, y):
     if n < x.shape[0]:
         r0, r1 = inside(i, rows)
         q0, q1 = inside(j, columns)
-        total = x.dtype.type(0)
+        total, run, terms = x.dtype.type(0), x.dtype.type(0), 0
         for r in range(r0, r1):
             for q in range(q0, q1):
-                total += x[n, r, q, c]
+                run += x[n, r, q, c]
+                terms += 1
+                if terms == LONG_RUN:
+                    total, run, terms = total + run, x.dtype.type(0), 0
+        total += run
         y[n, i, j, c] = total / x.dtype.type(max((r1 - r0) * (q1 - q0), 1))
 
 

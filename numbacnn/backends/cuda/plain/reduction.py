@@ -19,6 +19,9 @@ MOST_PARTS = 512
 ROWS_PER_PART, RUN = 128, 16
 """A part has about ROWS_PER_PART rows, or RUN rows per lane if those are more. A lane adds up runs of RUN rows."""
 
+LONG_RUN = 256
+"""The most terms that a thread which has a sum to itself adds one after the other; it then adds the sums of such runs."""
+
 
 def sum_pixels(x):
     """out[f] = sum over all but the last axis of x[..., f]: the gradient of a bias."""
