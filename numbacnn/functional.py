@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from numbacnn.backends import get_ops
 from numbacnn.datasets.checks import check_array, check_labels
 from numbacnn.errors import DataError, ModelError, ShapeError
-from numbacnn.layers.base import check_fraction
+from numbacnn.layers.base import check_fraction, check_positive
 from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, pool_window2d, window2d
 from numbacnn.values import DropoutKey
 
@@ -34,16 +34,20 @@ def conv2d(
     *,
     strides: Size = 1,
     padding: Padding2D = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
     device: str = "cpu",
 ) -> Floats:
-    """Slide filters over images: y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f].
+    """Slide filters over images: y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u*d, j*s-p+v*d, c] * kernel[u,v,c,f].
 
     A cross-correlation, as everywhere in deep learning: the filter is not turned.
 
     Args:
         x: images (n, h, w, c).
-        kernel: filters (kh, kw, c, f).
+        kernel: filters (kh, kw, c / groups, f).
         bias: (f,), or None.
+        dilation_rate: d, the distance between neighbouring cells of a filter (down, across).
+        groups: channels and filters are divided into so many groups, in order; a filter sees its own group of channels.
 
     Returns:
         y (n, oh, ow, f).
@@ -53,24 +57,32 @@ def conv2d(
 
     Source: Dumoulin & Visin 2016 (arXiv:1603.07285); the lecture's slides "Convolutional Layer (4/4)" and "Stride".
     """
-    (images, filters), window = _convolution(x, kernel, strides, padding)
+    (images, filters), window = _convolution(x, kernel, strides, padding, dilation_rate, groups)
     offset = _bias(bias, filters)
     return _run(device, lambda ops, a, k, b: ops.conv2d(a, k, b, window), images, filters, offset)
 
 
 def conv2d_backward(
-    x: ArrayLike, kernel: ArrayLike, dy: ArrayLike, *, strides: Size = 1, padding: Padding2D = "valid", device: str = "cpu"
+    x: ArrayLike,
+    kernel: ArrayLike,
+    dy: ArrayLike,
+    *,
+    strides: Size = 1,
+    padding: Padding2D = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    device: str = "cpu",
 ) -> tuple[Floats, Floats, Floats]:
     """The gradients of ``conv2d`` with respect to x, kernel and bias, given dy (n, oh, ow, f).
 
     Returns:
-        dx (n, h, w, c), dkernel (kh, kw, c, f), dbias (f,).
+        dx (n, h, w, c), dkernel (kh, kw, c / groups, f), dbias (f,).
 
     dkernel is x correlated with dy, dx the full convolution of dy with the kernel.
 
     Source: the lecture's slide "Training CNN (3/4)".
     """
-    (images, filters), window = _convolution(x, kernel, strides, padding)
+    (images, filters), window = _convolution(x, kernel, strides, padding, dilation_rate, groups)
     gradient = _like(images, "dy", dy, (images.shape[0], *window.out, filters.shape[3]))
     return _run(device, lambda ops, a, k, g: ops.conv2d_backward(a, k, g, window), images, filters, gradient)
 
@@ -296,17 +308,24 @@ def _check_not_empty(name: str, array: NDArray[Any]) -> None:
         raise ShapeError(f"{name}: expected at least one value, got shape {array.shape}")
 
 
-def _convolution(x: ArrayLike, kernel: ArrayLike, strides: Size, padding: Padding2D) -> tuple[tuple[Floats, Floats], Window2D]:
+def _convolution(
+    x: ArrayLike, kernel: ArrayLike, strides: Size, padding: Padding2D, dilation_rate: Size, groups: int
+) -> tuple[tuple[Floats, Floats], Window2D]:
     images, filters = _floats("x", x, axes=4), _floats("kernel", kernel, axes=4)
     _check_dtype(images, "kernel", filters)
     _check_not_empty("kernel", filters)
-    if images.shape[3] != filters.shape[2]:
+    check_positive("groups", groups)
+    if images.shape[3] != filters.shape[2] * groups:
+        share = f" divided by {groups} groups" if groups > 1 else ""
         raise ShapeError(
-            f"kernel: expected filters of as many channels as x (={images.shape[3]}), got {filters.shape[2]}. "
+            f"kernel: expected filters of as many channels as x (={images.shape[3]}){share}, got {filters.shape[2]}. "
             "Images are NHWC, filters HWIO"
         )
+    if filters.shape[3] % groups:
+        raise ShapeError(f"groups: expected a number that divides the {filters.shape[3]} filters, got {groups}")
     size, reach = (images.shape[1], images.shape[2]), (filters.shape[0], filters.shape[1])
-    return (images, filters), window2d(size, reach, pair(strides, "strides"), padding2d(padding))
+    dilation = pair(dilation_rate, "dilation_rate")
+    return (images, filters), window2d(size, reach, pair(strides, "strides"), padding2d(padding), dilation)
 
 
 def _pooling(x: ArrayLike, pool_size: Size, strides: Size | None, padding: Padding2D) -> tuple[Floats, Window2D]:

@@ -123,11 +123,13 @@ class Ops(ABC):
     def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
         """Slide a bank of filters over a batch of images (a cross-correlation: the filter is not turned).
 
-        y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f]      (outside x reads 0)
+        y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u*d, j*s-p+v*d, g*depth+c] * kernel[u,v,c,f]      (outside x reads 0)
+
+        Channels and filters are divided into as many groups as ``depth`` goes into the channels of x, in order; g is the group of f.
 
         Args:
-            x: images (n, h, w, c).
-            kernel: filters (kh, kw, c, f).
+            x: images (n, h, w, depth * groups).
+            kernel: filters (kh, kw, depth, f); groups divides f.
             bias: (f,), or None for no bias.
             window: geometry of both axes, from ``shapes.window2d``.
 
@@ -143,9 +145,10 @@ class Ops(ABC):
     ) -> tuple[Array | None, Array, Array]:
         """The gradients of ``conv2d``.
 
-        dx[n,r,q,c]      = sum over the cells (i,u), (j,v) with i*s-p+u = r, j*s-p+v = q, and f, of dy[n,i,j,f] * kernel[u,v,c,f]
-        dkernel[u,v,c,f] = sum_{n,i,j} x[n, i*s-p+u, j*s-p+v, c] * dy[n,i,j,f]
-        dbias[f]         = sum_{n,i,j} dy[n,i,j,f]
+        dx[n,r,q,g*depth+c] = sum over the cells (i,u), (j,v) with i*s-p+u*d = r, j*s-p+v*d = q, and the f of group g, of
+                              dy[n,i,j,f] * kernel[u,v,c,f]
+        dkernel[u,v,c,f]    = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, g*depth+c] * dy[n,i,j,f]
+        dbias[f]            = sum_{n,i,j} dy[n,i,j,f]
 
         Returns:
             dx (None unless ``needs_dx``), dkernel, dbias: shaped as x, kernel and (f,).

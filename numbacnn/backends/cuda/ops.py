@@ -24,7 +24,7 @@ from numbacnn.backends.cuda.tiled import conv2d as tiled_conv2d
 from numbacnn.backends.cuda.tiled import dense
 from numbacnn.backends.cuda.tiled import pooling as fused_pooling
 from numbacnn.ops import Ops
-from numbacnn.shapes import Window2D
+from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import (
     Array,
     Augmentation,
@@ -95,6 +95,8 @@ class CudaOps(Ops):
         return fused_pooling.can_fuse(pool)
 
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
+        if not is_standard(block.window, x.shape[3], kernel.shape):
+            return super().conv2d_block(x, kernel, bias, block)
         y, winners = tiled_conv2d.conv2d(x, kernel, bias, block.window, block.relu, block.pool)
         return y, (x, y, winners)
 
@@ -102,6 +104,8 @@ class CudaOps(Ops):
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
         x, y, winners = saved
+        if not is_standard(block.window, x.shape[3], kernel.shape):
+            return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
         if block.pool is not None:
             dz = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
         else:
