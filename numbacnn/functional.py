@@ -19,7 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from numbacnn.backends import get_ops
 from numbacnn.datasets.checks import check_array, check_labels
 from numbacnn.errors import DataError, ModelError, ShapeError
+from numbacnn.layers.activation import activate, activate_backward
 from numbacnn.layers.base import check_fraction, check_positive
+from numbacnn.ops import NEGATIVE_SLOPE, Ops
 from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, pool_window2d, window2d
 from numbacnn.values import DropoutKey
 
@@ -114,14 +116,23 @@ def max_pool2d_backward(
 
 
 def avg_pool2d(
-    x: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+    x: ArrayLike,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding2D = "valid",
+    count_include_pad: bool = False,
+    device: str = "cpu",
 ) -> Floats:
-    """The mean under each window, padding not counted: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
+    """The mean under each window: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
+
+    Padding is not counted; with ``count_include_pad``, it is counted as zeros.
 
     Source: the lecture's slide "Pooling Layer (2/2)".
     """
     images, window = _pooling(x, pool_size, strides, padding)
-    return _run(device, lambda ops, a: ops.avg_pool2d(a, window), images)
+    counted = bool(count_include_pad)
+    return _run(device, lambda ops, a: ops.avg_pool2d(a, window, counted), images)
 
 
 def avg_pool2d_backward(
@@ -131,12 +142,14 @@ def avg_pool2d_backward(
     *,
     strides: Size | None = None,
     padding: Padding2D = "valid",
+    count_include_pad: bool = False,
     device: str = "cpu",
 ) -> Floats:
     """dx (n, h, w, c): each gradient is shared equally by the cells that were averaged."""
+    counted = bool(count_include_pad)
     images, window = _pooling(x, pool_size, strides, padding)
     gradient = _like(images, "dy", dy, (images.shape[0], *window.out, images.shape[3]))
-    return _run(device, lambda ops, g: ops.avg_pool2d_backward(g, window), gradient)
+    return _run(device, lambda ops, g: ops.avg_pool2d_backward(g, window, counted), gradient)
 
 
 def dense(x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, *, device: str = "cpu") -> Floats:
@@ -164,6 +177,66 @@ def relu(x: ArrayLike, *, device: str = "cpu") -> Floats:
 def relu_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
     """dx = dy where x > 0, else 0 (0 at x = 0 too)."""
     return _activate_backward("relu", x, dy, device)
+
+
+def leaky_relu(x: ArrayLike, negative_slope: float = NEGATIVE_SLOPE, *, device: str = "cpu") -> Floats:
+    """x where x > 0, else negative_slope * x, any shape; Keras's default."""
+    return _activate("leaky_relu", x, device, _slope(negative_slope))
+
+
+def leaky_relu_backward(x: ArrayLike, dy: ArrayLike, negative_slope: float = NEGATIVE_SLOPE, *, device: str = "cpu") -> Floats:
+    """dx = dy where x > 0, else negative_slope * dy."""
+    return _activate_backward("leaky_relu", x, dy, device, _slope(negative_slope))
+
+
+def relu6(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """min(max(0, x), 6), any shape; NaN stays NaN."""
+    return _activate("relu6", x, device)
+
+
+def relu6_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy where 0 < x < 6, else 0."""
+    return _activate_backward("relu6", x, dy, device)
+
+
+def elu(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """x where x > 0, else exp(x) - 1, any shape."""
+    return _activate("elu", x, device)
+
+
+def elu_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy where x > 0, else dy * exp(x)."""
+    return _activate_backward("elu", x, dy, device)
+
+
+def hard_sigmoid(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """min(max(0, x + 3), 6) / 6, any shape."""
+    return _activate("hard_sigmoid", x, device)
+
+
+def hard_sigmoid_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy / 6 where -3 < x < 3, else 0."""
+    return _activate_backward("hard_sigmoid", x, dy, device)
+
+
+def silu(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """x / (1 + exp(-x)), any shape; also called swish."""
+    return _activate("silu", x, device)
+
+
+def silu_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy * (s + x * s * (1 - s)), where s = sigmoid(x)."""
+    return _activate_backward("silu", x, dy, device)
+
+
+def hard_swish(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """x * min(max(0, x + 3), 6) / 6, any shape."""
+    return _activate("hard_swish", x, device)
+
+
+def hard_swish_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = 0 where x <= -3, dy where x >= 3, else dy * (2 * x + 3) / 6."""
+    return _activate_backward("hard_swish", x, dy, device)
 
 
 def sigmoid(x: ArrayLike, *, device: str = "cpu") -> Floats:
@@ -240,14 +313,24 @@ def dropout(x: ArrayLike, rate: float, seed: int, step: int, *, device: str = "c
     return _run(device, lambda ops, a: ops.dropout(a, rate, DropoutKey(int(seed), int(step), 0)), values)
 
 
-def _activate(name: str, x: ArrayLike, device: str) -> Floats:
-    return _run(device, lambda ops, a: getattr(ops, name)(a), _activation_input(name, x))
+def _activate(name: str, x: ArrayLike, device: str, *numbers: float) -> Floats:
+    return _run(device, lambda ops, a: activate(ops, name, a, *numbers)[0], _activation_input(name, x))
 
 
-def _activate_backward(name: str, x: ArrayLike, dy: ArrayLike, device: str) -> Floats:
+def _activate_backward(name: str, x: ArrayLike, dy: ArrayLike, device: str, *numbers: float) -> Floats:
     values = _activation_input(name, x)
     gradient = _like(values, "dy", dy, values.shape)
-    return _run(device, lambda ops, a, g: getattr(ops, f"{name}_backward")(getattr(ops, name)(a), g), values, gradient)
+
+    def backward(ops: Ops, a: Any, g: Any) -> Any:
+        _, kept = activate(ops, name, a, *numbers)
+        return activate_backward(ops, name, kept, g, *numbers)
+
+    return _run(device, backward, values, gradient)
+
+
+def _slope(value: float) -> float:
+    check_fraction("negative_slope", value)
+    return value
 
 
 def _activation_input(name: str, x: ArrayLike) -> Floats:

@@ -161,20 +161,20 @@ def max_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid"):
     return dx
 
 
-def avg_pool2d(x, pool_size=2, *, strides=None, padding="valid"):
+def avg_pool2d(x, pool_size=2, *, strides=None, padding="valid", count_include_pad=False):
     (x,) = float64(x)
     y = pool_output(x, pool_size, strides, padding)
     for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
-        y[:, i, j] = sum(x[:, r, q] for r, q in cells) / len(cells)
+        y[:, i, j] = sum(x[:, r, q] for r, q in cells) / (math.prod(pair(pool_size)) if count_include_pad else len(cells))
     return y
 
 
-def avg_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid"):
+def avg_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid", count_include_pad=False):
     x, dy = float64(x, dy)
     dx = np.zeros_like(x)
     for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
         for r, q in cells:
-            dx[:, r, q] += dy[:, i, j] / len(cells)
+            dx[:, r, q] += dy[:, i, j] / (math.prod(pair(pool_size)) if count_include_pad else len(cells))
     return dx
 
 
@@ -215,6 +215,66 @@ def relu_backward(x, dy):
     """The gradient at 0 is 0."""
     x, dy = float64(x, dy)
     return np.where(x > 0, dy, 0.0)
+
+
+def leaky_relu(x, negative_slope=0.2):
+    (x,) = float64(x)
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def leaky_relu_backward(x, dy, negative_slope=0.2):
+    x, dy = float64(x, dy)
+    return np.where(x > 0, dy, negative_slope * dy)
+
+
+def relu6(x):
+    return np.clip(float64(x)[0], 0, 6)
+
+
+def relu6_backward(x, dy):
+    """The gradient at both corners is 0."""
+    x, dy = float64(x, dy)
+    return np.where((x > 0) & (x < 6), dy, 0.0)
+
+
+def elu(x):
+    (x,) = float64(x)
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def elu_backward(x, dy):
+    x, dy = float64(x, dy)
+    return np.where(x > 0, dy, dy * np.exp(np.minimum(x, 0)))
+
+
+def hard_sigmoid(x):
+    return relu6(float64(x)[0] + 3) / 6
+
+
+def hard_sigmoid_backward(x, dy):
+    x, dy = float64(x, dy)
+    return np.where(np.abs(x) < 3, dy / 6, 0.0)
+
+
+def silu(x):
+    """x * sigmoid(x), which goes to 0 for x to minus infinity."""
+    (x,) = float64(x)
+    return np.where(x == -np.inf, 0.0, x) * sigmoid(x)
+
+
+def silu_backward(x, dy):
+    x, dy = float64(x, dy)
+    return dy * (sigmoid(x) + x * sigmoid(x) * sigmoid(-x))
+
+
+def hard_swish(x):
+    (x,) = float64(x)
+    return np.where(x == -np.inf, 0.0, x) * hard_sigmoid(x)
+
+
+def hard_swish_backward(x, dy):
+    x, dy = float64(x, dy)
+    return np.where(x <= -3, 0.0, np.where(x >= 3, dy, dy * (2 * x + 3) / 6))
 
 
 def sigmoid(x):

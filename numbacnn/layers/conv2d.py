@@ -106,12 +106,12 @@ class Conv2D(Layer):
     def forward_block(self, ops: Ops, parameters: Parameters, x: Array, block: ConvBlock) -> Forward:
         """The convolution together with the layers fused to it."""
         z, saved = ops.conv2d_block(x, parameters["kernel"], parameters.get("bias"), block)
-        y = z if block.relu else activate(ops, self.activation, z)
-        return Forward(y, cache=(saved, block, y))
+        y, kept = (z, z) if block.relu else activate(ops, self.activation, z)
+        return Forward(y, cache=(saved, block, kept))
 
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
-        saved, block, y = cache
-        dz = dy if block.relu else activate_backward(ops, self.activation, y, dy)
+        saved, block, kept = cache
+        dz = dy if block.relu else activate_backward(ops, self.activation, kept, dy)
         dx, dkernel, dbias = ops.conv2d_block_backward(saved, parameters["kernel"], dz, block, needs_dx=needs_dx)
         return Backward([dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {}))
 

@@ -84,12 +84,12 @@ class DepthwiseConv2D(Layer):
         (x,) = inputs
         block = ConvBlock(self.window(x.shape[1:]), self.activation == "relu", None)
         z, saved = ops.conv2d_block(x, _filters(parameters), parameters.get("bias"), block)
-        y = z if block.relu else activate(ops, self.activation, z)
-        return Forward(y, cache=(saved, block, y))
+        y, kept = (z, z) if block.relu else activate(ops, self.activation, z)
+        return Forward(y, cache=(saved, block, kept))
 
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
-        saved, block, y = cache
-        dz = dy if block.relu else activate_backward(ops, self.activation, y, dy)
+        saved, block, kept = cache
+        dz = dy if block.relu else activate_backward(ops, self.activation, kept, dy)
         dx, dkernel, dbias = ops.conv2d_block_backward(saved, _filters(parameters), dz, block, needs_dx=needs_dx)
         return Backward(
             [dx], {"kernel": dkernel.reshape(parameters["kernel"].shape)} | ({"bias": dbias} if self.use_bias else {})

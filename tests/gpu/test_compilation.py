@@ -23,6 +23,7 @@ from numbacnn.backends.cuda import _jit
 from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.datasets import Dataset
 from numbacnn.graph import without_softmax
+from numbacnn.layers.activation import ACTIVATIONS
 from numbacnn.models import PRESETS
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
@@ -130,7 +131,7 @@ def run_every_op(ops: Ops) -> None:
         run_updates(ops, n, k, f)
     x = zeros(7, 28, 28, 3)
     ops.split(ops.concatenate([ops.add(x, x), x]), [2, 4])
-    for name in ("relu", "sigmoid", "tanh", "softmax"):
+    for name in ACTIVATIONS:
         getattr(ops, f"{name}_backward")(getattr(ops, name)(x), x)
     ops.dropout(x, 0.3, DropoutKey(1, 2, 3))
     ops.dropout(x, 0.0, DropoutKey(1, 2, 3))
@@ -162,6 +163,7 @@ def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
         yield n, channels, filters, window2d((14, 14), (5, 5), (1, 1), "same")
         yield n, channels, filters, window2d((13, 14), (3, 2), (2, 1), "valid")
         yield n, channels, filters, window2d((14, 14), (1, 1), (1, 1), "valid")
+    yield 2, 1, 4, window2d((14, 14), (3, 3), (1, 1), "same", (2, 2))
     for channels in (8, 32, 64):  # few pixels: the low tiles
         yield 1, channels, channels, window2d((7, 7), (3, 3), (1, 1), "same")
 
