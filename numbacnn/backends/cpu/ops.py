@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numbacnn.backends.cpu.conv import depthwise, direct, frequency, winograd
-from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm, is_depthwise
 from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.backends.cpu.plain.ops import PlainOps, is_finite
 from numbacnn.backends.cpu.plain.reduction import sum_rows
@@ -49,14 +49,14 @@ class CpuOps(PlainOps):
         return can_fuse(pool)
 
     def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
-        if _is_depthwise(x, kernel):
+        if x.dtype == np.float32 and is_depthwise(x.shape[3], kernel.shape):
             return depthwise.conv2d(x, kernel, bias, window)
         return super().conv2d(x, kernel, bias, window)
 
     def conv2d_backward(
         self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        if _is_depthwise(x, kernel):
+        if x.dtype == np.float32 and is_depthwise(x.shape[3], kernel.shape):
             return depthwise.conv2d_backward(x, kernel, dy, window, needs_dx)
         return super().conv2d_backward(x, kernel, dy, window, needs_dx=needs_dx)
 
@@ -114,8 +114,3 @@ class CpuOps(PlainOps):
             super().update(parameter, slots, gradient, rule, check)
         elif is_finite(check):
             dense.update(parameter, slots, *gradient, rule)
-
-
-def _is_depthwise(x: Array, kernel: Array) -> bool:
-    """Whether each filter sees one of several channels, in float32."""
-    return kernel.shape[2] == 1 < x.shape[3] and x.dtype == np.float32

@@ -23,7 +23,7 @@ def batch_norm(x, gamma, beta, epsilon):
 
 def batch_norm_inference(x, gamma, beta, mean, variance, epsilon):
     """See ``Ops.batch_norm_inference``."""
-    y, channels = arena.like(x), x.shape[-1]
+    y, channels = arena.like(x), as_rows(x).shape[1]
     gamma = ones(channels, x.dtype) if gamma is None else gamma
     beta = zeros(channels, x.dtype) if beta is None else beta
     launch.over(_normalise, y.size, as_rows(x), gamma, beta, mean, variance, x.dtype.type(epsilon), as_rows(y))
