@@ -121,7 +121,8 @@ def run_every_op(ops: Ops) -> None:
     for window in (pool_window2d((9, 8), (2, 2), (2, 2), "valid"), pool_window2d((9, 8), (3, 2), (2, 1), "same")):
         y, winners = ops.max_pool2d(zeros(3, 9, 8, 5), window)
         ops.max_pool2d_backward(y, winners, window)
-        ops.avg_pool2d_backward(ops.avg_pool2d(zeros(3, 9, 8, 5), window), window)
+        for counted in (False, True):
+            ops.avg_pool2d_backward(ops.avg_pool2d(zeros(3, 9, 8, 5), window, counted), window, counted)
     for n, k, f in ((n, k, f) for n in (1, 100, 8000) for k in (3, 784) for f in (2, 10, 30, 60, 1024)):
         for bias in (None, zeros(f)):
             ops.dense(zeros(n, k), zeros(k, f), bias)
@@ -140,6 +141,7 @@ def run_every_op(ops: Ops) -> None:
         _, mean, variance = ops.batch_norm(batch, gamma, gamma, 1e-3)
         ops.batch_norm_backward(batch, gamma, mean, variance, 1e-3, batch)
         ops.batch_norm_inference(batch, gamma, gamma, mean, variance, 1e-3)
+        ops.batch_norm_backward(batch, None, *ops.batch_norm(batch, None, None, 1e-3)[1:], 1e-3, batch)
     ops.gather_images(ops.asarray(np.zeros((9, 28, 28, 3), np.uint8)), ops.asarray(np.arange(7)), 1 / 255)
     ops.augment(x, Augmentation(), AugmentKey(1, 2))
 
