@@ -11,11 +11,12 @@ from numbacnn.shapes import cells
 from . import options
 from .console import notice, print_json, stdout
 from .model_source import read_network
+from .paths import MODEL, UserPath
 
 
 @click.command()
-@click.argument("model")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
+@click.argument("file", type=UserPath())
 @options.reporting
 def export(model: str, file: Path, output_format: str) -> None:
     """Write a network as an ONNX file, or its parameters as arrays.

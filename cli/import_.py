@@ -9,13 +9,13 @@ from numbacnn.shapes import cells
 
 from . import options
 from .console import print_json, stdout
-from .shapes import InputShape
+from .paths import UserPath
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--input", "input_shape", type=InputShape(), help="Size of the images, where FILE leaves it open.")
+@click.argument("file", type=UserPath())
+@click.argument("model", type=UserPath())
+@click.option("--input", "input_shape", type=options.InputShape(), help="Size of the images, where FILE leaves it open.")
 @options.reporting
 def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, output_format: str) -> None:
     """Make a network from an ONNX file.

@@ -3,9 +3,10 @@
 from typing import Any
 
 from numbacnn.backends import vector_unit
-from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm, is_depthwise
 from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.graph import Graph
+from numbacnn.layers import Conv2D, DepthwiseConv2D
 from numbacnn.layers.planned import PlannedConv2D
 from numbacnn.plan import PlannedLayer, make_plan
 
@@ -35,8 +36,16 @@ def _row(graph: Graph, step: PlannedLayer, batch_size: int, lanes: int) -> dict[
     pool = "MaxPool2D" if isinstance(step.layer, PlannedConv2D) and step.layer.pool else ""
     parts = [type(layer).__name__, getattr(layer, "activation", None) or "", pool]
     row: dict[str, Any] = {"step": step.name, "computes": " + ".join(filter(None, parts)), "algorithm": None, "reason": None}
+    if not isinstance(layer, (Conv2D, DepthwiseConv2D)):
+        return row
+    image = graph.shapes[step.inputs[0]]
+    if isinstance(layer, DepthwiseConv2D) or not layer.is_standard(image):
+        kernel, channels = layer.parameters(image)["kernel"].shape, image[2]
+        if isinstance(layer, DepthwiseConv2D) or is_depthwise(channels, kernel):
+            return row | {"algorithm": "depthwise", "reason": "each filter sees one channel"}
+        return row | {"algorithm": "readable", "reason": "dilation, or groups of channels"}
     if isinstance(step.layer, PlannedConv2D):
-        channels = graph.shapes[step.inputs[0]][2]
+        channels = image[2]
         choice = choose_algorithm(batch_size, step.layer.block.window, channels, step.layer.conv.filters, lanes)
         row |= choice._asdict()
         if choice.size is not None:

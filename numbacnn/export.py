@@ -1,5 +1,6 @@
 """Networks for other programs: an ONNX file, or the parameters as NumPy arrays."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,9 @@ def export(network: TrainedNetwork, path: Path) -> None:
 
 
 def _npz(network: TrainedNetwork, path: Path) -> None:
-    def write(temporary: str) -> None:
-        with open(temporary, "wb") as file:
-            np.savez(file, **{name: network.parameters[name] for name in network.graph.parameters})  # type: ignore[arg-type]
-
-    write_atomically(path, write)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: network.parameters[name] for name in network.graph.parameters})  # type: ignore[arg-type]
+    write_atomically(path, buffer.getbuffer().tobytes(), advice="Give another FILE")
 
 
 def _onnx(network: TrainedNetwork, path: Path) -> None:

@@ -19,7 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from numbacnn.backends import get_ops
 from numbacnn.datasets.checks import check_array, check_labels
 from numbacnn.errors import DataError, ModelError, ShapeError
-from numbacnn.layers.base import check_fraction
+from numbacnn.layers.activation import activate, activate_backward
+from numbacnn.layers.base import check_fraction, check_positive
+from numbacnn.ops import NEGATIVE_SLOPE, Ops
 from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, pool_window2d, window2d
 from numbacnn.values import DropoutKey
 
@@ -34,16 +36,20 @@ def conv2d(
     *,
     strides: Size = 1,
     padding: Padding2D = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
     device: str = "cpu",
 ) -> Floats:
-    """Slide filters over images: y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f].
+    """Slide filters over images: y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u*d, j*s-p+v*d, c] * kernel[u,v,c,f].
 
     A cross-correlation, as everywhere in deep learning: the filter is not turned.
 
     Args:
         x: images (n, h, w, c).
-        kernel: filters (kh, kw, c, f).
+        kernel: filters (kh, kw, c / groups, f).
         bias: (f,), or None.
+        dilation_rate: d, the distance between neighbouring cells of a filter (down, across).
+        groups: channels and filters are divided into so many groups, in order; a filter sees its own group of channels.
 
     Returns:
         y (n, oh, ow, f).
@@ -53,24 +59,32 @@ def conv2d(
 
     Source: Dumoulin & Visin 2016 (arXiv:1603.07285); the lecture's slides "Convolutional Layer (4/4)" and "Stride".
     """
-    (images, filters), window = _convolution(x, kernel, strides, padding)
+    (images, filters), window = _convolution(x, kernel, strides, padding, dilation_rate, groups)
     offset = _bias(bias, filters)
     return _run(device, lambda ops, a, k, b: ops.conv2d(a, k, b, window), images, filters, offset)
 
 
 def conv2d_backward(
-    x: ArrayLike, kernel: ArrayLike, dy: ArrayLike, *, strides: Size = 1, padding: Padding2D = "valid", device: str = "cpu"
+    x: ArrayLike,
+    kernel: ArrayLike,
+    dy: ArrayLike,
+    *,
+    strides: Size = 1,
+    padding: Padding2D = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    device: str = "cpu",
 ) -> tuple[Floats, Floats, Floats]:
     """The gradients of ``conv2d`` with respect to x, kernel and bias, given dy (n, oh, ow, f).
 
     Returns:
-        dx (n, h, w, c), dkernel (kh, kw, c, f), dbias (f,).
+        dx (n, h, w, c), dkernel (kh, kw, c / groups, f), dbias (f,).
 
     dkernel is x correlated with dy, dx the full convolution of dy with the kernel.
 
     Source: the lecture's slide "Training CNN (3/4)".
     """
-    (images, filters), window = _convolution(x, kernel, strides, padding)
+    (images, filters), window = _convolution(x, kernel, strides, padding, dilation_rate, groups)
     gradient = _like(images, "dy", dy, (images.shape[0], *window.out, filters.shape[3]))
     return _run(device, lambda ops, a, k, g: ops.conv2d_backward(a, k, g, window), images, filters, gradient)
 
@@ -102,14 +116,23 @@ def max_pool2d_backward(
 
 
 def avg_pool2d(
-    x: ArrayLike, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding2D = "valid", device: str = "cpu"
+    x: ArrayLike,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding2D = "valid",
+    count_include_pad: bool = False,
+    device: str = "cpu",
 ) -> Floats:
-    """The mean under each window, padding not counted: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
+    """The mean under each window: x (n, h, w, c) to (n, oh, ow, c). ``strides`` defaults to ``pool_size``.
+
+    Padding is not counted; with ``count_include_pad``, it is counted as zeros.
 
     Source: the lecture's slide "Pooling Layer (2/2)".
     """
     images, window = _pooling(x, pool_size, strides, padding)
-    return _run(device, lambda ops, a: ops.avg_pool2d(a, window), images)
+    counted = bool(count_include_pad)
+    return _run(device, lambda ops, a: ops.avg_pool2d(a, window, counted), images)
 
 
 def avg_pool2d_backward(
@@ -119,12 +142,14 @@ def avg_pool2d_backward(
     *,
     strides: Size | None = None,
     padding: Padding2D = "valid",
+    count_include_pad: bool = False,
     device: str = "cpu",
 ) -> Floats:
     """dx (n, h, w, c): each gradient is shared equally by the cells that were averaged."""
+    counted = bool(count_include_pad)
     images, window = _pooling(x, pool_size, strides, padding)
     gradient = _like(images, "dy", dy, (images.shape[0], *window.out, images.shape[3]))
-    return _run(device, lambda ops, g: ops.avg_pool2d_backward(g, window), gradient)
+    return _run(device, lambda ops, g: ops.avg_pool2d_backward(g, window, counted), gradient)
 
 
 def dense(x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = None, *, device: str = "cpu") -> Floats:
@@ -152,6 +177,66 @@ def relu(x: ArrayLike, *, device: str = "cpu") -> Floats:
 def relu_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
     """dx = dy where x > 0, else 0 (0 at x = 0 too)."""
     return _activate_backward("relu", x, dy, device)
+
+
+def leaky_relu(x: ArrayLike, negative_slope: float = NEGATIVE_SLOPE, *, device: str = "cpu") -> Floats:
+    """x where x > 0, else negative_slope * x, any shape; Keras's default."""
+    return _activate("leaky_relu", x, device, _slope(negative_slope))
+
+
+def leaky_relu_backward(x: ArrayLike, dy: ArrayLike, negative_slope: float = NEGATIVE_SLOPE, *, device: str = "cpu") -> Floats:
+    """dx = dy where x > 0, else negative_slope * dy."""
+    return _activate_backward("leaky_relu", x, dy, device, _slope(negative_slope))
+
+
+def relu6(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """min(max(0, x), 6), any shape; NaN stays NaN."""
+    return _activate("relu6", x, device)
+
+
+def relu6_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy where 0 < x < 6, else 0."""
+    return _activate_backward("relu6", x, dy, device)
+
+
+def elu(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """x where x > 0, else exp(x) - 1, any shape."""
+    return _activate("elu", x, device)
+
+
+def elu_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy where x > 0, else dy * exp(x)."""
+    return _activate_backward("elu", x, dy, device)
+
+
+def hard_sigmoid(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """min(max(0, x + 3), 6) / 6, any shape."""
+    return _activate("hard_sigmoid", x, device)
+
+
+def hard_sigmoid_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy / 6 where -3 < x < 3, else 0."""
+    return _activate_backward("hard_sigmoid", x, dy, device)
+
+
+def silu(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """x / (1 + exp(-x)), any shape; also called swish."""
+    return _activate("silu", x, device)
+
+
+def silu_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = dy * (s + x * s * (1 - s)), where s = sigmoid(x)."""
+    return _activate_backward("silu", x, dy, device)
+
+
+def hard_swish(x: ArrayLike, *, device: str = "cpu") -> Floats:
+    """x * min(max(0, x + 3), 6) / 6, any shape."""
+    return _activate("hard_swish", x, device)
+
+
+def hard_swish_backward(x: ArrayLike, dy: ArrayLike, *, device: str = "cpu") -> Floats:
+    """dx = 0 where x <= -3, dy where x >= 3, else dy * (2 * x + 3) / 6."""
+    return _activate_backward("hard_swish", x, dy, device)
 
 
 def sigmoid(x: ArrayLike, *, device: str = "cpu") -> Floats:
@@ -228,14 +313,24 @@ def dropout(x: ArrayLike, rate: float, seed: int, step: int, *, device: str = "c
     return _run(device, lambda ops, a: ops.dropout(a, rate, DropoutKey(int(seed), int(step), 0)), values)
 
 
-def _activate(name: str, x: ArrayLike, device: str) -> Floats:
-    return _run(device, lambda ops, a: getattr(ops, name)(a), _activation_input(name, x))
+def _activate(name: str, x: ArrayLike, device: str, *numbers: float) -> Floats:
+    return _run(device, lambda ops, a: activate(ops, name, a, *numbers)[0], _activation_input(name, x))
 
 
-def _activate_backward(name: str, x: ArrayLike, dy: ArrayLike, device: str) -> Floats:
+def _activate_backward(name: str, x: ArrayLike, dy: ArrayLike, device: str, *numbers: float) -> Floats:
     values = _activation_input(name, x)
     gradient = _like(values, "dy", dy, values.shape)
-    return _run(device, lambda ops, a, g: getattr(ops, f"{name}_backward")(getattr(ops, name)(a), g), values, gradient)
+
+    def backward(ops: Ops, a: Any, g: Any) -> Any:
+        _, kept = activate(ops, name, a, *numbers)
+        return activate_backward(ops, name, kept, g, *numbers)
+
+    return _run(device, backward, values, gradient)
+
+
+def _slope(value: float) -> float:
+    check_fraction("negative_slope", value)
+    return value
 
 
 def _activation_input(name: str, x: ArrayLike) -> Floats:
@@ -296,17 +391,24 @@ def _check_not_empty(name: str, array: NDArray[Any]) -> None:
         raise ShapeError(f"{name}: expected at least one value, got shape {array.shape}")
 
 
-def _convolution(x: ArrayLike, kernel: ArrayLike, strides: Size, padding: Padding2D) -> tuple[tuple[Floats, Floats], Window2D]:
+def _convolution(
+    x: ArrayLike, kernel: ArrayLike, strides: Size, padding: Padding2D, dilation_rate: Size, groups: int
+) -> tuple[tuple[Floats, Floats], Window2D]:
     images, filters = _floats("x", x, axes=4), _floats("kernel", kernel, axes=4)
     _check_dtype(images, "kernel", filters)
     _check_not_empty("kernel", filters)
-    if images.shape[3] != filters.shape[2]:
+    check_positive("groups", groups)
+    if images.shape[3] != filters.shape[2] * groups:
+        share = f" divided by {groups} groups" if groups > 1 else ""
         raise ShapeError(
-            f"kernel: expected filters of as many channels as x (={images.shape[3]}), got {filters.shape[2]}. "
+            f"kernel: expected filters of as many channels as x (={images.shape[3]}){share}, got {filters.shape[2]}. "
             "Images are NHWC, filters HWIO"
         )
+    if filters.shape[3] % groups:
+        raise ShapeError(f"groups: expected a number that divides the {filters.shape[3]} filters, got {groups}")
     size, reach = (images.shape[1], images.shape[2]), (filters.shape[0], filters.shape[1])
-    return (images, filters), window2d(size, reach, pair(strides, "strides"), padding2d(padding))
+    dilation = pair(dilation_rate, "dilation_rate")
+    return (images, filters), window2d(size, reach, pair(strides, "strides"), padding2d(padding), dilation)
 
 
 def _pooling(x: ArrayLike, pool_size: Size, strides: Size | None, padding: Padding2D) -> tuple[Floats, Window2D]:

@@ -26,6 +26,9 @@ from numbacnn.values import (
     Rule,
 )
 
+NEGATIVE_SLOPE = 0.2
+"""The slope of ``leaky_relu`` below 0 where none is given, as in Keras's activation of that name."""
+
 
 class Ops(ABC):
     """One device's arithmetic."""
@@ -123,11 +126,13 @@ class Ops(ABC):
     def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
         """Slide a bank of filters over a batch of images (a cross-correlation: the filter is not turned).
 
-        y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f]      (outside x reads 0)
+        y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u*d, j*s-p+v*d, g*depth+c] * kernel[u,v,c,f]      (outside x reads 0)
+
+        Channels and filters are divided into as many groups as ``depth`` goes into the channels of x, in order; g is the group of f.
 
         Args:
-            x: images (n, h, w, c).
-            kernel: filters (kh, kw, c, f).
+            x: images (n, h, w, depth * groups).
+            kernel: filters (kh, kw, depth, f); groups divides f.
             bias: (f,), or None for no bias.
             window: geometry of both axes, from ``shapes.window2d``.
 
@@ -143,9 +148,10 @@ class Ops(ABC):
     ) -> tuple[Array | None, Array, Array]:
         """The gradients of ``conv2d``.
 
-        dx[n,r,q,c]      = sum over the cells (i,u), (j,v) with i*s-p+u = r, j*s-p+v = q, and f, of dy[n,i,j,f] * kernel[u,v,c,f]
-        dkernel[u,v,c,f] = sum_{n,i,j} x[n, i*s-p+u, j*s-p+v, c] * dy[n,i,j,f]
-        dbias[f]         = sum_{n,i,j} dy[n,i,j,f]
+        dx[n,r,q,g*depth+c] = sum over the cells (i,u), (j,v) with i*s-p+u*d = r, j*s-p+v*d = q, and the f of group g, of
+                              dy[n,i,j,f] * kernel[u,v,c,f]
+        dkernel[u,v,c,f]    = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, g*depth+c] * dy[n,i,j,f]
+        dbias[f]            = sum_{n,i,j} dy[n,i,j,f]
 
         Returns:
             dx (None unless ``needs_dx``), dkernel, dbias: shaped as x, kernel and (f,).
@@ -171,11 +177,11 @@ class Ops(ABC):
         """Send each gradient to the cell that won: dx (n, h, w, c)."""
 
     @abstractmethod
-    def avg_pool2d(self, x: Array, window: Window2D) -> Array:
-        """The mean under each window, over the cells that lie inside the image: y (n, oh, ow, c)."""
+    def avg_pool2d(self, x: Array, window: Window2D, count_padding: bool = False) -> Array:
+        """The mean under each window: y (n, oh, ow, c). It is taken over the cells inside the image, or counts padding, as zeros, too."""
 
     @abstractmethod
-    def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
+    def avg_pool2d_backward(self, dy: Array, window: Window2D, count_padding: bool = False) -> Array:
         """Share each gradient equally among the cells that were averaged: dx (n, h, w, c)."""
 
     # --- fused: composed of other ops, unless a device overrides them ----------------------------------------------------------
@@ -237,7 +243,7 @@ class Ops(ABC):
     def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
         """The inverse of ``concatenate``: pieces of these sizes along the last axis, each a contiguous array."""
 
-    # --- activations: each gradient is a function of the output y ---------------------------------------------------------------
+    # --- activations: each gradient is a function of the output y, or of the input x where y does not determine it ----------------
 
     @abstractmethod
     def relu(self, x: Array) -> Array:
@@ -246,6 +252,54 @@ class Ops(ABC):
     @abstractmethod
     def relu_backward(self, y: Array, dy: Array) -> Array:
         """dy where y > 0, else 0."""
+
+    @abstractmethod
+    def leaky_relu(self, x: Array, negative_slope: float = NEGATIVE_SLOPE) -> Array:
+        """x where x > 0, else negative_slope * x; NaN stays NaN."""
+
+    @abstractmethod
+    def leaky_relu_backward(self, y: Array, dy: Array, negative_slope: float = NEGATIVE_SLOPE) -> Array:
+        """dy where y > 0, else negative_slope * dy."""
+
+    @abstractmethod
+    def relu6(self, x: Array) -> Array:
+        """min(max(0, x), 6); NaN stays NaN."""
+
+    @abstractmethod
+    def relu6_backward(self, y: Array, dy: Array) -> Array:
+        """dy where 0 < y < 6, else 0."""
+
+    @abstractmethod
+    def elu(self, x: Array) -> Array:
+        """x where x > 0, else exp(x) - 1."""
+
+    @abstractmethod
+    def elu_backward(self, y: Array, dy: Array) -> Array:
+        """dy where y > 0, else dy * (y + 1)."""
+
+    @abstractmethod
+    def hard_sigmoid(self, x: Array) -> Array:
+        """min(max(0, x + 3), 6) / 6; NaN stays NaN."""
+
+    @abstractmethod
+    def hard_sigmoid_backward(self, y: Array, dy: Array) -> Array:
+        """dy / 6 where 0 < y < 1, else 0."""
+
+    @abstractmethod
+    def silu(self, x: Array) -> Array:
+        """x / (1 + exp(-x)), also called swish; 0 at -infinity."""
+
+    @abstractmethod
+    def silu_backward(self, x: Array, dy: Array) -> Array:
+        """dy * (s + x * s * (1 - s)), where s = sigmoid(x)."""
+
+    @abstractmethod
+    def hard_swish(self, x: Array) -> Array:
+        """x * min(max(0, x + 3), 6) / 6; NaN stays NaN."""
+
+    @abstractmethod
+    def hard_swish_backward(self, x: Array, dy: Array) -> Array:
+        """0 where x <= -3, dy where x >= 3, else dy * (2 * x + 3) / 6."""
 
     @abstractmethod
     def sigmoid(self, x: Array) -> Array:
@@ -283,10 +337,11 @@ class Ops(ABC):
         """
 
     @abstractmethod
-    def batch_norm(self, x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    def batch_norm(self, x: Array, gamma: Array | None, beta: Array | None, epsilon: float) -> tuple[Array, Array, Array]:
         """Normalise each channel (last axis) over the batch, then scale and shift.
 
-        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the mean and (population) variance of this batch.
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the mean and (population) variance of this batch. Without gamma
+        the scale is 1, without beta the shift is 0.
 
         Returns:
             y, shaped as x; mean (c,), variance (c,).
@@ -295,12 +350,14 @@ class Ops(ABC):
         """
 
     @abstractmethod
-    def batch_norm_inference(self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float) -> Array:
+    def batch_norm_inference(
+        self, x: Array, gamma: Array | None, beta: Array | None, mean: Array, variance: Array, epsilon: float
+    ) -> Array:
         """``batch_norm`` with the given mean and variance: the moving averages of training."""
 
     @abstractmethod
     def batch_norm_backward(
-        self, x: Array, gamma: Array, mean: Array, variance: Array, epsilon: float, dy: Array
+        self, x: Array, gamma: Array | None, mean: Array, variance: Array, epsilon: float, dy: Array
     ) -> tuple[Array, Array, Array]:
         """dx, dgamma, dbeta of ``batch_norm``; the mean and variance depend on x too."""
 

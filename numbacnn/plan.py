@@ -1,6 +1,7 @@
 """The plan of a graph: its layers, fused where the device can, with geometry and names that depend on the graph alone.
 
 A convolution with ReLU or no activation and the max pooling that is its only reader become one layer. The numbers stay the same.
+Convolutions with dilation or groups are computed by separate ops, and so not fused.
 """
 
 from collections import Counter
@@ -89,6 +90,7 @@ def _pools_to_fuse(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> dict[s
         if before is None or not isinstance(node.layer, MaxPool2D) or not isinstance(before.layer, Conv2D):
             continue
         reads_alone = readers[before.name] == 1 and before.layer.activation in (None, "relu")
-        if reads_alone and can_fuse(node.layer.window(graph.shapes[before.name])):
+        is_standard = before.layer.is_standard(*graph.input_shapes(before))
+        if reads_alone and is_standard and can_fuse(node.layer.window(graph.shapes[before.name])):
             fused[node.name] = before
     return fused

@@ -27,7 +27,7 @@ MOST_POOLED = 2**31 - 1
 class Window(NamedTuple):
     """One axis of a sliding window, in cells.
 
-    Output cell ``i`` reads the input cells ``i*stride - pad_before ... i*stride - pad_before + kernel - 1``.
+    Output cell ``i`` reads the input cells ``i*stride - pad_before + u*dilation``, for ``u`` from 0 to ``kernel - 1``.
     """
 
     size: int
@@ -36,6 +36,12 @@ class Window(NamedTuple):
     out: int
     pad_before: int
     pad_after: int
+    dilation: int = 1
+
+    @property
+    def span(self) -> int:
+        """The cells from the first that a window reads to the last, those that it skips included."""
+        return _span(self.kernel, self.dilation)
 
 
 class Window2D(NamedTuple):
@@ -50,38 +56,46 @@ class Window2D(NamedTuple):
         return self.rows.out, self.columns.out
 
 
-def window(size: int, kernel: int, stride: int, padding: Padding) -> Window:
-    """The window of one axis.
+def window(size: int, kernel: int, stride: int, padding: Padding, dilation: int = 1) -> Window:
+    """The window of one axis; span = (kernel - 1) * dilation + 1.
 
-        valid     out = floor((size - kernel) / stride) + 1                  no padding
-        same      out = ceil(size / stride)                                  the odd cell goes after (TensorFlow's rule)
-        (p, q)    out = floor((size + p + q - kernel) / stride) + 1          explicit zeros before and after
+        valid     out = floor((size - span) / stride) + 1                  no padding
+        same      out = ceil(size / stride)                                the odd cell goes after (TensorFlow's rule)
+        (p, q)    out = floor((size + p + q - span) / stride) + 1          explicit zeros before and after
 
     Args:
         size: length of the input axis, cells.
         kernel: length of the window, cells.
         stride: step between windows, cells.
         padding: ``"valid"``, ``"same"`` or ``(before, after)``.
+        dilation: distance between neighbouring cells of the window; 1 leaves no gaps. A window of one cell has none to dilate.
 
     Raises:
-        ShapeError: a number is not a positive integer, or the window does not fit.
+        ShapeError: a number is not a positive integer, the window does not fit, or its span is more than ``LARGEST``.
 
     Source: Dumoulin & Visin 2016 (arXiv:1603.07285), chapter 2; the lecture's slides "Padding" and "Stride".
     """
-    for what, value in (("input size", size), ("kernel size", kernel), ("stride", stride)):
+    for what, value in (("input size", size), ("kernel size", kernel), ("stride", stride), ("dilation rate", dilation)):
         _check_positive(what, value)
+    dilation = dilation if kernel > 1 else 1
+    span = _span(kernel, dilation)
+    if span > LARGEST:
+        raise ShapeError(
+            f"dilation rate: expected a window that spans at most {LARGEST:,} cells, got {kernel} cells every {dilation}. "
+            "Use a smaller rate, or a smaller kernel"
+        )
     if padding == "same":
         out = -(-size // stride)
-        total = max((out - 1) * stride + kernel - size, 0)
-        return Window(size, kernel, stride, out, total // 2, total - total // 2)
+        total = max((out - 1) * stride + span - size, 0)
+        return Window(size, kernel, stride, out, total // 2, total - total // 2, dilation)
     before, after = (0, 0) if padding == "valid" else _explicit_padding(padding)
-    out = (size + before + after - kernel) // stride + 1
+    out = (size + before + after - span) // stride + 1
     if out < 1:
-        raise ShapeError(_does_not_fit(size, kernel, stride, before, after))
-    return Window(size, kernel, stride, out, before, after)
+        raise ShapeError(_does_not_fit(size, span, stride, before, after))
+    return Window(size, kernel, stride, out, before, after, dilation)
 
 
-def window2d(size: Pair, kernel: Pair, strides: Pair, padding: Padding2D) -> Window2D:
+def window2d(size: Pair, kernel: Pair, strides: Pair, padding: Padding2D, dilation: Pair = (1, 1)) -> Window2D:
     """The windows of both axes; see ``window``. ``padding`` may be ``((top, bottom), (left, right))``."""
     row_padding: Padding
     column_padding: Padding
@@ -90,9 +104,14 @@ def window2d(size: Pair, kernel: Pair, strides: Pair, padding: Padding2D) -> Win
     else:
         row_padding, column_padding = padding
     return Window2D(
-        window(size[0], kernel[0], strides[0], row_padding),
-        window(size[1], kernel[1], strides[1], column_padding),
+        window(size[0], kernel[0], strides[0], row_padding, dilation[0]),
+        window(size[1], kernel[1], strides[1], column_padding, dilation[1]),
     )
+
+
+def is_standard(window: Window2D, channels: int, kernel_shape: Shape) -> bool:
+    """Whether a convolution has neither gaps in its window nor groups of channels; the fast algorithms are for these."""
+    return window.rows.dilation == window.columns.dilation == 1 and kernel_shape[2] == channels
 
 
 def pool_window2d(size: Pair, pool_size: Pair, strides: Pair, padding: Padding2D) -> Window2D:
@@ -156,6 +175,10 @@ def _explicit_padding(padding: object) -> Pair:
     raise ShapeError(
         f"padding: expected 'valid', 'same' or whole numbers from 0 to {LARGEST:,} (before, after), got {short(padding)}"
     )
+
+
+def _span(kernel: int, dilation: int) -> int:
+    return (kernel - 1) * dilation + 1
 
 
 def _does_not_fit(size: int, kernel: int, stride: int, before: int, after: int) -> str:

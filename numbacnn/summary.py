@@ -72,7 +72,7 @@ _Reaches = tuple[list[_Reach], list[_Reach]]
 def summarise(graph: Graph, batch_size: int = 1) -> Summary:
     """The summary of a graph, for batches of ``batch_size`` images.
 
-    Along one way through the graph, receptive fields follow r' = r + (k - 1) * j and j' = j * s (Araujo et al. 2019, Distill,
+    Along one way through the graph, receptive fields follow r' = r + (k - 1) * d * j and j' = j * s (Araujo et al. 2019, Distill,
     "Computing Receptive Fields"). Where branches meet, a cell depends on what any of them reaches: the field goes from the first of
     these pixels to the last, padding included.
     """
@@ -123,19 +123,19 @@ def _joined(reaches: list[_Reach]) -> list[_Reach]:
 
 
 def _through(window: Window, reaches: list[_Reach]) -> list[_Reach]:
-    """The reaches after a sliding window: cell i sees the cells from i*s - p to i*s - p + k - 1."""
-    before, after = -window.pad_before, window.kernel - 1 - window.pad_before
-    return _joined([
-        _Reach(_bounded(r.jump * window.stride), _bounded(r.first + before * r.jump), _bounded(r.last + after * r.jump))
-        for r in reaches
-    ])  # fmt: skip
+    """The reaches after a sliding window: cell i sees the cells from i*s - p to i*s - p + span - 1."""
+    before, after = -window.pad_before, window.span - 1 - window.pad_before
+    return _joined(
+        [_bounded(_Reach(r.jump * window.stride, r.first + before * r.jump, r.last + after * r.jump)) for r in reaches]
+    )
 
 
-def _bounded(pixels: int) -> int:
-    return max(-LONGEST_REACH, min(LONGEST_REACH, pixels))
+def _bounded(reach: _Reach) -> _Reach:
+    jump, first, last = reach
+    return _Reach(min(jump, LONGEST_REACH), max(first, -LONGEST_REACH), min(last, LONGEST_REACH))
 
 
 def _field(reaches: list[_Reach], count: int) -> int:
     """The largest receptive field of ``count`` cells. Jumps that differ move branches apart: the first or the last cell has it."""
-    ends = (0, count - 1)
-    return _bounded(max(max(i * r.jump + r.last for r in reaches) - min(i * r.jump + r.first for r in reaches) + 1 for i in ends))
+    ends = ((max(i * r.jump + r.last for r in reaches), min(i * r.jump + r.first for r in reaches)) for i in (0, count - 1))
+    return min(max(last - first + 1 for last, first in ends), LONGEST_REACH)

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Window(NamedTuple):
-    """One axis: output cell ``i`` reads input cells ``i*stride - pad_before ... + kernel - 1``."""
+    """One axis: output cell ``i`` reads input cells ``i*stride - pad_before + u*dilation``, u = 0 ... kernel - 1."""
 
     size: int
     kernel: int
@@ -20,15 +20,21 @@ class Window(NamedTuple):
     out: int
     pad_before: int
     pad_after: int
+    dilation: int = 1
 
-    def inside(self, i: int) -> range:
+    def inside(self, i: int) -> list[int]:
         """The cells under window ``i`` that lie inside the input."""
-        start = i * self.stride - self.pad_before
-        return range(max(start, 0), min(start + self.kernel, self.size))
+        return [r for _, r in self.seen(i)]
+
+    def seen(self, i: int) -> list[tuple[int, int]]:
+        """Cells of the window, each with the input cell under it, where there is one."""
+        under = [(u, i * self.stride - self.pad_before + u * self.dilation) for u in range(self.kernel)]
+        return [(u, r) for u, r in under if 0 <= r < self.size]
 
 
-def window(size, kernel, stride, padding) -> Window:
+def window(size, kernel, stride, padding, dilation=1) -> Window:
     """TensorFlow's rule for ``same``: as many outputs as strides fit, the odd cell of padding goes after."""
+    cells, kernel = kernel, len(range((kernel - 1) * dilation + 1))  # the cells that it spans
     if padding == "same":
         out = math.ceil(size / stride)
         total = max((out - 1) * stride + kernel - size, 0)
@@ -36,14 +42,14 @@ def window(size, kernel, stride, padding) -> Window:
     else:
         before, after = (0, 0) if padding == "valid" else padding
         out = math.floor((size + before + after - kernel) / stride) + 1
-    return Window(size, kernel, stride, out, before, after)
+    return Window(size, cells, stride, out, before, after, dilation if cells > 1 else 1)
 
 
-def windows(size, kernel, strides, padding) -> tuple[Window, Window]:
+def windows(size, kernel, strides, padding, dilation=1) -> tuple[Window, Window]:
     """Rows and columns."""
-    (kh, kw), (sh, sw) = pair(kernel), pair(strides)
+    (kh, kw), (sh, sw), (dh, dw) = pair(kernel), pair(strides), pair(dilation)
     rows, columns = (padding, padding) if isinstance(padding, str) else padding
-    return window(size[0], kh, sh, rows), window(size[1], kw, sw, columns)
+    return window(size[0], kh, sh, rows, dh), window(size[1], kw, sw, columns, dw)
 
 
 def pair(value) -> tuple[int, int]:
@@ -61,27 +67,37 @@ def float64(*arrays):
 def taps(rows: Window, columns: Window) -> Iterator[tuple[int, int, int, int, int, int]]:
     """Every (i, j, u, v, r, q): output cell (i, j) meets input cell (r, q) under kernel cell (u, v)."""
     for i in range(rows.out):
-        for r in rows.inside(i):
+        for u, r in rows.seen(i):
             for j in range(columns.out):
-                for q in columns.inside(j):
-                    yield i, j, r - (i * rows.stride - rows.pad_before), q - (j * columns.stride - columns.pad_before), r, q
+                for v, q in columns.seen(j):
+                    yield i, j, u, v, r, q
 
 
-def conv2d(x, kernel, bias=None, *, strides=1, padding="valid"):
-    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * kernel[u,v,c,f]"""
+def conv2d(x, kernel, bias=None, *, strides=1, padding="valid", dilation_rate=1, groups=1):
+    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u*d, j*s-p+v*d, c] * kernel[u,v,c,f], for each group by itself"""
     x, kernel, bias = float64(x, kernel, bias)
-    rows, columns = windows(x.shape[1:3], kernel.shape[:2], strides, padding)
+    if groups > 1:
+        parts = zip(np.split(x, groups, axis=3), np.split(kernel, groups, axis=3), strict=True)
+        y = np.concatenate(
+            [conv2d(*part, strides=strides, padding=padding, dilation_rate=dilation_rate) for part in parts], axis=3
+        )
+        return y if bias is None else y + bias
+    rows, columns = windows(x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate)
     y = np.zeros((len(x), rows.out, columns.out, kernel.shape[3]))
     for i, j, u, v, r, q in taps(rows, columns):
         y[:, i, j] += x[:, r, q] @ kernel[u, v]
     return y if bias is None else y + bias
 
 
-def conv2d_backward(x, kernel, dy, *, strides=1, padding="valid"):
+def conv2d_backward(x, kernel, dy, *, strides=1, padding="valid", dilation_rate=1, groups=1):
     """The chain rule, term by term: every product of the forward pass sends its gradient to both its factors."""
     x, kernel, dy = float64(x, kernel, dy)
+    if groups > 1:
+        parts = zip(*(np.split(array, groups, axis=3) for array in (x, kernel, dy)), strict=True)
+        each = [conv2d_backward(*part, strides=strides, padding=padding, dilation_rate=dilation_rate) for part in parts]
+        return tuple(np.concatenate(found, axis=-1) for found in zip(*each, strict=True))
     dx, dkernel = np.zeros_like(x), np.zeros_like(kernel)
-    for i, j, u, v, r, q in taps(*windows(x.shape[1:3], kernel.shape[:2], strides, padding)):
+    for i, j, u, v, r, q in taps(*windows(x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate)):
         dx[:, r, q] += dy[:, i, j] @ kernel[u, v].T
         dkernel[u, v] += x[:, r, q].T @ dy[:, i, j]
     return dx, dkernel, dy.sum(axis=(0, 1, 2))
@@ -145,20 +161,20 @@ def max_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid"):
     return dx
 
 
-def avg_pool2d(x, pool_size=2, *, strides=None, padding="valid"):
+def avg_pool2d(x, pool_size=2, *, strides=None, padding="valid", count_include_pad=False):
     (x,) = float64(x)
     y = pool_output(x, pool_size, strides, padding)
     for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
-        y[:, i, j] = sum(x[:, r, q] for r, q in cells) / len(cells)
+        y[:, i, j] = sum(x[:, r, q] for r, q in cells) / (math.prod(pair(pool_size)) if count_include_pad else len(cells))
     return y
 
 
-def avg_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid"):
+def avg_pool2d_backward(x, dy, pool_size=2, *, strides=None, padding="valid", count_include_pad=False):
     x, dy = float64(x, dy)
     dx = np.zeros_like(x)
     for i, j, cells in pool_cells(x.shape, pool_size, strides, padding):
         for r, q in cells:
-            dx[:, r, q] += dy[:, i, j] / len(cells)
+            dx[:, r, q] += dy[:, i, j] / (math.prod(pair(pool_size)) if count_include_pad else len(cells))
     return dx
 
 
@@ -199,6 +215,66 @@ def relu_backward(x, dy):
     """The gradient at 0 is 0."""
     x, dy = float64(x, dy)
     return np.where(x > 0, dy, 0.0)
+
+
+def leaky_relu(x, negative_slope=0.2):
+    (x,) = float64(x)
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def leaky_relu_backward(x, dy, negative_slope=0.2):
+    x, dy = float64(x, dy)
+    return np.where(x > 0, dy, negative_slope * dy)
+
+
+def relu6(x):
+    return np.clip(float64(x)[0], 0, 6)
+
+
+def relu6_backward(x, dy):
+    """The gradient at both corners is 0."""
+    x, dy = float64(x, dy)
+    return np.where((x > 0) & (x < 6), dy, 0.0)
+
+
+def elu(x):
+    (x,) = float64(x)
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def elu_backward(x, dy):
+    x, dy = float64(x, dy)
+    return np.where(x > 0, dy, dy * np.exp(np.minimum(x, 0)))
+
+
+def hard_sigmoid(x):
+    return relu6(float64(x)[0] + 3) / 6
+
+
+def hard_sigmoid_backward(x, dy):
+    x, dy = float64(x, dy)
+    return np.where(np.abs(x) < 3, dy / 6, 0.0)
+
+
+def silu(x):
+    """x * sigmoid(x), which goes to 0 for x to minus infinity."""
+    (x,) = float64(x)
+    return np.where(x == -np.inf, 0.0, x) * sigmoid(x)
+
+
+def silu_backward(x, dy):
+    x, dy = float64(x, dy)
+    return dy * (sigmoid(x) + x * sigmoid(x) * sigmoid(-x))
+
+
+def hard_swish(x):
+    (x,) = float64(x)
+    return np.where(x == -np.inf, 0.0, x) * hard_sigmoid(x)
+
+
+def hard_swish_backward(x, dy):
+    x, dy = float64(x, dy)
+    return np.where(x <= -3, 0.0, np.where(x >= 3, dy, dy * (2 * x + 3) / 6))
 
 
 def sigmoid(x):

@@ -17,10 +17,12 @@ from repository import TESTS
 
 from numbacnn import functional as F
 from numbacnn.errors import DeviceError, NumbaCNNError
+from numbacnn.layers.activation import ACTIVATIONS
 
 numba = pytest.importorskip("numba")
 
 WINDOW = {"strides": (1, 2), "padding": "same"}
+GAPS = {"dilation_rate": (2, 1), "groups": 2}
 N = "n"  # stands for the batch size below
 
 # name: how to call it, and its arguments' shapes
@@ -32,6 +34,22 @@ OPERATIONS = {
     "conv2d_backward": (
         lambda api, x, kernel, dy, **k: api.conv2d_backward(x, kernel, dy, **WINDOW, **k),
         {"x": (N, 9, 8, 5), "kernel": (3, 2, 5, 6), "dy": (N, 9, 4, 6)},
+    ),
+    "conv2d in groups": (
+        lambda api, x, kernel, bias, **k: api.conv2d(x, kernel, bias, **WINDOW, **GAPS, **k),
+        {"x": (N, 9, 8, 4), "kernel": (3, 2, 2, 6), "bias": (6,)},
+    ),
+    "conv2d_backward in groups": (
+        lambda api, x, kernel, dy, **k: api.conv2d_backward(x, kernel, dy, **WINDOW, **GAPS, **k),
+        {"x": (N, 9, 8, 4), "kernel": (3, 2, 2, 6), "dy": (N, 9, 4, 6)},
+    ),
+    "avg_pool2d of padding too": (
+        lambda api, x, **k: api.avg_pool2d(x, (3, 2), **WINDOW, count_include_pad=True, **k),
+        {"x": (N, 9, 8, 5)},
+    ),
+    "avg_pool2d_backward of padding too": (
+        lambda api, x, dy, **k: api.avg_pool2d_backward(x, dy, (3, 2), **WINDOW, count_include_pad=True, **k),
+        {"x": (N, 9, 8, 5), "dy": (N, 9, 4, 5)},
     ),
     "dense": (lambda api, *a, **k: api.dense(*a, **k), {"x": (N, 19), "kernel": (19, 7), "bias": (7,)}),
     "dense_backward": (lambda api, *a, **k: api.dense_backward(*a, **k), {"x": (N, 19), "kernel": (19, 7), "dy": (N, 7)}),
@@ -45,7 +63,7 @@ for pool in ("max_pool2d", "avg_pool2d"):
         lambda api, x, dy, pool=pool, **k: getattr(api, f"{pool}_backward")(x, dy, (3, 2), **WINDOW, **k),
         {"x": (N, 9, 8, 5), "dy": (N, 9, 4, 5)},
     )
-for activation in ("relu", "sigmoid", "tanh", "softmax"):
+for activation in ACTIVATIONS:
     shape = (N, 10) if activation == "softmax" else (N, 9, 8, 5)
     OPERATIONS[activation] = (lambda api, x, name=activation, **k: getattr(api, name)(x, **k), {"x": shape})
     OPERATIONS[f"{activation}_backward"] = (

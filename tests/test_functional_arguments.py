@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from numbacnn import functional as F
-from numbacnn.errors import DataError, NumbaCNNError, ShapeError
+from numbacnn.errors import DataError, ModelError, NumbaCNNError, ShapeError
+from numbacnn.layers.activation import ACTIVATIONS
 
 IMAGES, FILTERS = np.ones((1, 8, 8, 3)), np.ones((2, 2, 3, 4))
 BAD_WINDOWS = [
@@ -40,6 +41,25 @@ def test_conv2d_rejects_a_window_that_makes_no_sense(wrong):
         F.conv2d(IMAGES, FILTERS, **wrong)
     with pytest.raises(ShapeError):
         F.conv2d_backward(IMAGES, FILTERS, np.ones((1, 7, 7, 4)), **{"strides": 1, "padding": "valid", **wrong})
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, (1, 0), (1, 2, 3), "2", None, 8, 10_000_001])
+def test_conv2d_rejects_a_dilation_that_makes_no_sense_or_does_not_fit(wrong):
+    with pytest.raises(ShapeError, match=r"dilation|fit"):
+        F.conv2d(IMAGES, FILTERS, dilation_rate=wrong)
+
+
+def test_conv2d_rejects_a_dilated_filter_that_spans_too_many_cells():
+    with pytest.raises(ShapeError, match="spans at most 10,000,000 cells, got 3 cells every 6000000"):
+        F.conv2d(IMAGES, np.ones((3, 1, 3, 1)), dilation_rate=6_000_000, padding="same")
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "2", None, True, 2, 3])
+def test_conv2d_rejects_groups_that_do_not_divide_channels_and_filters(wrong):
+    with pytest.raises((ModelError, ShapeError), match="groups"):
+        F.conv2d(IMAGES, FILTERS, groups=wrong)
+    with pytest.raises(ShapeError, match="groups: expected a number that divides the 4 filters, got 3"):
+        F.conv2d(IMAGES, FILTERS[:, :, :1], groups=3)
 
 
 @BOTH_POOLS
@@ -125,13 +145,13 @@ def test_dense_backward_rejects_a_gradient_that_is_not_of_the_outputs_shape(dy):
         F.dense_backward(np.ones((2, 3)), np.ones((3, 4)), np.ones(dy))
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_backward_rejects_a_gradient_of_another_shape(name):
     with pytest.raises(ShapeError):
         getattr(F, f"{name}_backward")(np.ones((3, 4)), np.ones((3, 5)))
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 1, 3, 1, 2), (0,), (3, 0, 2)])
 def test_activation_keeps_any_shape(name, shape):
     x = np.full(shape, 0.5)

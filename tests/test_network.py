@@ -10,6 +10,8 @@ import numbacnn as nc
 from numbacnn.backends import get_ops
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.initializers import initial_parameters, initial_values
+from numbacnn.layers import Context
+from numbacnn.layers.activation import ACTIVATIONS, OF_INPUT
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.metrics import evaluate
 from numbacnn.models import PRESETS
@@ -58,6 +60,24 @@ def softmax_inside() -> Graph:
     )
 
 
+def with_every_option() -> Graph:
+    return nc.sequential(
+        nc.Conv2D(4, 2, dilation_rate=(2, 1), activation="silu"),
+        nc.DepthwiseConv2D((2, 3), strides=(1, 2), padding="same", depth_multiplier=2, activation="hard_swish"),
+        nc.BatchNorm(scale=False),
+        nc.Activation("leaky_relu", negative_slope=0.3),
+        nc.Conv2D(6, 2, padding=((1, 0), (0, 1)), groups=2, activation="elu"),
+        nc.BatchNorm(center=False),
+        nc.AvgPool2D(3, strides=2, padding="same", count_include_pad=True),
+        nc.BatchNorm(center=False, scale=False),
+        nc.Activation("hard_sigmoid"),
+        nc.Flatten(),
+        nc.Dense(5, activation="silu"),
+        nc.Dense(3, activation="softmax"),
+        input_shape=(6, 5, 2),
+    )
+
+
 def loss_and_gradients(graph: Graph, parameters: Mapping[str, Any], x: np.ndarray, labels: np.ndarray) -> tuple[float, Arrays]:
     ops = get_ops("cpu")
     logits = without_softmax(graph)
@@ -66,7 +86,7 @@ def loss_and_gradients(graph: Graph, parameters: Mapping[str, Any], x: np.ndarra
     return float(losses.mean()), backward(ops, parameters, passed, dlogits)
 
 
-@pytest.mark.parametrize("make", [branched, pooled, softmax_inside])
+@pytest.mark.parametrize("make", [branched, pooled, softmax_inside, with_every_option])
 def test_every_gradient_of_a_network_equals_its_finite_difference(make) -> None:  # type: ignore[no-untyped-def]
     graph = make()
     generator = np.random.default_rng(1)
@@ -104,6 +124,30 @@ def test_nothing_is_computed_before_the_first_trainable_layer() -> None:
     passed = forward(graph, ops, parameters, np.zeros((2, 28, 28, 1), np.float32), training=True)
     assert set(backward(ops, parameters, passed, np.ones((2, 10), np.float32))) == {"dense1/kernel", "dense1/bias"}
     assert asked == [False]
+
+
+def test_batch_norm_without_scale_or_centre_has_no_such_parameter() -> None:
+    for scale, center in ((False, True), (True, False), (False, False)):
+        graph = nc.sequential(nc.BatchNorm(scale=scale, center=center), input_shape=(2, 2, 3))
+        learned = {name for name, spec in graph.parameters.items() if spec.trainable}
+        assert learned == {name for name, is_there in (("norm1/gamma", scale), ("norm1/beta", center)) if is_there}
+
+
+def test_only_leaky_relu_has_a_slope() -> None:
+    assert nc.Activation("leaky_relu").negative_slope == 0.2
+    with pytest.raises(nc.ModelError, match=r"negative_slope: expected none for relu, got 0\.1\. Use leaky_relu"):
+        nc.Activation("relu", negative_slope=0.1)
+    for bad in (-0.1, 1, "0.1", True, float("nan")):
+        with pytest.raises(nc.ModelError, match="negative_slope"):
+            nc.Activation("leaky_relu", negative_slope=bad)  # type: ignore[arg-type]
+
+
+def test_only_activations_of_their_input_keep_it() -> None:
+    """All others keep the output, which the next layer keeps too: no more memory."""
+    ops, x = get_ops("cpu"), np.ones((1, 2, 2, 1), np.float32)
+    for name in ACTIVATIONS:
+        passed = nc.Activation(name).forward(ops, {}, [x], Context(training=True))
+        assert passed.cache is (x if name in OF_INPUT else passed.y)
 
 
 def test_dropout_is_the_identity_when_not_training() -> None:

@@ -34,6 +34,7 @@ from numbacnn.training import EpochRecord, Settings, from_checkpoint, new_state,
 many = settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 SIDES = st.one_of(st.integers(1, 3), st.tuples(st.integers(1, 3), st.integers(1, 3)))
+DILATIONS = st.one_of(st.integers(1, 2), st.tuples(st.integers(1, 3), st.integers(1, 2)))
 SHARES = st.one_of(st.just(0), st.floats(0, 1, exclude_max=True))
 PADDINGS = st.one_of(
     st.sampled_from(["valid", "same"]), st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2)) for _ in range(2)])
@@ -62,9 +63,26 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "activation": st.sampled_from([None, *ACTIVATIONS]),
         "use_bias": st.booleans(),
         "kernel_initializer": st.sampled_from(list(INITIALIZERS)),
+        "dilation_rate": DILATIONS,
+        "groups": st.sampled_from([1, 1, 1, 2, 3]),
+    },
+    "DepthwiseConv2D": {
+        "kernel_size": SIDES,
+        "strides": SIDES,
+        "padding": PADDINGS,
+        "depth_multiplier": st.integers(1, 3),
+        "activation": st.sampled_from([None, *ACTIVATIONS]),
+        "use_bias": st.booleans(),
+        "dilation_rate": DILATIONS,
+        "kernel_initializer": st.sampled_from(list(INITIALIZERS)),
     },
     "MaxPool2D": {"pool_size": SIDES, "strides": st.one_of(st.none(), SIDES), "padding": PADDINGS},
-    "AvgPool2D": {"pool_size": SIDES, "strides": st.one_of(st.none(), SIDES), "padding": PADDINGS},
+    "AvgPool2D": {
+        "pool_size": SIDES,
+        "strides": st.one_of(st.none(), SIDES),
+        "padding": PADDINGS,
+        "count_include_pad": st.booleans(),
+    },
     "GlobalAvgPool2D": {},
     "Flatten": {},
     "Dense": {
@@ -74,12 +92,20 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "kernel_initializer": st.sampled_from(list(INITIALIZERS)),
     },
     "Dropout": {"rate": SHARES},
-    "BatchNorm": {"momentum": SHARES, "epsilon": st.one_of(st.just(1), st.floats(0, exclude_min=True, allow_infinity=False))},
-    "Activation": {"activation": st.sampled_from(ACTIVATIONS)},
+    "BatchNorm": {
+        "momentum": SHARES,
+        "epsilon": st.one_of(st.just(1), st.floats(0, exclude_min=True, allow_infinity=False)),
+        "center": st.booleans(),
+        "scale": st.booleans(),
+    },
+    "Activation": {
+        "activation": st.sampled_from([*ACTIVATIONS, "leaky_relu", "leaky_relu"]),
+        "negative_slope": st.one_of(st.just(0.2), st.just(0.2), SHARES),
+    },
     "Add": {},
     "Concatenate": {},
 }
-"""The valid values of each field of each layer."""
+"""The valid values of each field of each layer; some do not go with each other, see ``is_valid``."""
 
 ODD_NAMES = [
     "conv1", "conv2", "pool1", "dense1", "flatten1", "add1", "concat1", "norm1", "best", "optimizer", "layers", "type", "name",
@@ -97,7 +123,20 @@ KINDS = [*LAYERS, "MaxPool2D", "AvgPool2D", "Conv2D"]
 
 
 def layers(kinds: list[str]) -> st.SearchStrategy[Layer]:
-    return st.sampled_from(kinds).flatmap(lambda kind: st.builds(LAYERS[kind], **FIELDS[kind]))
+    return st.sampled_from(kinds).flatmap(
+        lambda kind: (
+            st.fixed_dictionaries(FIELDS[kind])
+            .filter(lambda fields: is_valid(kind, fields))
+            .map(lambda fields: LAYERS[kind](**fields))
+        )
+    )
+
+
+def is_valid(kind: str, fields: dict[str, Any]) -> bool:
+    """Whether these values go with each other: groups divide filters, and only leaky_relu has a slope."""
+    if kind == "Conv2D":
+        return fields["filters"] % fields["groups"] == 0
+    return kind != "Activation" or fields["activation"] == "leaky_relu" or fields["negative_slope"] == 0.2
 
 
 @st.composite

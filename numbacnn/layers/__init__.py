@@ -5,6 +5,7 @@ from numbacnn.layers.base import Context, Forward, Layer, ParameterSpec
 from numbacnn.layers.batch_norm import BatchNorm
 from numbacnn.layers.conv2d import Conv2D
 from numbacnn.layers.dense import Dense
+from numbacnn.layers.depthwise_conv2d import DepthwiseConv2D
 from numbacnn.layers.dropout import Dropout
 from numbacnn.layers.flatten import Flatten
 from numbacnn.layers.merge import Add, Concatenate
@@ -13,7 +14,8 @@ from numbacnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
-        Conv2D, MaxPool2D, AvgPool2D, GlobalAvgPool2D, Flatten, Dense, Dropout, BatchNorm, Activation, Add, Concatenate,
+        Conv2D, DepthwiseConv2D, MaxPool2D, AvgPool2D, GlobalAvgPool2D, Flatten, Dense, Dropout, BatchNorm, Activation, Add,
+        Concatenate,
     )
 }  # fmt: skip
 
@@ -27,6 +29,7 @@ __all__ = [
     "Context",
     "Conv2D",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
     "Flatten",
     "Forward",

@@ -67,13 +67,13 @@ class Dense(Layer):
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
         (x,) = inputs
         if self.activation == "relu":
-            y = ops.dense(x, parameters["kernel"], parameters.get("bias"), relu=True)
+            y = kept = ops.dense(x, parameters["kernel"], parameters.get("bias"), relu=True)
         else:
-            y = activate(ops, self.activation, ops.dense(x, parameters["kernel"], parameters.get("bias")))
-        return Forward(y, cache=(x, y))
+            y, kept = activate(ops, self.activation, ops.dense(x, parameters["kernel"], parameters.get("bias")))
+        return Forward(y, cache=(x, kept))
 
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
-        x, y = cache
-        dz = activate_backward(ops, self.activation, y, dy)
+        x, kept = cache
+        dz = activate_backward(ops, self.activation, kept, dy)
         dx, dkernel, dbias = ops.dense_backward(x, parameters["kernel"], dz, needs_dx=needs_dx, factored=True)
         return Backward([dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {}))

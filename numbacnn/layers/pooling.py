@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters
+from numbacnn.layers.base import Backward, Cache, Context, Forward, Layer, Parameters, check_flag
 from numbacnn.layers.conv2d import check_image
 from numbacnn.ops import Ops
 from numbacnn.shapes import Padding2D, Pair, Shape, Window2D, padding2d, pair, pool_window2d, window2d
@@ -17,7 +17,7 @@ class _Pool2D(Layer):
     Args:
         pool_size: height and width of the window, in cells.
         strides: step down and across, in cells; by default ``pool_size``.
-        padding: ``"valid"``, ``"same"`` or ``((top, bottom), (left, right))``; padding never enters the result.
+        padding: ``"valid"``, ``"same"`` or ``((top, bottom), (left, right))``; padding does not enter the result.
     """
 
     label = "pool"
@@ -57,14 +57,26 @@ class MaxPool2D(_Pool2D):
 
 @dataclass(frozen=True)
 class AvgPool2D(_Pool2D):
-    """The mean under each window: (h, w, c) to (oh, ow, c). Source: the lecture's slide "Pooling Layer (2/2)"."""
+    """The mean under each window: (h, w, c) to (oh, ow, c).
+
+    Args:
+        count_include_pad: whether padding counts, as zeros, as in PyTorch and ONNX; Keras and the default leave it out.
+
+    Source: the lecture's slide "Pooling Layer (2/2)".
+    """
+
+    count_include_pad: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("count_include_pad", self.count_include_pad)
 
     def forward(self, ops: Ops, parameters: Parameters, inputs: Sequence[Array], context: Context) -> Forward:
         window = self.window(inputs[0].shape[1:])
-        return Forward(ops.avg_pool2d(inputs[0], window), cache=window)
+        return Forward(ops.avg_pool2d(inputs[0], window, self.count_include_pad), cache=window)
 
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
-        return Backward([ops.avg_pool2d_backward(dy, cache)])
+        return Backward([ops.avg_pool2d_backward(dy, cache, self.count_include_pad)])
 
 
 @dataclass(frozen=True)

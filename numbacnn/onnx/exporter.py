@@ -20,7 +20,6 @@ from numbacnn.errors import ModelError
 from numbacnn.files import write_atomically
 from numbacnn.graph import INPUT, Node
 from numbacnn.layers import (
-    LAYERS,
     Activation,
     Add,
     AvgPool2D,
@@ -28,6 +27,7 @@ from numbacnn.layers import (
     Concatenate,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
@@ -160,6 +160,7 @@ class Writer:
         )
         helper.set_model_props(model, {
             "class_names": json.dumps(list(self.network.class_names)),
+            "pictures": self.network.pictures,
             "layout": "NHWC",
             "normalisation": json.dumps(self.network.normalisation.to_dict()),
             "training": json.dumps(dict(self.network.summary)),
@@ -277,13 +278,12 @@ WRITERS: dict[type[Layer], LayerWriter] = {
     Concatenate: _concatenate,
     Conv2D: _conv2d,
     Dense: _dense,
+    DepthwiseConv2D: _depthwise_conv2d,
     Dropout: _dropout,
     Flatten: _flatten,
     GlobalAvgPool2D: _global_mean,
     MaxPool2D: _pool("MaxPool"),
 }
-if "DepthwiseConv2D" in LAYERS:
-    WRITERS[LAYERS["DepthwiseConv2D"]] = _depthwise_conv2d
 """How each layer is written, given its parameters by key."""
 
 POOL_FIELDS = {"pool_size", "strides", "padding"}
@@ -294,11 +294,10 @@ WRITTEN: dict[type[Layer], set[str]] = {
     BatchNorm: {"momentum", "epsilon", "center", "scale"},
     Conv2D: CONV_FIELDS | {"filters", "groups"},
     Dense: {"units", "activation", "use_bias", "kernel_initializer"},
+    DepthwiseConv2D: CONV_FIELDS | {"depth_multiplier"},
     Dropout: {"rate"},
     MaxPool2D: POOL_FIELDS,
 }
-if "DepthwiseConv2D" in LAYERS:
-    WRITTEN[LAYERS["DepthwiseConv2D"]] = CONV_FIELDS | {"depth_multiplier"}
 """The fields that the writer of a layer knows. A layer that sets another field is refused rather than written without it."""
 
 ActivationWriter = Callable[[Writer, Layer, str, str, int], str]

@@ -14,6 +14,7 @@ from numbacnn.datasets.checks import check_class_names
 from numbacnn.errors import DataError, ModelError
 from numbacnn.memory import check
 from numbacnn.onnx.importer import Imported, from_model
+from numbacnn.picture_forms import FORMS, PHOTOGRAPHS
 from numbacnn.quoting import plain
 from numbacnn.reading import read_bounded
 from numbacnn.recipe import read_recipe
@@ -48,6 +49,7 @@ def import_network(path: Path, input_shape: Shape | None = None) -> TrainedNetwo
         _class_names(found.properties, shape[0]),
         _summary(found.properties, path),
         found.normalisation,
+        found.properties["pictures"] if found.properties.get("pictures") in FORMS else PHOTOGRAPHS,
     )
 
 

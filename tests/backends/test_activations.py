@@ -1,4 +1,4 @@
-"""relu, sigmoid, tanh, softmax and their gradients, which are functions of the output, against the oracle."""
+"""The activations and their gradients, which are functions of the output or of the input, against the oracle."""
 
 import numpy as np
 import oracle
@@ -8,8 +8,11 @@ from gradient_check import numeric_gradient, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-EVERY = pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
-ELEMENTWISE = pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+from numbacnn.layers.activation import ACTIVATIONS, OF_INPUT
+
+EVERY = pytest.mark.parametrize("name", ACTIVATIONS)
+ELEMENTWISE = pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
+CANCEL = ("hard_sigmoid", "hard_swish")  # x + 3 loses digits near -3
 ULPS = 32  # exp and its neighbours are good to a few units in the last place; the formulas around them multiply that a few times
 SHAPES = [(0, 4), (1, 1), (1, 7), (2, 4), (3, 3), (31, 1), (4, 8), (33, 1), (2, 1, 3, 5), (0, 2, 2, 3), (1, 65)]
 
@@ -18,10 +21,11 @@ def check(device, name, shape, dtype, scale, seed=0):
     x, dy = normal(seed, dtype, shape, shape)
     x = scale * x
     y = device.run(name, x)
-    dx = device.run(f"{name}_backward", y, dy)
+    dx = device.run(f"{name}_backward", x if name in OF_INPUT else y, dy)
     assert y.dtype == dx.dtype == dtype
     eps, terms = np.finfo(dtype).eps, shape[-1] if name == "softmax" else 1
-    np.testing.assert_allclose(y, getattr(oracle, name)(x), rtol=min(ULPS, shape[-1] + 8) * eps, atol=1e-30)
+    lost = 4 * eps if name in CANCEL else 1e-30
+    np.testing.assert_allclose(y, getattr(oracle, name)(x), rtol=min(ULPS, shape[-1] + 8) * eps, atol=lost)
     # dx is a product with y's error in it, and 1 - y cancels: so bounded by the largest dy, not by dx
     atol = min(ULPS * terms, 4 * (shape[-1] + 8)) * eps * np.abs(dy).max(initial=0)
     np.testing.assert_allclose(dx, getattr(oracle, f"{name}_backward")(x, dy), rtol=0, atol=atol)
@@ -56,7 +60,7 @@ def test_activation_gradients_equal_finite_differences(device, name, shape):
     x = ((np.random.default_rng(0).permutation(count) - count / 2 + 0.5) / 10).reshape(shape)  # none near the corner of ReLU
     (dy,) = normal(1, np.float64, shape)
     ops = device.ops
-    dx = device.run(f"{name}_backward", device.run(name, x), dy)
+    dx = device.run(f"{name}_backward", x if name in OF_INPUT else device.run(name, x), dy)
     numeric = numeric_gradient(lambda probe: float(np.vdot(ops.to_host(getattr(ops, name)(ops.asarray(probe))), dy)), x)
     assert relative_error(dx, numeric) < 1e-6
 
@@ -78,6 +82,21 @@ def test_no_gradient_passes_relu_at_zero_or_nan_but_nan_passes(device, dtype):
     np.testing.assert_array_equal(device.run("relu_backward", y, dy), [0, 0, 0, 4, 5])
     dy[4] = np.nan
     np.testing.assert_array_equal(device.run("relu_backward", y, dy), [0, 0, 0, 4, np.nan])
+
+
+@ELEMENTWISE
+def test_gradients_far_from_zero_are_finite(device, dtype, name):
+    x = np.array([-np.inf, -1e30, -800, -90, 90, 800, 1e30, np.inf], dtype)
+    dx = device.run(f"{name}_backward", x if name in OF_INPUT else getattr(oracle, name)(x).astype(dtype), np.ones_like(x))
+    below, above = {"leaky_relu": (0.2, 1), "relu": (0, 1), "elu": (0, 1), "silu": (0, 1), "hard_swish": (0, 1)}.get(name, (0, 0))
+    np.testing.assert_allclose(dx, [below] * 4 + [above] * 4, rtol=1e-6, atol=1e-30)
+
+
+def test_leaky_relu_has_the_slope_that_it_is_given(device, dtype):
+    x, dy = np.array([-2, -0.0, 0, 3], dtype), np.array([1, 2, 4, 8], dtype)
+    y = device.run("leaky_relu", x, 0.5)
+    np.testing.assert_array_equal(y, [-1, 0, 0, 3])
+    np.testing.assert_array_equal(device.run("leaky_relu_backward", y, dy, 0.5), [0.5, 1, 2, 8])
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])

@@ -62,6 +62,19 @@ def test_batch_norm_gradients_equal_finite_differences(device, shape):
         assert relative_error(gradient, numeric_gradient(loss, arguments[index])) < 1e-6
 
 
+@pytest.mark.parametrize("shape", [(7, 3), (2, 3, 3, 2)], ids=str)
+def test_without_gamma_and_beta_the_scale_is_one_and_the_shift_zero(device, dtype, shape):
+    x, dy = normal(3, dtype, shape, shape)
+    gamma, beta = np.ones(shape[-1:], dtype), np.zeros(shape[-1:], dtype)
+    y, mean, variance = device.run("batch_norm", x, None, None, EPSILON)
+    np.testing.assert_array_equal(y, device.run("batch_norm", x, gamma, beta, EPSILON)[0])
+    stated = device.run("batch_norm_inference", x, gamma, beta, mean, variance, EPSILON)
+    np.testing.assert_array_equal(device.run("batch_norm_inference", x, None, None, mean, variance, EPSILON), stated)
+    stated = device.run("batch_norm_backward", x, gamma, mean, variance, EPSILON, dy)
+    for one, other in zip(device.run("batch_norm_backward", x, None, mean, variance, EPSILON, dy), stated, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def moments(device, x):
     """The mean and the variance of each column."""
     channels = np.zeros(x.shape[-1:], x.dtype)

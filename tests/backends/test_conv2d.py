@@ -27,20 +27,22 @@ class Case:
     strides: Any = 1
     padding: Any = "valid"
     seed: int = 0
+    dilation: Any = 1
+    groups: int = 1
 
     @property
     def options(self):
         """As the oracle takes them."""
-        return {"strides": self.strides, "padding": self.padding}
+        return {"strides": self.strides, "padding": self.padding, "dilation_rate": self.dilation, "groups": self.groups}
 
     @property
     def window(self):
         """As ops take it."""
-        return window2d(self.x[1:3], self.kernel[:2], oracle.pair(self.strides), self.padding)
+        return window2d(self.x[1:3], self.kernel[:2], oracle.pair(self.strides), self.padding, oracle.pair(self.dilation))
 
     def numbers(self, dtype):
         """x, kernel, bias and dy."""
-        rows, columns = oracle.windows(self.x[1:3], self.kernel[:2], self.strides, self.padding)
+        rows, columns = oracle.windows(self.x[1:3], self.kernel[:2], self.strides, self.padding, self.dilation)
         return normal(self.seed, dtype, self.x, self.kernel, self.kernel[3:], (self.x[0], rows.out, columns.out, self.kernel[3]))
 
 
@@ -69,24 +71,47 @@ CASES = [
     pytest.param(Case((2, 14, 14, 32), (5, 5, 32, 64), 1, "same"), id="second layer of the lecture's network", marks=large),
     pytest.param(Case((1, 12, 13, 33), (3, 3, 33, 40), 1, "same"), id="channels just past a power of two", marks=large),
 ]
+GAPS_AND_GROUPS = [
+    pytest.param(Case((1, 7, 6, 2), (3, 2, 2, 3), dilation=2), id="dilation"),
+    pytest.param(Case((2, 5, 7, 1), (2, 3, 1, 2), (2, 1), "same", dilation=(3, 2)), id="unequal dilation, strides, same"),
+    pytest.param(Case((1, 3, 4, 2), (3, 2, 2, 2), 1, "same", dilation=4), id="a dilation beyond the image"),
+    pytest.param(Case((1, 4, 5, 1), (2, 2, 1, 3), 2, ((2, 1), (0, 3)), dilation=3), id="dilation, asymmetric padding"),
+    pytest.param(Case((1, 3, 4, 2), (1, 1, 2, 3), dilation=5), id="a single cell has nothing to dilate"),
+    pytest.param(Case((2, 4, 3, 4), (3, 2, 2, 6), 1, "same", groups=2), id="two groups"),
+    pytest.param(Case((1, 4, 5, 6), (2, 2, 2, 3), (1, 2), groups=3), id="three groups of one filter"),
+    pytest.param(Case((1, 5, 6, 4), (2, 3, 2, 4), 1, "same", dilation=(2, 1), groups=2), id="dilation and groups"),
+    pytest.param(Case((2, 4, 5, 3), (3, 3, 1, 3), 1, "same", groups=3), id="depthwise"),
+    pytest.param(
+        Case((1, 5, 7, 2), (3, 2, 1, 6), (2, 3), ((1, 0), (0, 2)), dilation=(1, 2), groups=2), id="depthwise, three filters each"
+    ),
+    pytest.param(Case((0, 4, 4, 2), (3, 3, 1, 2), 1, "same", groups=2), id="depthwise, no images"),
+    pytest.param(Case((9, 2, 2, 2), (2, 2, 1, 2), 1, "same", groups=2), id="depthwise, a batch of nine"),
+    pytest.param(Case((1, 2, 37, 3), (1, 2, 1, 3), groups=3), id="depthwise, long rows"),
+    pytest.param(Case((1, 2, 2, 2), (2, 2, 1, 4), 2, ((3, 3), (2, 4)), groups=2), id="depthwise, windows that see padding alone"),
+    pytest.param(Case((2, 9, 8, 17), (3, 3, 1, 17), (2, 1), "same", groups=17), id="depthwise, 17 channels", marks=large),
+    pytest.param(Case((2, 9, 8, 16), (3, 3, 4, 12), 2, "same", dilation=2, groups=4), id="dilation and four groups", marks=large),
+]
+"""Convolutions that no fast algorithm takes."""
 
 
 @st.composite
 def axis(draw):
-    """Size, kernel, stride and padding of one axis; kernels as large as the input and strides beyond the kernel are common."""
-    kernel = draw(st.integers(1, 5))
+    """Size, kernel, stride, dilation and padding of one axis; windows as long as the input and strides beyond them are common."""
+    kernel, dilation = draw(st.integers(1, 5)), draw(st.sampled_from([1, 1, 2, 3]))
+    span = (kernel - 1) * dilation + 1
     explicit = draw(st.tuples(st.integers(0, 5), st.integers(0, 5)))
-    size = draw(st.integers(max(1, kernel - sum(explicit)), 10))
-    return size, kernel, draw(st.integers(1, 6)), explicit
+    size = draw(st.integers(max(1, span - sum(explicit)), max(10, span)))
+    return size, kernel, draw(st.integers(1, 6)), dilation, explicit
 
 
 @st.composite
 def random_cases(draw):
-    (h, kh, sh, rows), (w, kw, sw, columns) = draw(axis()), draw(axis())
-    fits = kh <= h and kw <= w
+    (h, kh, sh, dh, rows), (w, kw, sw, dw, columns) = draw(axis()), draw(axis())
+    fits = (kh - 1) * dh < h and (kw - 1) * dw < w
     padding = draw(st.sampled_from(["valid", "same", (rows, columns)] if fits else ["same", (rows, columns)]))
-    n, c, f = draw(st.integers(1, 3)), draw(st.integers(1, 17)), draw(st.integers(1, 17))
-    return Case((n, h, w, c), (kh, kw, c, f), (sh, sw), padding, seed=draw(st.integers(0, 9999)))
+    n, groups = draw(st.integers(1, 3)), draw(st.sampled_from([1, 1, 2, 3, 5]))
+    c, f = draw(st.integers(1, 17 // groups)), groups * draw(st.integers(1, 17 // groups))
+    return Case((n, h, w, c * groups), (kh, kw, c, f), (sh, sw), padding, draw(st.integers(0, 9999)), (dh, dw), groups)
 
 
 TYPES = st.sampled_from([np.float32, np.float64])
@@ -124,12 +149,12 @@ def check_gradients(device, case, dtype):
     assert_are_gradients(device.run("conv2d_backward", x, kernel, dy, case.window), case, x, kernel, dy, dtype)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *GAPS_AND_GROUPS])
 def test_conv2d_equals_the_formula(device, dtype, case):
     check_forward(device, case, dtype)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *GAPS_AND_GROUPS])
 def test_conv2d_gradients_equal_the_formula(device, dtype, case):
     check_gradients(device, case, dtype)
 
@@ -169,6 +194,10 @@ def test_conv2d_and_its_gradients_are_adjoint(case):
     "case",
     [
         pytest.param(Case((1, 4, 3, 2), (3, 2, 2, 2), (2, 1), "same"), id="tiny"),
+        pytest.param(Case((1, 3, 4, 4), (2, 2, 2, 2), 1, "same", dilation=(1, 2), groups=2), id="tiny, dilation and groups"),
+        pytest.param(
+            Case((2, 4, 5, 2), (2, 3, 1, 4), (2, 1), "same", dilation=2, groups=2), id="depthwise, dilation", marks=large
+        ),
         pytest.param(Case((2, 5, 6, 3), (3, 2, 3, 4)), id="valid", marks=large),
         pytest.param(Case((2, 5, 6, 3), (3, 2, 3, 4), 1, "same"), id="same", marks=large),
         pytest.param(Case((2, 5, 6, 3), (3, 2, 3, 4), (2, 3), "same"), id="unequal strides, same", marks=large),
@@ -298,8 +327,17 @@ def test_a_block_of_a_convolution_alone_equals_the_formulas(device, dtype, case)
 
 
 @EVERY_DEVICE
-def test_a_block_without_bias_and_with_relu(device, dtype):
-    case = BLOCKS[2]
+@pytest.mark.parametrize("case", GAPS_AND_GROUPS)
+def test_a_block_with_dilation_or_groups_equals_the_formulas(device, dtype, case):
+    x, kernel, bias, dy = case.numbers(dtype)
+    y, *gradients = both_passes(device, case, False, None, x, kernel, bias, dy)
+    assert_is_forward(y, case, x, kernel, bias, dtype)
+    assert_are_gradients(gradients, case, x, kernel, dy, dtype)
+
+
+@EVERY_DEVICE
+@pytest.mark.parametrize("case", [BLOCKS[2], GAPS_AND_GROUPS[0].values[0], GAPS_AND_GROUPS[8].values[0]], ids=str)
+def test_a_block_without_bias_and_with_relu(device, dtype, case):
     x, kernel, bias, dy = case.numbers(dtype)
     y, *_ = both_passes(device, case, False, None, x, kernel, None, dy)
     np.testing.assert_array_equal(both_passes(device, case, False, None, x, kernel, 0 * bias, dy)[0], y)

@@ -1,6 +1,6 @@
 """Max and average pooling and their gradients, against the oracle and by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,17 @@ class Case:
     strides: Any
     padding: Any = "valid"
     seed: int = 0
+    counts_padding: bool = False
 
     @property
     def options(self):
         """As the oracle takes them, after the arrays."""
         return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
+
+    @property
+    def mean_options(self):
+        """As the oracle's mean pooling takes them."""
+        return self.options | {"count_include_pad": self.counts_padding}
 
     @property
     def window(self):
@@ -106,16 +112,17 @@ def check_max(device, case, dtype):
 
 def check_mean(device, case, dtype):
     x, dy = case.numbers(dtype)
-    y, dx = device.run("avg_pool2d", x, case.window), device.run("avg_pool2d_backward", dy, case.window)
+    y = device.run("avg_pool2d", x, case.window, case.counts_padding)
+    dx = device.run("avg_pool2d_backward", dy, case.window, case.counts_padding)
     assert y.dtype == dx.dtype == dtype
     terms = np.prod(oracle.pair(case.pool_size)) + 1
-    magnitude = oracle.avg_pool2d(np.abs(x), **case.options)
-    oracle.assert_close(y, oracle.avg_pool2d(x, **case.options), oracle.rounding(dtype, terms, magnitude))
-    magnitude = oracle.avg_pool2d_backward(x, np.abs(dy), **case.options)
+    magnitude = oracle.avg_pool2d(np.abs(x), **case.mean_options)
+    oracle.assert_close(y, oracle.avg_pool2d(x, **case.mean_options), oracle.rounding(dtype, terms, magnitude))
+    magnitude = oracle.avg_pool2d_backward(x, np.abs(dy), **case.mean_options)
     bound = oracle.rounding(dtype, terms, magnitude)
-    oracle.assert_close(dx, oracle.avg_pool2d_backward(x, dy, **case.options), bound)
+    oracle.assert_close(dx, oracle.avg_pool2d_backward(x, dy, **case.mean_options), bound)
     # <pool(x), dy> = <x, dx>: averaging is linear
-    magnitude = np.vdot(oracle.avg_pool2d(np.abs(x), **case.options), np.abs(dy))
+    magnitude = np.vdot(oracle.avg_pool2d(np.abs(x), **case.mean_options), np.abs(dy))
     difference = np.vdot(y.astype(float), dy.astype(float)) - np.vdot(x.astype(float), dx.astype(float))
     assert abs(difference) <= oracle.rounding(dtype, x.size + dy.size, magnitude)
 
@@ -128,6 +135,7 @@ def test_max_pool_and_its_gradient_equal_the_formula(device, dtype, case):
 @pytest.mark.parametrize("case", CASES)
 def test_average_pool_and_its_gradient_equal_the_formula(device, dtype, case):
     check_mean(device, case, dtype)
+    check_mean(device, replace(case, counts_padding=True), dtype)
 
 
 @many
@@ -138,10 +146,10 @@ def test_max_pool_and_its_gradient_equal_the_formula_on_random_shapes(case, dtyp
 
 
 @many
-@given(random_cases(), TYPES)
-def test_average_pool_and_its_gradient_equal_the_formula_on_random_shapes(case, dtype):
+@given(random_cases(), TYPES, st.booleans())
+def test_average_pool_and_its_gradient_equal_the_formula_on_random_shapes(case, dtype, counts_padding):
     with small("plain") as device:
-        check_mean(device, case, dtype)
+        check_mean(device, replace(case, counts_padding=counts_padding), dtype)
 
 
 @pytest.mark.simulator

@@ -215,6 +215,21 @@ def test_the_plan_names_what_is_fused_and_how_convolutions_are_done(numbacnn: Ru
     assert "frequency, 16 x 16" in numbacnn("shapes", "cnn", "--plan", "--batch-size", 100).stdout
 
 
+def test_the_plan_names_how_convolutions_with_gaps_and_groups_are_done(numbacnn: Run, tmp_path: Path) -> None:
+    layers = [
+        '"Conv2D"\nfilters = 8\ndilation_rate = 2',
+        '"Conv2D"\nfilters = 8\ngroups = 2',
+        '"Conv2D"\nfilters = 8\ngroups = 8',
+        '"DepthwiseConv2D"',
+    ]
+    model = tmp_path / "gaps.toml"
+    text = "".join(f"[[layers]]\ntype = {layer}\nkernel_size = 3\n" for layer in layers)
+    model.write_text(f'name = "gaps"\ninput_shape = [28, 28, 1]\n{text}')
+    plan = as_json(numbacnn("shapes", model, "--plan", "--format", "json"))
+    found = [step["algorithm"] for step in plan["steps"]]  # type: ignore[index,call-overload]
+    assert found == ["readable", "readable", "depthwise", "depthwise"]
+
+
 def test_exact_convolutions_stay_exact_when_a_run_is_resumed(numbacnn: Run, tmp_path: Path) -> None:
     second = window2d((12, 12), (3, 3), (1, 1), "valid")
     assert all(choose_algorithm(100, second, 32, 32, lanes).algorithm != "direct" for lanes in (4, 8, 16)), (

@@ -23,6 +23,7 @@ from numbacnn.backends.cuda import _jit
 from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.datasets import Dataset
 from numbacnn.graph import without_softmax
+from numbacnn.layers.activation import ACTIVATIONS
 from numbacnn.models import PRESETS
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
@@ -120,7 +121,8 @@ def run_every_op(ops: Ops) -> None:
     for window in (pool_window2d((9, 8), (2, 2), (2, 2), "valid"), pool_window2d((9, 8), (3, 2), (2, 1), "same")):
         y, winners = ops.max_pool2d(zeros(3, 9, 8, 5), window)
         ops.max_pool2d_backward(y, winners, window)
-        ops.avg_pool2d_backward(ops.avg_pool2d(zeros(3, 9, 8, 5), window), window)
+        for counted in (False, True):
+            ops.avg_pool2d_backward(ops.avg_pool2d(zeros(3, 9, 8, 5), window, counted), window, counted)
     for n, k, f in ((n, k, f) for n in (1, 100, 8000) for k in (3, 784) for f in (2, 10, 30, 60, 1024)):
         for bias in (None, zeros(f)):
             ops.dense(zeros(n, k), zeros(k, f), bias)
@@ -130,7 +132,7 @@ def run_every_op(ops: Ops) -> None:
         run_updates(ops, n, k, f)
     x = zeros(7, 28, 28, 3)
     ops.split(ops.concatenate([ops.add(x, x), x]), [2, 4])
-    for name in ("relu", "sigmoid", "tanh", "softmax"):
+    for name in ACTIVATIONS:
         getattr(ops, f"{name}_backward")(getattr(ops, name)(x), x)
     ops.dropout(x, 0.3, DropoutKey(1, 2, 3))
     ops.dropout(x, 0.0, DropoutKey(1, 2, 3))
@@ -139,6 +141,7 @@ def run_every_op(ops: Ops) -> None:
         _, mean, variance = ops.batch_norm(batch, gamma, gamma, 1e-3)
         ops.batch_norm_backward(batch, gamma, mean, variance, 1e-3, batch)
         ops.batch_norm_inference(batch, gamma, gamma, mean, variance, 1e-3)
+        ops.batch_norm_backward(batch, None, *ops.batch_norm(batch, None, None, 1e-3)[1:], 1e-3, batch)
     ops.gather_images(ops.asarray(np.zeros((9, 28, 28, 3), np.uint8)), ops.asarray(np.arange(7)), 1 / 255)
     ops.augment(x, Augmentation(), AugmentKey(1, 2))
 
@@ -162,6 +165,7 @@ def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
         yield n, channels, filters, window2d((14, 14), (5, 5), (1, 1), "same")
         yield n, channels, filters, window2d((13, 14), (3, 2), (2, 1), "valid")
         yield n, channels, filters, window2d((14, 14), (1, 1), (1, 1), "valid")
+    yield 2, 1, 4, window2d((14, 14), (3, 3), (1, 1), "same", (2, 2))
     for channels in (8, 32, 64):  # few pixels: the low tiles
         yield 1, channels, channels, window2d((7, 7), (3, 3), (1, 1), "same")
 

@@ -19,6 +19,7 @@ from numbacnn.backends import get_ops, gpu, why_not_cuda
 from numbacnn.backends.cuda._jit import SIMULATED
 from numbacnn.checkpoint import weights_sha256
 from numbacnn.datasets import DIGIT_NAMES, Dataset, load_dataset
+from numbacnn.layers.activation import ACTIVATIONS
 from numbacnn.models import PRESETS
 from numbacnn.ops import Ops
 from numbacnn.shapes import Window2D, pool_window2d, window2d
@@ -108,7 +109,7 @@ EXACT_CASES: dict[str, tuple[Any, ...]] = {
 CASES: dict[str, tuple[Any, ...]] = {
     "batch_norm": (norm, ((100, 14, 14, 32), (32,), (32,), (100, 14, 14, 32))),
     "avg_pool": (avg_pool, ((64, 28, 28, 32), (64, 14, 14, 32))),
-    **{name: (activation(name), ((1000, 300), (1000, 300))) for name in ("relu", "sigmoid", "tanh", "softmax")},
+    **{name: (activation(name), ((1000, 300), (1000, 300))) for name in ACTIVATIONS},
     "dropout": (lambda ops, x: (ops.dropout(x, 0.3, DropoutKey(1, 2, 3)),), ((1000, 777),)),
     "augment": (lambda ops, x: (ops.augment(x, Augmentation(), AugmentKey(1, 2)),), ((200, 28, 28, 1),)),
 }

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numbacnn.backends.cpu.conv import direct, frequency, winograd
-from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
+from numbacnn.backends.cpu.conv import depthwise, direct, frequency, winograd
+from numbacnn.backends.cpu.conv.algorithm import choose_algorithm, is_depthwise
 from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.backends.cpu.plain.ops import PlainOps, is_finite
 from numbacnn.backends.cpu.plain.reduction import sum_rows
@@ -14,7 +14,7 @@ from numbacnn.backends.cpu.products import dense
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.cpu.vector_unit import LANES
 from numbacnn.backends.fused_pool import pool_geometry
-from numbacnn.shapes import Window2D
+from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import Array, ConvBlock, FactoredGradient, FiniteLossCheck, Rule
 
 ALGORITHMS = {"direct": direct, "frequency": frequency, "winograd": winograd}
@@ -48,8 +48,22 @@ class CpuOps(PlainOps):
     def can_fuse(pool: Window2D) -> bool:
         return can_fuse(pool)
 
+    def conv2d(self, x: Array, kernel: Array, bias: Array | None, window: Window2D) -> Array:
+        if x.dtype == np.float32 and is_depthwise(x.shape[3], kernel.shape):
+            return depthwise.conv2d(x, kernel, bias, window)
+        return super().conv2d(x, kernel, bias, window)
+
+    def conv2d_backward(
+        self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
+    ) -> tuple[Array | None, Array, Array]:
+        if x.dtype == np.float32 and is_depthwise(x.shape[3], kernel.shape):
+            return depthwise.conv2d_backward(x, kernel, dy, window, needs_dx)
+        return super().conv2d_backward(x, kernel, dy, window, needs_dx=needs_dx)
+
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
         if x.dtype != np.float32:
+            return super().conv2d_block(x, kernel, bias, block)
+        if not is_standard(block.window, x.shape[3], kernel.shape):
             return super().conv2d_block(x, kernel, bias, block)
         assert block.pool is None or can_fuse(block.pool), "a plan fuses no other pooling"
         bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
@@ -62,7 +76,7 @@ class CpuOps(PlainOps):
     def conv2d_block_backward(
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        if kernel.dtype != np.float32:
+        if not isinstance(saved, ConvCache):
             return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
         algorithm, x, y, saved = saved
         pool = pool_geometry(block.window, block.pool)

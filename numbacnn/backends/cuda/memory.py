@@ -32,6 +32,12 @@ def zeros(count: int, dtype: Any) -> Any:
     return to_device(np.zeros(count, dtype))
 
 
+@functools.cache
+def ones(count: int, dtype: Any) -> Any:
+    """As ``zeros``."""
+    return to_device(np.ones(count, dtype))
+
+
 def free_bytes() -> int:
     """Free bytes of the device."""
     return 2**33 if SIMULATED else int(cuda.current_context().get_memory_info().free)

@@ -23,8 +23,8 @@ from numbacnn.backends.cuda.plain import (
 from numbacnn.backends.cuda.tiled import conv2d as tiled_conv2d
 from numbacnn.backends.cuda.tiled import dense
 from numbacnn.backends.cuda.tiled import pooling as fused_pooling
-from numbacnn.ops import Ops
-from numbacnn.shapes import Window2D
+from numbacnn.ops import NEGATIVE_SLOPE, Ops
+from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import (
     Array,
     Augmentation,
@@ -84,17 +84,19 @@ class CudaOps(Ops):
     def max_pool2d_backward(self, dy: Array, winners: Array, window: Window2D) -> Array:
         return pool2d.max_pool2d_backward(dy, winners, *window)
 
-    def avg_pool2d(self, x: Array, window: Window2D) -> Array:
-        return pool2d.avg_pool2d(x, *window)
+    def avg_pool2d(self, x: Array, window: Window2D, count_padding: bool = False) -> Array:
+        return pool2d.avg_pool2d(x, *window, count_padding)
 
-    def avg_pool2d_backward(self, dy: Array, window: Window2D) -> Array:
-        return pool2d.avg_pool2d_backward(dy, *window)
+    def avg_pool2d_backward(self, dy: Array, window: Window2D, count_padding: bool = False) -> Array:
+        return pool2d.avg_pool2d_backward(dy, *window, count_padding)
 
     @staticmethod
     def can_fuse(pool: Window2D) -> bool:
         return fused_pooling.can_fuse(pool)
 
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
+        if not is_standard(block.window, x.shape[3], kernel.shape):
+            return super().conv2d_block(x, kernel, bias, block)
         y, winners = tiled_conv2d.conv2d(x, kernel, bias, block.window, block.relu, block.pool)
         return y, (x, y, winners)
 
@@ -102,6 +104,8 @@ class CudaOps(Ops):
         self, saved: Any, kernel: Array, dy: Array, block: ConvBlock, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
         x, y, winners = saved
+        if not is_standard(block.window, x.shape[3], kernel.shape):
+            return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
         if block.pool is not None:
             dz = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
         else:
@@ -132,6 +136,42 @@ class CudaOps(Ops):
     def relu_backward(self, y: Array, dy: Array) -> Array:
         return activations.relu_backward(y, dy)
 
+    def leaky_relu(self, x: Array, negative_slope: float = NEGATIVE_SLOPE) -> Array:
+        return activations.leaky_relu(x, negative_slope)
+
+    def leaky_relu_backward(self, y: Array, dy: Array, negative_slope: float = NEGATIVE_SLOPE) -> Array:
+        return activations.leaky_relu_backward(y, dy, negative_slope)
+
+    def relu6(self, x: Array) -> Array:
+        return activations.relu6(x)
+
+    def relu6_backward(self, y: Array, dy: Array) -> Array:
+        return activations.relu6_backward(y, dy)
+
+    def elu(self, x: Array) -> Array:
+        return activations.elu(x)
+
+    def elu_backward(self, y: Array, dy: Array) -> Array:
+        return activations.elu_backward(y, dy)
+
+    def hard_sigmoid(self, x: Array) -> Array:
+        return activations.hard_sigmoid(x)
+
+    def hard_sigmoid_backward(self, y: Array, dy: Array) -> Array:
+        return activations.hard_sigmoid_backward(y, dy)
+
+    def silu(self, x: Array) -> Array:
+        return activations.silu(x)
+
+    def silu_backward(self, x: Array, dy: Array) -> Array:
+        return activations.silu_backward(x, dy)
+
+    def hard_swish(self, x: Array) -> Array:
+        return activations.hard_swish(x)
+
+    def hard_swish_backward(self, x: Array, dy: Array) -> Array:
+        return activations.hard_swish_backward(x, dy)
+
     def sigmoid(self, x: Array) -> Array:
         return activations.sigmoid(x)
 
@@ -153,14 +193,16 @@ class CudaOps(Ops):
     def dropout(self, x: Array, rate: float, key: DropoutKey) -> Array:
         return dropout.dropout(x, float(rate), key)
 
-    def batch_norm(self, x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    def batch_norm(self, x: Array, gamma: Array | None, beta: Array | None, epsilon: float) -> tuple[Array, Array, Array]:
         return batch_norm.batch_norm(x, gamma, beta, epsilon)
 
-    def batch_norm_inference(self, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float) -> Array:
+    def batch_norm_inference(
+        self, x: Array, gamma: Array | None, beta: Array | None, mean: Array, variance: Array, epsilon: float
+    ) -> Array:
         return batch_norm.batch_norm_inference(x, gamma, beta, mean, variance, epsilon)
 
     def batch_norm_backward(
-        self, x: Array, gamma: Array, mean: Array, variance: Array, epsilon: float, dy: Array
+        self, x: Array, gamma: Array | None, mean: Array, variance: Array, epsilon: float, dy: Array
     ) -> tuple[Array, Array, Array]:
         return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy)
 

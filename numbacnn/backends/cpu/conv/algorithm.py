@@ -12,7 +12,7 @@ from typing import NamedTuple
 from numbacnn.backends.cpu.codegen.fourier import FourierKind, fourier_program
 from numbacnn.backends.cpu.codegen.winograd_matrices import TILES, WinogradKind, winograd_program
 from numbacnn.backends.cpu.conv.lengths import has_transform, point_count, transform_lengths
-from numbacnn.shapes import Window2D
+from numbacnn.shapes import Shape, Window2D
 
 LEAST_IMAGES = 8
 """With fewer images than this, transforming the filters costs more than it saves, unless they are prepared."""
@@ -55,6 +55,11 @@ class Choice(NamedTuple):
     size: tuple[int, int] | None
     costs: dict[str, float]
     reason: str
+
+
+def is_depthwise(channels: int, kernel_shape: Shape) -> bool:
+    """Whether each filter sees one of several channels: the work of ``depthwise.py``."""
+    return kernel_shape[2] == 1 < channels
 
 
 @cache

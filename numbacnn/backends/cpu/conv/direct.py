@@ -137,7 +137,7 @@ def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
     if not needs_dx:
         return None, dfilters, dbias
     kh, kw, channels, maps = filters.shape
-    panels = packed_panels(turned_filters(filters).reshape(kh * kw * maps, channels))
+    panels = packed_panels(turned_filters(filters, 1).reshape(kh * kw * maps, channels))
     dx = arena.empty(x.shape)
     _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx)
     return dx, dfilters, dbias

@@ -32,6 +32,8 @@ def batch_norm_inference(x, gamma, beta, mean, variance, epsilon):
 
 def _normalised(x, gamma, beta, mean, variance, epsilon):
     y, channels = arena.like(x), x.shape[-1]
+    gamma = np.ones(channels, x.dtype) if gamma is None else gamma
+    beta = np.zeros(channels, x.dtype) if beta is None else beta
     _normalise(x.reshape(-1, channels), gamma, beta, mean, variance, epsilon, y.reshape(-1, channels))
     return y
 
@@ -39,6 +41,7 @@ def _normalised(x, gamma, beta, mean, variance, epsilon):
 def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
     """See ``Ops.batch_norm_backward``."""
     dx, channels = arena.like(x), x.shape[-1]
+    gamma = np.ones(channels, x.dtype) if gamma is None else gamma
     rows, dy_rows, dx_rows = (array.reshape(-1, channels) for array in (x, dy, dx))
     dgamma, dbeta = _backward(rows, gamma, mean, variance, epsilon, dy_rows, dx_rows)
     return dx, dgamma, dbeta

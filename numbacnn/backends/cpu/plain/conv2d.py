@@ -1,12 +1,15 @@
 """Convolution on the CPU: a product of image patches and filters.
 
-    y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * filters[u,v,c,f]
+    y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u*d, j*s-p+v*d, g*depth+c] * filters[u,v,c,f]
+
+The filters have ``depth`` channels. An image has ``depth`` for each group: group g of the filters sees group g of the channels.
 
 In pseudo-code:
 
     for each image n and output row i:                      a task owns y[n, i]
-        patches[j] = the kh*kw*c values under output cell j
-        y[n, i, j, f] = bias[f] + patches[j] . filters[f]
+        for each group:
+            patches[j] = the kh*kw*depth values under output cell j
+            y[n, i, j, f] = bias[f] + patches[j] . filters[f]
 
 Gradients are convolutions too. dx is dy, spread out by the stride and padded, convolved with the turned filters. dfilters is the
 product of every input pixel with the dy it contributed to: a task owns one row of the filters, and sums images in a fixed order.
@@ -26,20 +29,21 @@ def conv2d(x, filters, bias, window):
         bias = np.zeros(filters.shape[3], x.dtype)
     rows, columns = window
     padded = pad2d(x, rows.pad_before, rows.pad_after, columns.pad_before, columns.pad_after)
-    return _correlate(padded, filters, bias, rows.stride, columns.stride)
+    return _correlate(padded, filters, bias, rows.stride, columns.stride, rows.dilation, columns.dilation)
 
 
 def conv2d_backward(x, filters, dy, window, needs_dx):
     """See ``Ops.conv2d_backward``."""
     rows, columns = window
     padded = pad2d(x, rows.pad_before, rows.pad_after, columns.pad_before, columns.pad_after)
-    dfilters = _filter_gradient(padded, dy, filters.shape[0], filters.shape[1], rows.stride, columns.stride)
+    dfilters = _filter_gradient(padded, dy, filters.shape, rows, columns)
     dbias = sum_rows(dy)
     if not needs_dx:
         return None, dfilters, dbias
     spread = _spread(dy, window)
-    zero = np.zeros(filters.shape[2], x.dtype)
-    return _correlate(spread, turned_filters(filters), zero, 1, 1), dfilters, dbias
+    zero = np.zeros(x.shape[3], x.dtype)
+    turned = turned_filters(filters, x.shape[3] // filters.shape[2])
+    return _correlate(spread, turned, zero, 1, 1, rows.dilation, columns.dilation), dfilters, dbias
 
 
 def pad2d(x, top, bottom, left, right):
@@ -70,33 +74,48 @@ def copy_run(source, target):
 
 
 @kernel(parallel=True)
-def _correlate(x, filters, bias, row_stride, column_stride):
-    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*sh+u, j*sw+v, c] * filters[u,v,c,f]; x has been padded."""
+def _correlate(x, filters, bias, row_stride, column_stride, row_dilation, column_dilation):
+    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*sh+u*dh, j*sw+v*dw, g*depth+c] * filters[u,v,c,f]; x has been padded."""
     count, height, width, channels = x.shape
-    kh, kw, _, maps = filters.shape
-    oh, ow = (height - kh) // row_stride + 1, (width - kw) // column_stride + 1
-    length = padded_length(kh * kw * channels)
+    kh, kw, depth, maps = filters.shape
+    oh = (height - (kh - 1) * row_dilation - 1) // row_stride + 1
+    ow = (width - (kw - 1) * column_dilation - 1) // column_stride + 1
+    length, groups = padded_length(kh * kw * depth), channels // depth
     filter_rows = np.empty((maps, length), x.dtype)
-    fill_transposed(filters.reshape(kh * kw * channels, maps), filter_rows)
+    fill_transposed(filters.reshape(kh * kw * depth, maps), filter_rows)
+    # In NHWC, the cells of a line are contiguous: without gaps and groups, the kw cells of a filter's row are one run.
+    is_one_run = groups == 1 and column_dilation == 1
+    runs, run = (1, kw * channels) if is_one_run else (kw, depth)
     lines = x.reshape(count, height, width * channels)
     y = np.empty((count, oh, ow, maps), x.dtype)
     for task in prange(count * oh):
         n = task // oh
         i = task - n * oh
         patches = np.zeros((ow, length), x.dtype)
-        _gather_patches(lines[n], i * row_stride, column_stride * channels, kh, kw * channels, patches)
         fill_rows(bias, y[n, i])
-        add_dot_rows(patches, filter_rows, y[n, i])
+        for g in range(groups):
+            tops = i * row_stride, i * row_stride + (kh - 1) * row_dilation + 1, row_dilation
+            starts = g * depth, column_stride * channels, column_dilation * channels
+            _gather_patches(lines[n], tops, starts, runs, run, patches)
+            first, stop = g * maps // groups, (g + 1) * maps // groups
+            add_dot_rows(patches, filter_rows[first:stop], y[n, i, :, first:stop])
     return y
 
 
 @kernel(inline=True)
-def _gather_patches(lines, top, step, kh, run, patches):
-    """Fill patch j with kh runs of ``run`` values that start at j*step of kh lines. In NHWC a line's cells are contiguous."""
+def _gather_patches(lines, tops, starts, runs, run, patches):
+    """Fill patch j with ``runs`` runs of ``run`` values of each line in range(*tops).
+
+    The runs begin at first + j*step, first + j*step + jump, ... if ``starts`` is (first, step, jump).
+    """
+    (top, stop, row_dilation), (first, step, jump) = tops, starts
     for j in range(patches.shape[0]):
-        start = j * step
-        for u in range(kh):
-            copy_run(lines[top + u, start : start + run], patches[j, u * run : (u + 1) * run])
+        filled = 0
+        for r in range(top, stop, row_dilation):
+            for v in range(runs):
+                start = first + j * step + v * jump
+                copy_run(lines[r, start : start + run], patches[j, filled : filled + run])
+                filled += run
 
 
 @kernel(inline=True)
@@ -108,22 +127,27 @@ def fill_rows(row, out):
 
 
 @kernel(parallel=True)
-def turned_filters(filters):
-    """Filters for the input's gradient: turned by 180 degrees, inputs and outputs exchanged, (kh, kw, c, f) to (kh, kw, f, c)."""
-    kh, kw, channels, maps = filters.shape
-    out = np.empty((kh, kw, maps, channels), filters.dtype)
+def turned_filters(filters, groups):
+    """Filters for the input's gradient: turned by 180 degrees, inputs and outputs of each group exchanged.
+
+    (kh, kw, depth, f) to (kh, kw, f / groups, depth * groups)
+    """
+    kh, kw, depth, maps = filters.shape
+    out = np.empty((kh, kw, maps // groups, depth * groups), filters.dtype)
     for cell in prange(kh * kw):
         u = cell // kw
         v = cell - u * kw
-        fill_transposed(filters[kh - 1 - u, kw - 1 - v], out[u, v])
+        for g in range(groups):
+            first, stop = g * maps // groups, (g + 1) * maps // groups
+            fill_transposed(filters[kh - 1 - u, kw - 1 - v, :, first:stop], out[u, v, :, g * depth : (g + 1) * depth])
     return out
 
 
 def _spread(dy, window):
     """dy with stride-1 zeros between its cells, and enough around it that a plain convolution has dx's size."""
     rows, columns = window
-    top, left = rows.kernel - 1 - rows.pad_before, columns.kernel - 1 - columns.pad_before
-    height, width = rows.size + rows.kernel - 1, columns.size + columns.kernel - 1
+    top, left = rows.span - 1 - rows.pad_before, columns.span - 1 - columns.pad_before
+    height, width = rows.size + rows.span - 1, columns.size + columns.span - 1
     bottom, right = height - top - rows.out, width - left - columns.out
     if rows.stride == columns.stride == 1 and min(top, bottom, left, right) >= 0:
         return pad2d(dy, top, bottom, left, right)
@@ -145,41 +169,46 @@ def _spread_cells(dy, row_stride, column_stride, top, left, height, width):
     return y
 
 
-def _filter_gradient(x, dy, kh, kw, row_stride, column_stride):
-    """dfilters[u,v,c,f] = sum_{n,i,j} x[n, i*sh+u, j*sw+v, c] * dy[n,i,j,f]; x has been padded."""
+def _filter_gradient(x, dy, shape, rows, columns):
+    """dfilters[u,v,c,f] = sum_{n,i,j} x[n, i*sh+u*dh, j*sw+v*dw, g*depth+c] * dy[n,i,j,f]; x has been padded."""
     count, height, width, channels = x.shape
     _, oh, ow, maps = dy.shape
     planes = transpose_batch(x.reshape(count, height * width, channels))
     dy_planes = transpose_batch(dy.reshape(count, oh * ow, maps))
-    return _filter_gradient_of_planes(planes, width, dy_planes, oh, ow, kh, kw, row_stride, column_stride)
+    strides, dilations = (rows.stride, columns.stride), (rows.dilation, columns.dilation)
+    return _filter_gradient_of_planes(planes, width, dy_planes, (oh, ow), shape[:3], strides, dilations)
 
 
 @kernel(parallel=True)
-def _filter_gradient_of_planes(planes, width, dy_planes, oh, ow, kh, kw, row_stride, column_stride):
+def _filter_gradient_of_planes(planes, width, dy_planes, out, filter_shape, strides, dilations):
     """The same on planes (n, channel, pixels), where a sum over pixels runs along memory."""
     count, channels, _ = planes.shape
+    kh, kw, depth = filter_shape
     maps, pixels = dy_planes.shape[1], dy_planes.shape[2]
-    groups = group_count(GROUPS, count)
-    parts = np.zeros((groups, kh, kw * channels, maps), planes.dtype)
+    groups, channel_groups = group_count(GROUPS, count), channels // depth
+    parts = np.zeros((groups, kh, kw * depth, maps), planes.dtype)
     for task in prange(groups * kh):
         group = task // kh
         u = task - group * kh
-        operands = np.zeros((kw * channels, pixels), planes.dtype)
+        operands = np.zeros((kw * depth, pixels), planes.dtype)
         first, stop = group_range(group, groups, count)
         for n in range(first, stop):
-            _gather_operands(planes[n], width, u, oh, ow, kw, row_stride, column_stride, operands)
-            add_dot_rows(operands, dy_planes[n], parts[group, u])
-    return sum_groups(parts.reshape(groups, kh * kw * channels * maps)).reshape(kh, kw, channels, maps)
+            for g in range(channel_groups):
+                own = planes[n, g * depth : (g + 1) * depth]
+                _gather_operands(own, width, u * dilations[0], out, kw, strides, dilations[1], operands)
+                left, right = g * maps // channel_groups, (g + 1) * maps // channel_groups
+                add_dot_rows(operands, dy_planes[n, left:right], parts[group, u, :, left:right])
+    return sum_groups(parts.reshape(groups, kh * kw * depth * maps)).reshape(kh, kw, depth, maps)
 
 
 @kernel(inline=True)
-def _gather_operands(planes, width, u, oh, ow, kw, row_stride, column_stride, operands):
-    """operands[v*c + channel, i*ow + j] = the pixel that filter cell (u, v) of this channel multiplies for output cell (i, j)."""
-    channels = planes.shape[0]
+def _gather_operands(planes, width, top, out, kw, strides, column_dilation, operands):
+    """operands[v*c + channel, i*ow + j] = the pixel, ``top`` rows down, that filter column v multiplies for output cell (i, j)."""
+    channels, (oh, ow) = planes.shape[0], out
     for v in range(kw):
         for c in range(channels):
             plane, row = planes[c], operands[v * channels + c]
             for i in range(oh):
-                first = (i * row_stride + u) * width + v
-                last = first + (ow - 1) * column_stride
-                copy_run(plane[first : last + 1 : column_stride], row[i * ow : (i + 1) * ow])
+                first = (i * strides[0] + top) * width + v * column_dilation
+                last = first + (ow - 1) * strides[1]
+                copy_run(plane[first : last + 1 : strides[1]], row[i * ow : (i + 1) * ow])

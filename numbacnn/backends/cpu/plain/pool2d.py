@@ -72,19 +72,19 @@ def max_pool2d_backward(dy, winners, rows, columns):
 
 
 @kernel(parallel=True, fast_math=False)
-def avg_pool2d(x, rows, columns):
+def avg_pool2d(x, rows, columns, count_padding):
     """See ``Ops.avg_pool2d``."""
     count, channels = x.shape[0], x.shape[3]
     y = np.zeros((count, rows.out, columns.out, channels), x.dtype)
     for task in prange(count * rows.out):
         n = task // rows.out
         i = task - n * rows.out
-        _avg_pool_row(x[n], i, rows, columns, y[n, i])
+        _avg_pool_row(x[n], i, rows, columns, count_padding, y[n, i])
     return y
 
 
 @kernel(inline=True, fast_math=False)
-def _avg_pool_row(x, i, rows, columns, y):
+def _avg_pool_row(x, i, rows, columns, count_padding, y):
     """Large windows are summed in runs, see ``reduction.py``."""
     u0, u1 = _inside(i, rows)
     total = np.empty(y.shape[1], np.float64)
@@ -104,28 +104,28 @@ def _avg_pool_row(x, i, rows, columns, y):
                 pixel = x[i * rows.stride - rows.pad_before + u, j * columns.stride - columns.pad_before + v]
                 for c in range(pixel.shape[0]):
                     mean[c] += pixel[c]
-        cells = y.dtype.type(max((u1 - u0) * (v1 - v0), 1))
+        cells = y.dtype.type(rows.kernel * columns.kernel if count_padding else max((u1 - u0) * (v1 - v0), 1))
         for c in range(mean.shape[0]):
             mean[c] = y.dtype.type(total[c] + mean[c]) / cells
 
 
 @kernel(parallel=True, fast_math=False)
-def avg_pool2d_backward(dy, rows, columns):
+def avg_pool2d_backward(dy, rows, columns, count_padding):
     """See ``Ops.avg_pool2d_backward``."""
     count, channels = dy.shape[0], dy.shape[3]
     dx = np.zeros((count, rows.size, columns.size, channels), dy.dtype)
     for n in prange(count):
         for i in range(rows.out):
-            _share_row(dy[n, i], i, rows, columns, dx[n])
+            _share_row(dy[n, i], i, rows, columns, count_padding, dx[n])
     return dx
 
 
 @kernel(inline=True, fast_math=False)
-def _share_row(dy, i, rows, columns, dx):
+def _share_row(dy, i, rows, columns, count_padding, dx):
     u0, u1 = _inside(i, rows)
     for j in range(columns.out):
         v0, v1 = _inside(j, columns)
-        cells = dy.dtype.type(max((u1 - u0) * (v1 - v0), 1))
+        cells = dy.dtype.type(rows.kernel * columns.kernel if count_padding else max((u1 - u0) * (v1 - v0), 1))
         for u in range(u0, u1):
             for v in range(v0, v1):
                 pixel = dx[i * rows.stride - rows.pad_before + u, j * columns.stride - columns.pad_before + v]

@@ -22,6 +22,66 @@ def relu_backward(y, dy):
     return _elementwise(_relu_backward, y, dy)
 
 
+def leaky_relu(x, negative_slope):
+    """See ``Ops.leaky_relu``."""
+    return _elementwise(_leaky_relu, x, numbers=(x.dtype.type(negative_slope),))
+
+
+def leaky_relu_backward(y, dy, negative_slope):
+    """See ``Ops.leaky_relu_backward``."""
+    return _elementwise(_leaky_relu_backward, y, dy, numbers=(y.dtype.type(negative_slope),))
+
+
+def relu6(x):
+    """See ``Ops.relu6``."""
+    return _elementwise(_relu6, x)
+
+
+def relu6_backward(y, dy):
+    """See ``Ops.relu6_backward``."""
+    return _elementwise(_relu6_backward, y, dy)
+
+
+def elu(x):
+    """See ``Ops.elu``."""
+    return _elementwise(_elu, x)
+
+
+def elu_backward(y, dy):
+    """See ``Ops.elu_backward``."""
+    return _elementwise(_elu_backward, y, dy)
+
+
+def hard_sigmoid(x):
+    """See ``Ops.hard_sigmoid``."""
+    return _elementwise(_hard_sigmoid, x)
+
+
+def hard_sigmoid_backward(y, dy):
+    """See ``Ops.hard_sigmoid_backward``."""
+    return _elementwise(_hard_sigmoid_backward, y, dy)
+
+
+def silu(x):
+    """See ``Ops.silu``."""
+    return _elementwise(_silu, x)
+
+
+def silu_backward(x, dy):
+    """See ``Ops.silu_backward``."""
+    return _elementwise(_silu_backward, x, dy)
+
+
+def hard_swish(x):
+    """See ``Ops.hard_swish``."""
+    return _elementwise(_hard_swish, x)
+
+
+def hard_swish_backward(x, dy):
+    """See ``Ops.hard_swish_backward``."""
+    return _elementwise(_hard_swish_backward, x, dy)
+
+
 def sigmoid(x):
     """See ``Ops.sigmoid``."""
     return _elementwise(_sigmoid, x)
@@ -52,9 +112,9 @@ def softmax_backward(y, dy):
     return _row_by_row(_softmax_backward, y, dy)
 
 
-def _elementwise(kernel, *arguments):
+def _elementwise(kernel, *arguments, numbers=()):
     out = arena.like(arguments[0])
-    launch.over(kernel, out.size, *(array.reshape(-1) for array in (*arguments, out)))
+    launch.over(kernel, out.size, *numbers, *(array.reshape(-1) for array in (*arguments, out)))
     return out
 
 
@@ -78,6 +138,109 @@ def _relu_backward(y, dy, dx):
     i = cuda.grid(1)
     if i < y.size:
         dx[i] = dy[i] if y[i] > 0 else y.dtype.type(0)
+
+
+@kernel
+def _leaky_relu(slope, x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero = x.dtype.type(0)
+        y[i] = x[i] if x[i] > zero else slope * x[i]
+
+
+@kernel
+def _leaky_relu_backward(slope, y, dy, dx):
+    i = cuda.grid(1)
+    if i < y.size:
+        zero = y.dtype.type(0)
+        dx[i] = dy[i] if y[i] > zero else slope * dy[i]
+
+
+@kernel
+def _relu6(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero, six = x.dtype.type(0), x.dtype.type(6)
+        y[i] = zero if x[i] <= zero else six if x[i] >= six else x[i]
+
+
+@kernel
+def _relu6_backward(y, dy, dx):
+    i = cuda.grid(1)
+    if i < y.size:
+        zero, six = y.dtype.type(0), y.dtype.type(6)
+        dx[i] = dy[i] if zero < y[i] < six else zero
+
+
+@kernel
+def _elu(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero = x.dtype.type(0)
+        y[i] = x[i] if x[i] > zero else math.expm1(x[i])
+
+
+@kernel
+def _elu_backward(y, dy, dx):
+    i = cuda.grid(1)
+    if i < y.size:
+        zero, one = y.dtype.type(0), y.dtype.type(1)
+        dx[i] = dy[i] if y[i] > zero else dy[i] * (y[i] + one)
+
+
+@kernel
+def _hard_sigmoid(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero, one, three, six = x.dtype.type(0), x.dtype.type(1), x.dtype.type(3), x.dtype.type(6)
+        value = (x[i] + three) / six
+        y[i] = zero if value <= zero else one if value >= one else value
+
+
+@kernel
+def _hard_sigmoid_backward(y, dy, dx):
+    i = cuda.grid(1)
+    if i < y.size:
+        zero, one, six = y.dtype.type(0), y.dtype.type(1), y.dtype.type(6)
+        dx[i] = dy[i] / six if zero < y[i] < one else zero
+
+
+@kernel
+def _silu(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero, one = x.dtype.type(0), x.dtype.type(1)
+        e = math.exp(-abs(x[i]))  # at most 1: cannot overflow
+        s = (one if x[i] >= zero else e) / (one + e)
+        y[i] = zero if s == zero else x[i] * s
+
+
+@kernel
+def _silu_backward(x, dy, dx):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero, one = x.dtype.type(0), x.dtype.type(1)
+        e = math.exp(-abs(x[i]))
+        s, t = (one, e) if x[i] >= zero else (e, one)
+        s, t = s / (one + e), t / (one + e)  # sigmoid(x) and sigmoid(-x) = 1 - s
+        y = zero if s == zero else x[i] * s
+        dx[i] = dy[i] * (s if t == zero else s + y * t)
+
+
+@kernel
+def _hard_swish(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero, three, six = x.dtype.type(0), x.dtype.type(3), x.dtype.type(6)
+        y[i] = zero if x[i] <= -three else x[i] if x[i] >= three else x[i] * (x[i] + three) / six
+
+
+@kernel
+def _hard_swish_backward(x, dy, dx):
+    i = cuda.grid(1)
+    if i < x.size:
+        zero, three, six = x.dtype.type(0), x.dtype.type(3), x.dtype.type(6)
+        dx[i] = zero if x[i] <= -three else dy[i] if x[i] >= three else dy[i] * ((x[i] + x[i] + three) / six)
 
 
 @kernel

@@ -10,7 +10,7 @@ import math
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
 from numbacnn.backends.cuda.launch import THREADS, blocks_of
-from numbacnn.backends.cuda.memory import arena
+from numbacnn.backends.cuda.memory import arena, ones, zeros
 from numbacnn.backends.cuda.plain.geometry import as_rows
 from numbacnn.backends.cuda.plain.reduction import RUN, lane_of, parts_of, rows_of_part, sum_lanes, sum_parts, total_of
 
@@ -23,7 +23,9 @@ def batch_norm(x, gamma, beta, epsilon):
 
 def batch_norm_inference(x, gamma, beta, mean, variance, epsilon):
     """See ``Ops.batch_norm_inference``."""
-    y = arena.like(x)
+    y, channels = arena.like(x), as_rows(x).shape[1]
+    gamma = ones(channels, x.dtype) if gamma is None else gamma
+    beta = zeros(channels, x.dtype) if beta is None else beta
     launch.over(_normalise, y.size, as_rows(x), gamma, beta, mean, variance, x.dtype.type(epsilon), as_rows(y))
     return y
 
@@ -32,6 +34,7 @@ def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
     """See ``Ops.batch_norm_backward``."""
     dx, x, dy, epsilon = arena.like(x), as_rows(x), as_rows(dy), x.dtype.type(epsilon)
     count, channels = x.shape
+    gamma = ones(channels, x.dtype) if gamma is None else gamma
     parts = arena.empty((parts_of(count, channels), 2 * channels), x.dtype)
     sum_parts(_sum_gradients, channels, parts, x, mean, variance, epsilon, dy)
     sums = total_of(parts)

@@ -1,12 +1,12 @@
 """Convolution on the GPU, the readable version: one thread per output cell, input cell or value of a filter, and a plain sum.
 
-``tiled/conv2d.py`` is the fast version; it is checked against this one.
+``tiled/conv2d.py`` is the fast version; it is checked against this one. It has no gaps between the cells of a filter, and no groups.
 """
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
 from numbacnn.backends.cuda.memory import arena, zeros
-from numbacnn.backends.cuda.plain.geometry import cell_of, covering, inside
+from numbacnn.backends.cuda.plain.geometry import cell_of
 from numbacnn.backends.cuda.plain.reduction import sum_pixels, total_of
 
 IMAGE_GROUPS = 32
@@ -43,55 +43,68 @@ def _filter_gradient(x, filters, dy, window):
 
 @kernel
 def _conv2d(x, filters, bias, rows, columns, y):
-    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u, j*s-p+v, c] * filters[u,v,c,f]"""
+    """y[n,i,j,f] = bias[f] + sum_{u,v,c} x[n, i*s-p+u*d, j*s-p+v*d, g*depth+c] * filters[u,v,c,f]; f is in group g of the filters"""
     n, i, j, f = cell_of(cuda.grid(1), rows.out, columns.out, y.shape[3])
     if n < y.shape[0]:
-        r0, r1 = inside(i, rows)
-        q0, q1 = inside(j, columns)
+        depth = filters.shape[2]
+        first = f // (filters.shape[3] // (x.shape[3] // depth)) * depth
         total = bias[f]
-        for r in range(r0, r1):
-            u = r - i * rows.stride + rows.pad_before
-            for q in range(q0, q1):
-                v = q - j * columns.stride + columns.pad_before
-                for c in range(x.shape[3]):
-                    total += x[n, r, q, c] * filters[u, v, c, f]
+        for u in range(rows.kernel):
+            r = i * rows.stride - rows.pad_before + u * rows.dilation
+            if 0 <= r < rows.size:
+                for v in range(columns.kernel):
+                    q = j * columns.stride - columns.pad_before + v * columns.dilation
+                    if 0 <= q < columns.size:
+                        for c in range(depth):
+                            total += x[n, r, q, first + c] * filters[u, v, c, f]
         y[n, i, j, f] = total
 
 
 @kernel
 def _conv2d_input_gradient(dy, filters, rows, columns, dx):
-    """dx[n,r,q,c] = sum over the windows (i, j) that cover (r, q), and f, of dy[n,i,j,f] * filters[u,v,c,f]"""
-    n, r, q, c = cell_of(cuda.grid(1), rows.size, columns.size, dx.shape[3])
+    """dx[n,r,q,g*depth+c] = sum over the windows (i, j) that read (r, q), and the f of group g, of dy[n,i,j,f] * filters[u,v,c,f]"""
+    n, r, q, channel = cell_of(cuda.grid(1), rows.size, columns.size, dx.shape[3])
     if n < dx.shape[0]:
-        i0, i1 = covering(r, rows)
-        j0, j1 = covering(q, columns)
+        group = channel // filters.shape[2]
+        c = channel - group * filters.shape[2]
+        maps = filters.shape[3] // (dx.shape[3] // filters.shape[2])  # of a group
         total = dx.dtype.type(0)
-        for i in range(i0, i1):
-            u = r - i * rows.stride + rows.pad_before
-            for j in range(j0, j1):
-                v = q - j * columns.stride + columns.pad_before
-                for f in range(dy.shape[3]):
-                    total += dy[n, i, j, f] * filters[u, v, c, f]
-        dx[n, r, q, c] = total
+        for back in range(rows.kernel):  # backwards, so that i ascends
+            u = rows.kernel - 1 - back
+            down = r + rows.pad_before - u * rows.dilation
+            i = down // rows.stride
+            if down == i * rows.stride and 0 <= i < rows.out:
+                for left in range(columns.kernel):
+                    v = columns.kernel - 1 - left
+                    across = q + columns.pad_before - v * columns.dilation
+                    j = across // columns.stride
+                    if across == j * columns.stride and 0 <= j < columns.out:
+                        for f in range(group * maps, (group + 1) * maps):
+                            total += dy[n, i, j, f] * filters[u, v, c, f]
+        dx[n, r, q, channel] = total
 
 
 @kernel
 def _conv2d_filter_gradient(x, dy, rows, columns, sums):
-    """sums[group,u,v,c,f] = sum over the group's n, and i, j, of x[n, i*s-p+u, j*s-p+v, c] * dy[n,i,j,f]"""
-    groups, _, _, channels, maps = sums.shape
-    group, u, v, pair = cell_of(cuda.grid(1), rows.kernel, columns.kernel, channels * maps)
+    """sums[group,u,v,c,f] = sum over the group's n, and i, j, of x[n, i*s-p+u*d, j*s-p+v*d, g*depth+c] * dy[n,i,j,f]
+
+    A group is some of the images, and g is one of the filters and channels: that of f.
+    """
+    groups, _, _, depth, maps = sums.shape
+    group, u, v, pair = cell_of(cuda.grid(1), rows.kernel, columns.kernel, depth * maps)
     if group < groups:
         c = pair // maps
         f = pair - c * maps
+        channel = f // (maps // (x.shape[3] // depth)) * depth + c
         total = x.dtype.type(0)
         for n in range(group * x.shape[0] // groups, (group + 1) * x.shape[0] // groups):
             image = x.dtype.type(0)  # one sum per image: fewer roundings in a row
             for i in range(rows.out):
-                r = i * rows.stride - rows.pad_before + u
+                r = i * rows.stride - rows.pad_before + u * rows.dilation
                 if 0 <= r < rows.size:
                     for j in range(columns.out):
-                        q = j * columns.stride - columns.pad_before + v
+                        q = j * columns.stride - columns.pad_before + v * columns.dilation
                         if 0 <= q < columns.size:
-                            image += x[n, r, q, c] * dy[n, i, j, f]
+                            image += x[n, r, q, channel] * dy[n, i, j, f]
             total += image
         sums[group, u, v, c, f] = total

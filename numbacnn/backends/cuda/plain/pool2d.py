@@ -27,17 +27,17 @@ def max_pool2d_backward(dy, winners, rows, columns):
     return dx
 
 
-def avg_pool2d(x, rows, columns):
+def avg_pool2d(x, rows, columns, count_padding):
     """See ``Ops.avg_pool2d``."""
     y = _output(x, rows, columns)
-    launch.over(_avg_pool, y.size, x, rows, columns, y)
+    launch.over(_avg_pool, y.size, x, rows, columns, count_padding, y)
     return y
 
 
-def avg_pool2d_backward(dy, rows, columns):
+def avg_pool2d_backward(dy, rows, columns, count_padding):
     """See ``Ops.avg_pool2d_backward``."""
     dx = _input(dy, rows, columns)
-    launch.over(_avg_pool_backward, dx.size, dy, rows, columns, dx)
+    launch.over(_avg_pool_backward, dx.size, dy, rows, columns, count_padding, dx)
     return dx
 
 
@@ -82,7 +82,7 @@ def _max_pool_backward(dy, winners, rows, columns, dx):
 
 
 @kernel
-def _avg_pool(x, rows, columns, y):
+def _avg_pool(x, rows, columns, count_padding, y):
     n, i, j, c = cell_of(cuda.grid(1), rows.out, columns.out, x.shape[3])
     if n < x.shape[0]:
         r0, r1 = inside(i, rows)
@@ -95,11 +95,12 @@ def _avg_pool(x, rows, columns, y):
                 if terms == LONG_RUN:
                     total, run, terms = total + run, x.dtype.type(0), 0
         total += run
-        y[n, i, j, c] = total / x.dtype.type(max((r1 - r0) * (q1 - q0), 1))
+        cells = rows.kernel * columns.kernel if count_padding else max((r1 - r0) * (q1 - q0), 1)
+        y[n, i, j, c] = total / x.dtype.type(cells)
 
 
 @kernel
-def _avg_pool_backward(dy, rows, columns, dx):
+def _avg_pool_backward(dy, rows, columns, count_padding, dx):
     n, r, q, c = cell_of(cuda.grid(1), rows.size, columns.size, dx.shape[3])
     if n < dx.shape[0]:
         i0, i1 = covering(r, rows)
@@ -109,5 +110,6 @@ def _avg_pool_backward(dy, rows, columns, dx):
             for j in range(j0, j1):
                 r0, r1 = inside(i, rows)
                 q0, q1 = inside(j, columns)
-                total += dy[n, i, j, c] / dx.dtype.type((r1 - r0) * (q1 - q0))
+                cells = rows.kernel * columns.kernel if count_padding else (r1 - r0) * (q1 - q0)
+                total += dy[n, i, j, c] / dx.dtype.type(cells)
         dx[n, r, q, c] = total
