@@ -52,7 +52,7 @@ MUTANTS = (
     # --- convolution ---------------------------------------------------------------------------------------------------------------
     Mutant(
         "strides of rows and columns exchanged", f"{PLAIN}conv2d.py",
-        "bias, rows.stride, columns.stride)", "bias, columns.stride, rows.stride)",
+        "bias, rows.stride, columns.stride, rows", "bias, columns.stride, rows.stride, rows",
         "backends/test_conv2d.py::test_conv2d_equals_the_formula[plain-float64-strides three and two, same]",
     ),
     Mutant(
@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "filters not turned for dx", f"{PLAIN}conv2d.py",
-        "filters[kh - 1 - u, kw - 1 - v], out", "filters[u, v], out",
+        "filters[kh - 1 - u, kw - 1 - v, :", "filters[u, v, :",
         "backends/test_conv2d.py::test_conv2d_gradients_equal_the_formula[plain-float64-three channels]",
     ),
     Mutant(
@@ -98,13 +98,13 @@ MUTANTS = (
     ),
     Mutant(
         "average pooling counts the padding", f"{PLAIN}pool2d.py",
-        "cells = y.dtype.type(max((u1 - u0) * (v1 - v0), 1))", "cells = y.dtype.type(rows.kernel * columns.kernel)",
+        "cells = y.dtype.type(rows.kernel * columns.kernel if count_padding", "cells = y.dtype.type(rows.kernel * columns.kernel if True",
         "backends/test_pooling.py::test_average_pool_does_not_count_padding",
     ),
     # --- activations and the loss --------------------------------------------------------------------------------------------------
     Mutant(
         "ReLU passes a gradient at 0", f"{PLAIN}activations.py",
-        "dx[i] = dy[i] if y[i] > zero", "dx[i] = dy[i] if y[i] >= zero",
+        "dx[i] = dy[i] if y[i] > zero else zero", "dx[i] = dy[i] if y[i] >= zero else zero",
         "backends/test_activations.py::test_no_gradient_passes_relu_at_zero_or_nan_but_nan_passes",
     ),
     Mutant(
@@ -174,7 +174,7 @@ MUTANTS = (
     Mutant(
         "direct convolution loses an image's last line", f"{FAST}conv/direct.py",
         "min(lines, height - top)", "min(lines, height - top - 1)",
-        "backends/test_conv2d.py::test_a_block_without_bias_and_with_relu[fast-float32]",
+        "backends/test_conv2d.py::test_a_block_without_bias_and_with_relu[fast-float32-standard]",
     ),
     Mutant(
         "dW of the last chunk of a batch alone", f"{FAST}conv/winograd.py",
@@ -246,7 +246,7 @@ MUTANTS = (
     # --- shapes and layers ---------------------------------------------------------------------------------------------------------
     Mutant(
         "same padding: the odd cell before", "numbacnn/shapes.py",
-        "out, total // 2, total - total // 2)", "out, total - total // 2, total // 2)",
+        "out, total // 2, total - total // 2, dilation)", "out, total - total // 2, total // 2, dilation)",
         "layers/test_shapes.py::test_same_covers_every_cell_and_pads_the_odd_one_after",
     ),
     Mutant(
@@ -261,7 +261,7 @@ MUTANTS = (
     ),
     Mutant(
         "a convolution's fan-in without its window", "numbacnn/layers/conv2d.py",
-        "fan_in, fan_out = kh * kw * channels, kh * kw * self.filters", "fan_in, fan_out = channels, self.filters",
+        "fan_in, fan_out = kh * kw * depth, kh * kw * (", "fan_in, fan_out = depth, (",
         "test_lecture_vectors.py::test_networks_start_with_the_lectures_initial_weights",
     ),
     Mutant(
