@@ -336,7 +336,9 @@ def test_a_block_with_dilation_or_groups_equals_the_formulas(device, dtype, case
 
 
 @EVERY_DEVICE
-@pytest.mark.parametrize("case", [BLOCKS[2], GAPS_AND_GROUPS[0].values[0], GAPS_AND_GROUPS[8].values[0]], ids=["standard", "gaps", "groups"])
+@pytest.mark.parametrize(
+    "case", [BLOCKS[2], GAPS_AND_GROUPS[0].values[0], GAPS_AND_GROUPS[8].values[0]], ids=["standard", "gaps", "groups"]
+)
 def test_a_block_without_bias_and_with_relu(device, dtype, case):
     x, kernel, bias, dy = case.numbers(dtype)
     y, *_ = both_passes(device, case, False, None, x, kernel, None, dy)

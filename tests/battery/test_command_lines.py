@@ -110,7 +110,7 @@ WRONG_SHAPES = ("", "x", "28", "28,28,1,1", "28,28,0", "-1,28,1", "28,28,", "1.5
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
-    "doctor": (),
+    "doctor": (), "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
 }  # fmt: skip
 
 
@@ -173,6 +173,8 @@ def wrong_usages() -> list[Line]:
         Line(("predict",), 2, "PNG"), Line(("predict", ""), 2, "expected a picture's file"),
         Line(("shapes", ""), 2, "expected a preset's name"),
         Line(("warmup", ""), 2, "expected a preset's name"), Line(("warmup", "small", " "), 2, "expected a preset's name"),
+        Line(("export", "", "x.npz"), 2, "expected a preset's name"), Line(("export", "cnn", "x.txt"), 2, "neither .onnx nor .npz"),
+        Line(("import", "x.onnx", "y.npz"), 2, "does not end in .safetensors"), Line(("import", "x.onnx"), 2, "MODEL"),
         Line(("samples", ""), 2, "expected a path"), Line(("samples", "a", "b"), 2, "unexpected extra argument"),
         Line(("download", "cifar"), 2, "'cifar'"), Line(("download", "mnist", "more"), 2, "unexpected extra argument"),
         Line(("download", "MNIST"), 2, "'MNIST'"), Line(("doctor", "more"), 2, "unexpected extra argument"),
@@ -314,6 +316,7 @@ FAILURES = [
     Line(("download", "--data-dir", "net.toml"), 1, "net.toml"),
     Line(("samples", "file"), 1, "file"), Line(("samples", "file/below"), 1, "file/below"), Line(("samples", LONG), 1, LONG),
     Line(("samples", "/proc/x"), 1, "/proc/x"),
+    Line(("export", "none.toml", "x.npz"), 1, "none.toml"), Line(("export", "cs231n", "file/x.npz"), 1, "file/x.npz"),
     Line(("warmup", "nonesuch"), 1, "nonesuch"), Line(("warmup", "small", "nonesuch"), 1, "nonesuch"),
     Line(("warmup", "none.toml"), 1, "none.toml"),
 ]  # fmt: skip
