@@ -32,6 +32,7 @@ FLOORS = [
         "numbacnn.prediction",
         "numbacnn.initializers",
         "numbacnn.metrics",
+        "numbacnn.plotting",
     },
     {"numbacnn.training", "numbacnn.checkpoint"},
     {
