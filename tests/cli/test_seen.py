@@ -116,7 +116,9 @@ def test_each_epoch_of_a_run_and_of_the_one_that_resumes_it_is_in_the_event_file
         while data:
             length = int.from_bytes(data[:8], "little")
             event = Event.FromString(data[12 : 12 + length])
-            losses |= {event.step: value.simple_value for value in event.summary.value if value.tag == "loss/train"}
+            for value in event.summary.value:
+                if value.tag == "loss/train":
+                    losses[event.step] = value.simple_value
             data = data[16 + length :]
     assert losses == {row["epoch"]: pytest.approx(row["loss"], rel=1e-6) for row in history(tmp_path)}
 
