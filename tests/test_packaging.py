@@ -125,9 +125,8 @@ def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
 
 
 def test_every_link_of_the_documents_leads_to_a_file_that_is_released() -> None:
-    pages = [path for path in files_of_the_project() if path.endswith(".md")]
     found = 0
-    for page in pages:
+    for page in (path.relative_to(ROOT) for pattern in ("*.md", "docs/*.md", "data/*.md") for path in ROOT.glob(pattern)):
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8")):
             if not re.match(r"[a-z]+:", target):
                 found += 1
