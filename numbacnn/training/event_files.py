@@ -1,12 +1,15 @@
 """Event files, which TensorBoard draws: the figures of each epoch as scalars. It needs the extra ``log``."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
-from numbacnn.errors import DeviceError
+from numbacnn.errors import CheckpointError, DeviceError
 from numbacnn.files import make_folder
 from numbacnn.training.events import EpochRecord
+
+ANOTHER_FOLDER = "Give another folder with --log-dir"
 
 TAGS = {
     "loss/train": "loss",
@@ -22,7 +25,7 @@ TAGS = {
 
 
 def check_log_folder(folder: Path) -> None:
-    """Raise if no event file can be made: before a training, which it would end.
+    """Raise if no event file can be made, before a training starts. Nothing is written: the training may not start for another reason.
 
     Raises:
         DeviceError: the package ``tensorboardX`` is missing. CheckpointError: the folder cannot be written to.
@@ -33,7 +36,10 @@ def check_log_folder(folder: Path) -> None:
         raise DeviceError(
             f"event files: expected tensorboardX 2.6 or later, got {error}. Run pip install 'numbacnn[log]'"
         ) from None
-    make_folder(folder, "Give another folder with --log-dir")
+    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        got = f"that {nearest} is no folder" if not nearest.is_dir() else f"no right to write to {nearest}"
+        raise CheckpointError(f"{folder}: expected a folder for event files, got {got}. {ANOTHER_FOLDER}")
 
 
 class EventFile:
@@ -53,6 +59,7 @@ class EventFile:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import SessionLog
 
+        make_folder(folder, ANOTHER_FOLDER)
         # Not its SummaryWriter, whose thread would keep to itself that a disk is full. Its names have whole seconds only.
         self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         self._put(epoch, session_log=SessionLog(status=SessionLog.START))
