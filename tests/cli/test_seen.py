@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_plot_draws_the_run_trained_last_and_one_that_is_named(trained: Path) ->
     assert json.loads(done.stdout) == {"run": "out", "epochs": 3, "files": [str(Path("new", "curves.png"))]}
     assert [path.name for path in (trained / "new").iterdir()] == ["curves.png"]
     assert (trained / "new" / "curves.png").read_bytes() == (trained / "out" / "curves.png").read_bytes()
+
+
+def test_a_reader_that_leaves_plot_is_no_error(trained: Path) -> None:
+    pytest.importorskip("matplotlib", reason=PLOT)
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "numbacnn", "plot", "out", "--no-confusion", "--output", "left"]
+    done = subprocess.run(program, cwd=trained, stdout=write, stderr=subprocess.PIPE, timeout=600)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (trained / "left" / "curves.png").exists()
 
 
 @pytest.mark.parametrize(
