@@ -3,14 +3,16 @@
 import os
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.config import MAX_FILE_BYTES
 from numbacnn.dataset_names import DATASETS
-from numbacnn.datasets import load_dataset
+from numbacnn.datasets import Dataset, load_dataset
 from numbacnn.errors import CheckpointError, ShapeError
+from numbacnn.metrics import Evaluation
 from numbacnn.metrics import evaluate as evaluate_prediction
 from numbacnn.quoting import listed, short
 from numbacnn.reading import read_bounded
@@ -47,6 +49,45 @@ def evaluate(
     Example: numbacnn evaluate
              numbacnn evaluate --model runs/cnn-digits/model.safetensors --dataset mnist
     """
+    path, dataset, data, result = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
+    if output_format == "json":
+        print_json({
+            "model": str(path), "dataset": dataset, "images": len(data.test_images), "loss": result.loss, "accuracy": result.accuracy,
+            "confusion": result.confusion.tolist(),
+        })  # fmt: skip
+        return
+    console = stdout()
+    console.print(class_table(result.per_class(data.class_names)))
+    console.print()
+    console.print(confusion_table(result, data.class_names))
+    console.print()
+    console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
+    console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
+
+
+class Measured(NamedTuple):
+    """A network's result on a data set."""
+
+    path: Path
+    dataset: str
+    data: Dataset
+    result: Evaluation
+
+
+def measured(
+    model: Path | None,
+    dataset: str | None,
+    data_dir: Path,
+    test_limit: int | None,
+    device: str,
+    threads: int | None,
+    exact_conv: bool,
+) -> Measured:
+    """Let a network read the test images of a data set; the arguments are the options of ``evaluate``.
+
+    Raises:
+        CheckpointError, DataError, DeviceError, ShapeError: the network or the data cannot be had, or do not fit each other.
+    """
     path = trained_model(model)
     network = load_network(path)
     if dataset is None:
@@ -65,20 +106,7 @@ def evaluate(
                 f"of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
             )
         logits = network.predictor(ops)(data.test_images)
-    result = evaluate_prediction(logits, data.test_labels)
-    if output_format == "json":
-        print_json({
-            "model": str(path), "dataset": dataset, "images": len(data.test_images), "loss": result.loss, "accuracy": result.accuracy,
-            "confusion": result.confusion.tolist(),
-        })  # fmt: skip
-        return
-    console = stdout()
-    console.print(class_table(result.per_class(data.class_names)))
-    console.print()
-    console.print(confusion_table(result, data.class_names))
-    console.print()
-    console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
-    console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
+    return Measured(path, dataset, data, evaluate_prediction(logits, data.test_labels))
 
 
 def _trained_on(network: TrainedNetwork, path: Path) -> str:

@@ -29,6 +29,7 @@ from .streams import open_streams  # noqa: E402
 COMMANDS = {
     "train": "Train a network.",
     "evaluate": "Measure a trained network on a test set.",
+    "plot": "Draw the curves and the confusion matrix of a run.",
     "predict": "Tell what is in pictures.",
     "shapes": "Trace shapes, parameters and cost through a network.",
     "models": "List the networks that are built in.",

@@ -5,9 +5,12 @@ Shells expand ``--output ~/x``, but neither ``--output=~/x`` nor a variable's ``
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class PathText(click.ParamType):
@@ -30,6 +33,12 @@ class PathText(click.ParamType):
             got = "a NUL character in it" if "\0" in text else "an empty text" if not text else "spaces alone"
             self.fail(f"expected {self.expected}, got {got}. {self.advice}", param, ctx)
         return os.path.expanduser(text)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """Let the shell complete the names of files."""
+        from click.shell_completion import CompletionItem  # of no use to other commands
+
+        return [CompletionItem(incomplete, type="file")]
 
 
 class UserPath(PathText):

@@ -17,6 +17,7 @@ from numbacnn.training.autosave import Autosave
 
 from . import options
 from .console import notice, print_json
+from .event_log import EventLog
 from .main import PROCESS_START
 from .model_source import remember_run
 from .paths import MODEL, UserPath
@@ -67,6 +68,8 @@ from .train_run import Run, new_run, resume_command, resumed_run
 )
 @click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
               help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip
+@click.option("--log-dir", type=UserPath(), metavar="DIR",
+              help="Write an event file for TensorBoard to this folder; needs pip install 'numbacnn[log]'.")  # fmt: skip
 @click.option(
     "--progress",
     type=click.Choice(["auto", "bar", "plain", "none"]),
@@ -86,11 +89,12 @@ def train(ctx: click.Context, **given: Any) -> int:
     """
     named = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     call = TrainOptions(**given, named=frozenset(named))
-    with (resumed_run if call.resume else new_run)(call) as run:
+    log = EventLog(call.log_dir)
+    with (resumed_run if call.resume else new_run)(call) as run, log:
         started = time.perf_counter()
         if call.progress != "none":
             notice(heading(run))
-        outcome = _train(run, call)
+        outcome = _train(run, call, log)
         if outcome.signal:
             return 128 + outcome.signal  # as shells do: 130 after Ctrl-C, 143 after SIGTERM
         if not run.folder.is_complete():  # someone removed a file of it in the meantime
@@ -121,7 +125,7 @@ class Outcome(NamedTuple):
     signal: int | None = None
 
 
-def _train(run: Run, call: TrainOptions) -> Outcome:
+def _train(run: Run, call: TrainOptions, log: EventLog) -> Outcome:
     """Train: show each event, save after each epoch and now and then within it, and stop at a signal."""
     state, first_step = run.state, None
     evaluated: State | None = None  # the state that is being evaluated
@@ -146,6 +150,7 @@ def _train(run: Run, call: TrainOptions) -> Outcome:
             if isinstance(event, EpochDone):
                 with autosave.saving():
                     _save_epoch(run, event.best)
+                log.write(event.record, view.say)
             elif isinstance(event, StepDone) and autosave.is_due():
                 try:
                     with autosave.saving():

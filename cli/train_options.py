@@ -47,6 +47,7 @@ class TrainOptions:
     output: Path | None
     resume: bool
     checkpoint_every: float
+    log_dir: Path | None
     progress: str
     output_format: str
     named: frozenset[str]

@@ -10,6 +10,7 @@ from numbacnn.picture_forms import DIGITS
 from numbacnn.quoting import printable
 
 from .console import stdout
+from .sparkline import curves
 from .tables import percent, table
 from .train_run import Run
 
@@ -67,6 +68,8 @@ def print_report(figures: dict[str, Any], run: Run, wrote: bool) -> None:
         result = f"test accuracy {percent(figures['test_accuracy'])}"
     console = stdout()
     console.print(rows)
+    for line in curves(run.state.history, console):
+        console.print(line)
     console.print(f"{result} after {figures['kept_epoch']} epoch(s), {figures['seconds']:.1f} s")
     console.print(f"weights sha256 {figures['weights_sha256']}", soft_wrap=True)
     verb = "wrote" if wrote else "in place:"

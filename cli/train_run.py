@@ -188,6 +188,8 @@ def resume_command(folder: Path, origin: Origin, options: TrainOptions) -> str:
         command += ["--device", options.device]
     if options.threads is not None:
         command += ["--threads", str(options.threads)]
+    if options.log_dir is not None:
+        command += ["--log-dir", str(options.log_dir)]
     return shlex.join(command)
 
 

@@ -120,6 +120,17 @@ class Net:
         """
         export(self._network, Path(path).expanduser())
 
+    def plot(self, path: str | Path) -> None:
+        """Draw loss and accuracy over the epochs of ``history``: ``.png``, ``.svg`` or ``.pdf``; never half a picture.
+
+        Raises:
+            DeviceError: matplotlib is missing. ModelError: there is no epoch, or the name ends otherwise.
+            CheckpointError: it cannot be written; an earlier file is untouched.
+        """
+        from numbacnn.plotting import save_curves
+
+        save_curves(self.history, Path(path).expanduser(), self.graph.name)
+
     @cached_property
     def _predictor(self) -> Predictor:
         return self._network.predictor(self._ops)

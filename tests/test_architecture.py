@@ -42,6 +42,7 @@ FLOORS = [
         "numbacnn.prediction",
         "numbacnn.initializers",
         "numbacnn.metrics",
+        "numbacnn.plotting",
     },
     {"numbacnn.training", "numbacnn.checkpoint", "numbacnn.safetensors_writer"},
     {

@@ -90,6 +90,16 @@ def test_a_saved_network_is_the_network_loaded(net: nc.Net, tmp_path: Path) -> N
         assert (tmp_path / "again").read_bytes() == Path(path).read_bytes()
 
 
+def test_a_network_draws_the_curves_of_its_training(net: nc.Net, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra plot: pip install 'numbacnn[plot]'")
+    net.plot(tmp_path / "curves.png")
+    net.plot(str(tmp_path / "curves.svg"))
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    net.save(tmp_path / "net.safetensors")
+    with pytest.raises(nc.ModelError, match="A network from a file has none"):
+        nc.load(tmp_path / "net.safetensors").plot(tmp_path / "none.png")
+
+
 def test_floats_are_taken_as_they_are(tmp_path: Path) -> None:
     """Floats in 0...1 were scaled by 1/255 once more, and nothing was learned."""
     numbers = X / 255

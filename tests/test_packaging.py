@@ -122,3 +122,34 @@ def test_every_package_of_the_tree_is_installed() -> None:
 def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
     headings = re.findall(r"^## (\d[^\s]*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[0] == __version__
+
+
+def test_every_link_of_the_documents_leads_to_a_file_that_is_released() -> None:
+    found = 0
+    for page in (path.relative_to(ROOT) for pattern in ("*.md", "docs/*.md", "data/*.md") for path in ROOT.glob(pattern)):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", target):
+                found += 1
+                assert is_released((PurePosixPath(page).parent / target).as_posix()), f"{page}: {target}"
+                assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+    assert found >= 8
+
+
+def test_ci_installs_every_extra_and_runs_tests_that_exist() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    (installed,) = re.findall(r"'\.\[(test,[\w,]+)\]'", script)
+    twice = {"cuda12"}  # the same kernels, with another compiler
+    assert PROJECT["project"]["optional-dependencies"].keys() - twice <= set(installed.split(","))
+    tests = re.findall(r"tests/[\w/.]+(?![\w/.*])", script)
+    assert [path for path in tests if not (ROOT / path).exists()] == []
+    assert "tests/test_sklearn.py" in tests
+
+
+def test_an_extra_that_an_error_advises_to_install_is_one() -> None:
+    advised = {
+        extra
+        for folder in ("numbacnn", "cli")
+        for path in (ROOT / folder).rglob("*.py")
+        for extra in re.findall(r"numbacnn\[([\w,]+)\]", path.read_text(encoding="utf-8"))
+    }
+    assert {"plot", "log", "sklearn", "cuda"} <= advised <= PROJECT["project"]["optional-dependencies"].keys()

@@ -25,6 +25,8 @@ def is_of_a_run(path: Path) -> bool:
             return is_written_by_numbacnn(path)
         case ".jsonl":
             return _begins_with_a_record(path)
+        case ".csv":
+            return _begins_with_the_columns(path)
         case _:
             return _holds_settings(path)
 
@@ -48,6 +50,15 @@ def _begins_with_a_record(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(record, dict) and _REQUIRED_KEYS <= record.keys() <= _RECORD_KEYS
+
+
+def _begins_with_the_columns(path: Path) -> bool:
+    try:
+        with open_regular(path) as file:
+            columns = file.readline(_LONGEST_RECORD).decode().strip().split(",")
+    except (OSError, ValueError):
+        return False
+    return _REQUIRED_KEYS <= set(columns) <= _RECORD_KEYS
 
 
 def _holds_settings(path: Path) -> bool:

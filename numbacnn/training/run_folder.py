@@ -15,6 +15,7 @@ from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder, remove_file, remove_leftovers, sync_file, sync_folder, write_atomically
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
+from numbacnn.training.history import history_csv
 from numbacnn.training.run_files import is_lock, is_of_a_run
 from numbacnn.training.saving import from_checkpoint, to_checkpoint
 from numbacnn.training.state import State
@@ -23,11 +24,12 @@ PREVIOUS = "previous"
 HALF_MADE = ".previous-half-made"
 """The folder of an earlier run until it is whole. No user would choose the name, so what a killed process left is removed."""
 MODEL_FILE = "model.safetensors"
+HISTORY_FILE = "history.jsonl"
 ANOTHER_FOLDER = "Give another folder with --output"
 
 
 class RunFolder:
-    """``model.safetensors``, ``checkpoint.safetensors``, ``history.jsonl`` and ``config.toml`` of one run.
+    """``model.safetensors``, ``checkpoint.safetensors``, ``history.jsonl``, ``history.csv`` and ``config.toml`` of one run.
 
     A run is on the disk from its beginning, so ``--resume`` takes the run begun last, and no other. While an earlier run is in
     the folder, a new one has only ``unfinished.safetensors`` beside it. Once the new run has completed an epoch, the earlier one
@@ -35,7 +37,7 @@ class RunFolder:
 
         unfinished.safetensors    the new run's epoch, and the name of the folder to come
         previous/                 links to the earlier run's files, in a folder made under another name
-        the four files            of the new run, each replaced as a whole; the checkpoint last
+        the five files            of the new run, each replaced as a whole; the checkpoint last
         unfinished.safetensors    removed
 
     If that is cut short anywhere, ``unfinished.safetensors`` is still in the folder and says what remains to be done.
@@ -46,7 +48,8 @@ class RunFolder:
         self.model = path / MODEL_FILE
         self.checkpoint = path / "checkpoint.safetensors"
         self.unfinished = path / "unfinished.safetensors"
-        self.history = path / "history.jsonl"
+        self.history = path / HISTORY_FILE
+        self.table = path / "history.csv"
         self.config = path / "config.toml"
         self._is_ours = False
         self.is_only_begun = False
@@ -180,6 +183,7 @@ class RunFolder:
         if network is not None:
             save_network(self.model, network)
         write_atomically(self.history, history_lines(state.history).encode())
+        write_atomically(self.table, history_csv(state.history).encode())
         write_atomically(self.config, config.encode())
         self.save_checkpoint(state, ops, about)
         remove_file(self.unfinished)
@@ -201,7 +205,7 @@ class RunFolder:
         shutil.rmtree(self.path / HALF_MADE, ignore_errors=True)
 
     def _files(self) -> tuple[Path, ...]:
-        return self.model, self.history, self.config, self.checkpoint
+        return self.model, self.history, self.table, self.config, self.checkpoint
 
     def _target(self) -> Path:
         return self.checkpoint if self._is_ours else self.unfinished

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,7 +111,7 @@ WRONG_SHAPES = ("", "x", "28", "28,28,1,1", "28,28,0", "-1,28,1", "28,28,", "1.5
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
-    "doctor": (), "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
+    "doctor": (), "plot": ("none",), "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
 }  # fmt: skip
 
 
@@ -175,6 +176,7 @@ def wrong_usages() -> list[Line]:
         Line(("warmup", ""), 2, "expected a preset's name"), Line(("warmup", "small", " "), 2, "expected a preset's name"),
         Line(("export", "", "x.npz"), 2, "expected a preset's name"), Line(("export", "cnn", "x.txt"), 2, "neither .onnx nor .npz"),
         Line(("import", "x.onnx", "y.npz"), 2, "does not end in .safetensors"), Line(("import", "x.onnx"), 2, "MODEL"),
+        Line(("plot", ""), 2, "expected a path"), Line(("plot", "a", "b"), 2, "unexpected extra argument"),
         Line(("samples", ""), 2, "expected a path"), Line(("samples", "a", "b"), 2, "unexpected extra argument"),
         Line(("download", "cifar"), 2, "'cifar'"), Line(("download", "mnist", "more"), 2, "unexpected extra argument"),
         Line(("download", "MNIST"), 2, "'MNIST'"), Line(("doctor", "more"), 2, "unexpected extra argument"),
@@ -253,6 +255,7 @@ def test_model_files_that_describe_no_network(battery: Battery, folder: Path, mo
 TRAIN = ("train", "--dataset", "digits", "--train-limit", "20", "--test-limit", "5")
 LONG = "x" * 300  # longer than a name may be, not than a path
 DEEP = "d/" * 200 + "net"
+HAS_LOG, HAS_PLOT = (find_spec(name) is not None for name in ("tensorboardX", "matplotlib"))
 
 FAILURES = [
     Line((*TRAIN, "--model", "nonesuch"), 1, "nonesuch"), Line((*TRAIN, "--model", "CNN"), 1, "Presets: cnn,"),
@@ -270,6 +273,13 @@ FAILURES = [
     Line((*TRAIN, "--model", "net.toml", "--output", LONG), 1, LONG),
     Line((*TRAIN, "--model", "net.toml", "--output", "/proc/of-mine"), 1, "/proc/of-mine"),
     Line((*TRAIN, "--model", "net.toml", "--resume", "--output", LONG), 1, LONG),
+    Line((*TRAIN, "--model", "net.toml", "--log-dir", "file"), 1, "file" if HAS_LOG else "[log]"),
+    Line((*TRAIN, "--model", "net.toml", "--log-dir", "file/below"), 1, "file/below" if HAS_LOG else "[log]"),
+    Line((*TRAIN, "--model", "net.toml", "--log-dir", LONG), 1, LONG if HAS_LOG else "[log]"),
+    Line((*TRAIN, "--model", "none.toml", "--log-dir", "logs"), 1, "none.toml" if HAS_LOG else "[log]"),
+    Line(("plot",), 1, "no network has been trained" if HAS_PLOT else "[plot]"),
+    Line(("plot", "empty"), 1, "Give the folder of a run" if HAS_PLOT else "[plot]"),
+    Line(("plot", "file"), 1, "file" if HAS_PLOT else "[plot]"), Line(("plot", LONG), 1, LONG if HAS_PLOT else "[plot]"),
     Line((*TRAIN, "--resume", "--output", "nowhere"), 1, "nowhere"),
     Line((*TRAIN, "--resume", "--output", "file"), 1, "file"), Line((*TRAIN, "--resume", "--output", "empty"), 1, "empty"),
     Line((*TRAIN, "--resume", "--model", "net.toml"), 1, "there is no run to resume"),

@@ -54,7 +54,8 @@ PATH_PARAMETERS = list(path_parameters())
 def test_every_path_of_every_command_is_of_this_type() -> None:
     found = {f"{name} {parameter.opts[0]}" for name, parameter in PATH_PARAMETERS}
     assert found == {
-        "train --model", "train --data-dir", "train --output", "evaluate --model", "evaluate --data-dir", "predict files",
+        "train --model", "train --data-dir", "train --log-dir", "train --output", "plot run", "plot --data-dir", "plot --output",
+        "evaluate --model", "evaluate --data-dir", "predict files",
         "predict --model", "shapes model", "download --data-dir", "samples folder", "warmup models",
     }  # fmt: skip
     for source in (ROOT / "cli").glob("*.py"):
@@ -94,3 +95,19 @@ def test_a_tilde_in_the_variable_of_the_kernel_cache_is_the_home_folder(home: Pa
     assert folder is not None
     assert folder.is_relative_to(home / "kernels")
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "parameter"), PATH_PARAMETERS, ids=str)
+def test_the_shell_completes_every_path(name: str, parameter: click.Parameter) -> None:
+    option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+    words = {"COMP_WORDS": " ".join(["numbacnn", name, *option, "dat"]), "COMP_CWORD": str(2 + len(option))}
+    done = CliRunner(env=words | {"_NUMBACNN_COMPLETE": "bash_complete"}).invoke(app, [], prog_name="numbacnn")
+    assert done.output == "file,dat\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_that_the_readme_names_is_there(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda self=None: None)  # that of the bash here
+    done = CliRunner(env={"_NUMBACNN_COMPLETE": f"{shell}_source"}).invoke(app, [], prog_name="numbacnn")
+    assert "_NUMBACNN_COMPLETE" in done.output
+    assert f"{shell}_source" in (ROOT / "README.md").read_text(encoding="utf-8")

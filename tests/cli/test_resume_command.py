@@ -19,6 +19,7 @@ from numbacnn_cli.train_run import resume_command
         ("digits", {"epochs": 10}, ""),  # of a new run: the checkpoint has them
         ("digits", {"resume": True, "epochs": 10}, " --epochs 10"),
         ("digits", {"device": "cuda", "named": {"device"}, "threads": 2}, " --device cuda --threads 2"),
+        ("digits", {"log_dir": Path("my logs")}, " --log-dir 'my logs'"),
     ],
 )
 def test_the_command_to_go_on_with_has_the_options_that_a_checkpoint_does_not_hold(
@@ -31,6 +32,7 @@ def test_the_command_to_go_on_with_has_the_options_that_a_checkpoint_does_not_ho
             "named": set(),
             "device": "cpu",
             "threads": None,
+            "log_dir": None,
             "data_dir": Path("my data"),
             **options,
         }

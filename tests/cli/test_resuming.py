@@ -149,6 +149,7 @@ OWN = [
     ("history.jsonl", b'{"epoch": 1, "loss": 0.5}\n'),
     ("history.jsonl", b"[]\n"),
     ("history.jsonl", RECORD.encode()),
+    ("history.csv", b"day,rain\n1,2\n"),
     ("model.safetensors", b"someone else's"),
     ("model.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
     ("checkpoint.safetensors", b""),

@@ -1,0 +1,80 @@
+"""``numbacnn plot``: pictures of a training run."""
+
+from pathlib import Path
+
+import click
+
+from numbacnn.errors import CheckpointError
+from numbacnn.files import make_folder
+from numbacnn.plotting import check_plotting, save_confusion, save_curves
+from numbacnn.training.history import read_history
+from numbacnn.training.run_folder import HISTORY_FILE, MODEL_FILE
+
+from . import options
+from .console import print_json, stdout
+from .evaluate import measured
+from .model_source import LAST_RUN, trained_model
+from .paths import UserPath
+
+
+@click.command()
+@click.argument("run", required=False, type=UserPath())
+@options.dataset_trained_on
+@options.data_dir
+@options.test_limit
+@options.computing
+@click.option("--confusion/--no-confusion", default=True, show_default=True,
+              help="Draw the confusion matrix too, which needs the data set.")  # fmt: skip
+@click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default the run's own.")
+@options.reporting
+def plot(
+    run: Path | None,
+    dataset: str | None,
+    data_dir: Path,
+    test_limit: int | None,
+    device: str,
+    threads: int | None,
+    exact_conv: bool,
+    confusion: bool,
+    output: Path | None,
+    output_format: str,
+) -> None:
+    """Draw the curves and the confusion matrix of a run: curves.png and confusion.png.
+
+    RUN is the folder of a run; by default that of the network trained last. It needs pip install 'numbacnn[plot]', and no display.
+
+    \b
+    Example: numbacnn plot
+             numbacnn plot runs/small-digits --output pictures
+    """
+    check_plotting()
+    folder = _run_folder(run)
+    history = read_history(folder / HISTORY_FILE)
+    target = output or folder
+    make_folder(target, "Give another folder with --output")
+    console = stdout()
+    files = [target / "curves.png"]
+    save_curves(history, files[0], folder.name)
+    if confusion:
+        if output_format == "text":
+            console.print(f"wrote {files[0]}", soft_wrap=True)  # it stays if the data set cannot be had
+        _, name, data, result = measured(folder / MODEL_FILE, dataset, data_dir, test_limit, device, threads, exact_conv)
+        files.append(target / "confusion.png")
+        title = f"{folder.name}: {result.accuracy:.2%} of {len(data.test_images):,} test images of {name}"
+        save_confusion(result.confusion, data.class_names, files[1], title)
+    if output_format == "json":
+        print_json({"run": str(folder), "epochs": len(history), "files": [str(file) for file in files]})
+    else:
+        console.print(f"wrote {files[-1]}", soft_wrap=True)
+
+
+def _run_folder(given: Path | None) -> Path:
+    """The folder of a run: the one given, by its path or that of its network, or the one trained last."""
+    if given is not None:
+        return given.parent if given.suffix == ".safetensors" else given
+    if not LAST_RUN.exists():
+        raise CheckpointError(
+            "no network has been trained from this folder yet. Train one, as in 'numbacnn train --model small --dataset digits', "
+            "or give RUN"
+        )
+    return trained_model(None).parent
