@@ -1,7 +1,7 @@
 """The operations of ONNX that numbacnn has: what each adds to a network. ``OPERATIONS`` at the end is the list."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from numbacnn.graph import INPUT
-from numbacnn.layers import Activation, Add, AvgPool2D, BatchNorm, Concatenate, Conv2D, Dense, Dropout, Layer, MaxPool2D
-from numbacnn.layers.activation import ACTIVATIONS
+from numbacnn.layers import Activation, Add, AvgPool2D, BatchNorm, Concatenate, Conv2D, Dense, Dropout, MaxPool2D
 from numbacnn.onnx.attributes import Lacking, OnnxNode, Skipped
 from numbacnn.onnx.folding import FLOATS, axes_of, shape_of, whole_numbers
 from numbacnn.onnx.values import BATCH, OUR_AXES, Tensor, Value, flattened
@@ -42,16 +41,6 @@ class Operation(NamedTuple):
 
 
 def _conv(importer: "Importer", node: OnnxNode) -> Tensor:
-    given: dict[str, Any] = {}
-    dilations, groups = node.numbers("dilations", [1, 1]), node.whole("group", 1)
-    for field, value, usual, words in (
-        ("dilation_rate", tuple(dilations or ()), (1, 1), "dilations"), ("groups", groups, 1, "groups"),
-    ):  # fmt: skip
-        if value != usual:
-            if field in _fields(Conv2D):
-                given[field] = value
-            else:
-                importer.lack(f"Conv with {words}", node.name)
     kernel = importer.constant(node, 1, "filters")
     if kernel.ndim != 4:
         raise Lacking(f"Conv of {kernel.ndim - 2} axes")
@@ -64,15 +53,19 @@ def _conv(importer: "Importer", node: OnnxNode) -> Tensor:
     filters, _, *size = kernel.shape
     if node.numbers("kernel_shape", size) != size:
         raise Lacking(f"Conv with kernel_shape {short(node.numbers('kernel_shape'))} for filters of shape {kernel.shape}")
-    dilated = [(side - 1) * dilation + 1 for side, dilation in zip(size, dilations or (), strict=True)]
-    strides = _pair(node, "strides", (1, 1))
-    padding = _padding(node, node_input, (dilated[0], dilated[1]), strides, zeros, is_plain=given.get("dilation_rate") is None)
+    strides, dilations = _pair(node, "strides", (1, 1)), _pair(node, "dilations", (1, 1))
+    dilated = [(side - 1) * dilation + 1 for side, dilation in zip(size, dilations, strict=True)]
+    padding = _padding(node, node_input, (dilated[0], dilated[1]), strides, zeros, is_plain=dilations == (1, 1))
     layer = Conv2D(
-        filters=filters, kernel_size=(size[0], size[1]), strides=strides, padding=padding, use_bias=bias is not None, **given
+        filters=filters,
+        kernel_size=(size[0], size[1]),
+        strides=strides,
+        padding=padding,
+        use_bias=bias is not None,
+        dilation_rate=dilations,
+        groups=node.whole("group", 1),
     )
     parameters = {"kernel": kernel.transpose(2, 3, 1, 0)} | ({} if bias is None else {"bias": bias})
-    if importer.lacking:  # the shapes of filters by groups are not ours
-        parameters = {}
     return importer.after(node_input, layer, parameters, node.own_name)
 
 
@@ -93,8 +86,8 @@ def _pool(kind: type[MaxPool2D] | type[AvgPool2D]) -> Callable[["Importer", Onnx
         padding = _padding(node, x, size, strides, zeros, rounds_up=node.flag("ceil_mode"))
         given: dict[str, Any] = {}
         if node.flag("count_include_pad") and padding != "valid":
-            if "count_include_pad" not in _fields(kind) or node.flag("ceil_mode"):
-                raise Lacking(f"{node.op} with count_include_pad")
+            if node.flag("ceil_mode"):
+                raise Lacking(f"{node.op} with count_include_pad and ceil_mode")
             given["count_include_pad"] = True
         return importer.after(x, kind(pool_size=size, strides=strides, padding=padding, **given), {}, node.own_name)
 
@@ -199,9 +192,6 @@ def _leaky_relu(importer: "Importer", node: OnnxNode) -> Tensor:
 
 
 def _activated(importer: "Importer", node: OnnxNode, x: Tensor, name: str, **numbers: float) -> Tensor:
-    if name not in ACTIVATIONS:
-        importer.lack(node.op, node.name)
-        return x
     return importer.after(x, Activation(name, **numbers), {}, node.own_name)
 
 
@@ -227,9 +217,7 @@ def _clip(importer: "Importer", node: OnnxNode) -> Tensor:
         return x
     known = {(0.0, 6.0): "relu6"} | ({(0.0, high): "relu"} if high >= UNBOUNDED else {})
     if (low, high) in known:
-        name = known[low, high]
-        if name in ACTIVATIONS:
-            return _activated(importer, node, x, name)
+        return _activated(importer, node, x, known[low, high])
     importer.lack(f"Clip to {low:g}...{high:g}", node.name)
     return x
 
@@ -396,8 +384,6 @@ def _mul(importer: "Importer", node: OnnxNode) -> Tensor:
         x, gate = values
         for one, other in ((x, gate), (gate, x)):
             if _is_sigmoid_of(importer, other, one):
-                if "silu" not in ACTIVATIONS:
-                    raise Lacking("Mul by its own Sigmoid")
                 return _activated(importer, node, one, "silu")  # type: ignore[arg-type]
         raise Lacking("Mul of two values that depend on the image")
     x, constant, _ = _with_constant(importer, node)
@@ -472,10 +458,6 @@ def _concat(importer: "Importer", node: OnnxNode) -> Tensor:
 
 
 # What operations share
-
-
-def _fields(layer: type[Layer]) -> set[str]:
-    return {field.name for field in fields(layer)}  # type: ignore[arg-type]
 
 
 def _pair(node: OnnxNode, name: str, usual: Pair | None) -> Pair:

@@ -98,7 +98,6 @@ def test_every_layer_and_field(layers: list[Any], normalisation: Normalisation) 
     check(nc.sequential(*layers, input_shape=(7, 8, 3)), normalisation)
 
 
-@pytest.mark.skipif(not hasattr(nc, "DepthwiseConv2D"), reason="layers lack DepthwiseConv2D and others")
 def test_gaps_groups_and_padding_that_counts() -> None:
     depthwise = nc.DepthwiseConv2D(3, depth_multiplier=2, dilation_rate=2, padding="same", activation="relu6")  # type: ignore[attr-defined]
     groups = nc.Conv2D(6, (1, 2), groups=3, strides=2, activation="leaky_relu")  # type: ignore[call-arg]
