@@ -232,16 +232,17 @@ def test_idx_files_made_by_hand(battery: Battery, folders: dict[bool, Path]) -> 
 
 
 MEASURED = """
-import resource, sys
+import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 import small_mnist
 import test_idx_files as t
+from peak_memory import peak_megabytes
 t.mnist.FILES = small_mnist.SMALL_FILES
 folder = small_mnist.put(Path(sys.argv[1]))
 for name, (make, _) in t.MADE_IMAGES.items():
     t.load_or_refuse(folder, "train_images", make(), packed=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, name, flush=True)
+    print(peak_megabytes(), name, flush=True)
 """
 
 

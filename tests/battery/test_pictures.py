@@ -430,13 +430,13 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 
 
 MEASURED = """
-import re, sys
+import sys
 sys.path[:0] = sys.argv[1:3]
 import test_pictures as t
+from peak_memory import peak_megabytes
 for name in sys.argv[3:]:
     t.read_or_refuse(t.MADE[name][0]())
-    peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]  # not ru_maxrss, which starts with that of the parent
-    print(int(peak) // 1024, name, flush=True)
+    print(peak_megabytes(), name, flush=True)
 """
 
 
