@@ -115,17 +115,19 @@ def _trained_on(network: TrainedNetwork, path: Path) -> str:
     if not isinstance(name, str) or name not in DATASETS:
         found = "its file does not say on what it was trained" if name is None else f"it was trained on {short(name)}"
         own = _own_data(path)
-        if own is not None:
+        if own is not None and os.path.lexists(own):
             return own
+        if own is not None:
+            raise CheckpointError(f"{path}: it was trained on {own}, which is not there any more. Give --dataset PATH")
         raise CheckpointError(f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH")
     return str(name)
 
 
 def _own_data(path: Path) -> str | None:
-    """The path of the data set in the settings beside a network, if it is still there."""
+    """The path of the data set in the settings beside a network."""
     try:
         settings = tomllib.loads(read_bounded(path.parent / "config.toml", MAX_FILE_BYTES).decode())
     except (OSError, ValueError):  # of TOML and UTF-8, too
         return None
     dataset = settings.get("dataset")
-    return dataset if isinstance(dataset, str) and os.path.isabs(dataset) and os.path.lexists(dataset) else None
+    return dataset if isinstance(dataset, str) and os.path.isabs(dataset) else None

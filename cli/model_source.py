@@ -124,7 +124,7 @@ def trained_model(given: Path | None) -> Path:
         CheckpointError: there is none.
     """
     if given is not None:
-        return given
+        return given / "model.safetensors" if given.is_dir() else given
     try:
         return Path(os.fsdecode(read_bounded(LAST_RUN, _LONGEST_PATH))) / "model.safetensors"
     except FileNotFoundError:

@@ -116,7 +116,8 @@ def _read(
     if source is None:
         return (
             name,
-            f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got none. Name another one",
+            f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got none. "
+            "Folders inside of it are not searched: name one of them",
         )
     try:
         height, width, channels = shape

@@ -8,6 +8,7 @@ from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
 from numbacnn.picture_forms import DIGITS
 from numbacnn.quoting import printable
+from numbacnn.training.order import held_out
 
 from .console import stdout
 from .sparkline import curves
@@ -41,7 +42,7 @@ def report(run: Run, seconds: float) -> dict[str, Any]:
         "seed": state.settings.seed,
         "epochs": state.epoch,
         "kept_epoch": record.epoch,
-        "train_images": len(run.dataset.train_images),
+        "train_images": len(held_out(run.dataset, state.settings)[0]),
         "test_images": len(run.dataset.test_images),
         "loss": record.loss,
         "accuracy": record.accuracy,

@@ -12,12 +12,14 @@ from numbacnn.backends import get_ops
 from numbacnn.checkpoint import Arrays, TrainedNetwork, load_network, save_network
 from numbacnn.datasets.arrays import numbered_names, take_images, take_labels
 from numbacnn.datasets.checks import check_labels
+from numbacnn.errors import ModelError
 from numbacnn.export import export
 from numbacnn.graph import Graph, up_to
 from numbacnn.metrics import evaluate
 from numbacnn.network import batches, forward, to_device
 from numbacnn.ops import Ops
 from numbacnn.prediction import Prediction, Predictor
+from numbacnn.quoting import short
 from numbacnn.summary import summarise
 
 
@@ -107,9 +109,14 @@ class Net:
         """Write the network to a ``.safetensors`` file, the same that ``numbacnn train`` writes; never half of one.
 
         Raises:
-            CheckpointError: it cannot be written; an earlier file is untouched.
+            ModelError: the name ends otherwise. CheckpointError: it cannot be written; an earlier file is untouched.
         """
-        save_network(Path(path).expanduser(), self._network)
+        target = Path(path).expanduser()
+        if target.suffix != ".safetensors":
+            raise ModelError(
+                f"{target}: expected a name that ends in .safetensors, got {short(target.suffix)}. net.export writes .onnx and .npz"
+            )
+        save_network(target, self._network)
 
     def export(self, path: str | Path) -> None:
         """Write the network for other programs: ``.onnx``, or ``.npz`` with its parameters as arrays; never half of one.
@@ -186,6 +193,7 @@ def load(path: str | Path, *, device: str = "cpu", threads: int | None = None) -
     """The network in a ``.safetensors`` file that ``net.save`` or ``numbacnn train`` wrote, or in an ``.onnx`` file.
 
     Args:
+        path: of the file, or of the folder of a run.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         threads: CPU threads; None for all. Changes no result.
 
@@ -194,6 +202,8 @@ def load(path: str | Path, *, device: str = "cpu", threads: int | None = None) -
         ModelError: an ``.onnx`` file is damaged, or has operations that numbacnn lacks.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        path = path / "model.safetensors"
     if path.suffix == ".onnx":
         from numbacnn.onnx import import_network  # needs the extra onnx
 

@@ -86,8 +86,8 @@ def test_a_saved_network_is_the_network_loaded(net: nc.Net, tmp_path: Path) -> N
         assert again.graph == net.graph
         assert np.array_equal(again.predict_proba(X), net.predict_proba(X))
         assert again.history == []
-        again.save(tmp_path / "again")
-        assert (tmp_path / "again").read_bytes() == Path(path).read_bytes()
+        again.save(tmp_path / "again.safetensors")
+        assert (tmp_path / "again.safetensors").read_bytes() == Path(path).read_bytes()
 
 
 def test_a_network_draws_the_curves_of_its_training(net: nc.Net, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Data sets by name, read or downloaded, or (``digits``) drawn by the program itself; and data of one's own, by their path."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from numbacnn.quoting import short
 from numbacnn.spelling import did_you_mean
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Labelled images in two parts, checked: wrong data are refused here, before a kernel sees them.
 
@@ -123,7 +124,7 @@ class Dataset:
                 image in six of each class is held out, always the same ones.
             input_shape: (height, width, channels) to which pictures are scaled; by default their own, if it is the same for all.
             progress: called with a text, the pictures read, and the pictures in all.
-            notice: called with one line for each thing to know, as a picture that cannot be read.
+            notice: called with one line for each thing to know; by default, files that are left out are a UserWarning.
 
         Raises:
             DataError, ShapeError: there are no such data; the message says what was expected, what came, and what to do.
@@ -132,7 +133,17 @@ class Dataset:
         """
         from numbacnn.datasets import own
 
-        return own.load(path, input_shape, progress=progress, notice=notice)
+        def warn(text: str) -> None:
+            if own.LEFT_OUT in text:
+                warnings.warn(text, stacklevel=4)
+
+        return own.load(path, input_shape, progress=progress, notice=notice or warn)
+
+    def __repr__(self) -> str:
+        parts = {"training": self.train_images, "test": self.test_images, "validation": self.validation_images}
+        counts = ", ".join(f"{len(images):,} {part}" for part, images in parts.items() if images is not None and len(images))
+        shape = self.train_images.shape[1:]
+        return f"Dataset({self.name}: {counts or 'no'} images of shape {shape}, {len(self.class_names)} classes, {self.source})"
 
     def with_validation(self, images: NDArray[Any], labels: NDArray[np.integer[Any]]) -> "Dataset":
         """The same with images on which training chooses the best epoch."""

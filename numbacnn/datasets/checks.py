@@ -148,8 +148,12 @@ def _pixel_advice(array: NDArray[Any]) -> str:
 def _axes_advice(array: NDArray[Any], shape: tuple[int, ...] | None) -> str:
     if array.size == 0:
         return f"No images are np.zeros({(0, *(shape or (28, 28, 1)))}, np.uint8)"
-    if array.shape == shape:
+    if shape is not None and array.shape in (shape, shape[:2]):
         return "Add the axis of a single image: images[None]"
+    if array.ndim == IMAGE_AXES - 1 and shape is not None and array.shape[2] == shape[2] > 1:
+        return f"A single image is images[None], scaled to {shape[:2]}"
+    if array.ndim == IMAGE_AXES - 1 and shape is not None and array.shape[1:] != shape[:2]:
+        return f"The network takes images of shape {shape}: scale them to {shape[:2]}"
     if array.ndim == IMAGE_AXES - 1:
         return "Add the channel axis of grey images: images[..., None]"
     return "Use images.reshape(n, height, width, channels)"
@@ -158,6 +162,9 @@ def _axes_advice(array: NDArray[Any], shape: tuple[int, ...] | None) -> str:
 def _shape_advice(array: NDArray[Any], shape: tuple[int, ...]) -> str:
     if array.shape[1:] == (shape[2], shape[0], shape[1]):
         return "Channels come last: np.moveaxis(images, 1, -1)"
+    if array.shape[1:3] == shape[:2]:
+        grey, colour = "np.repeat(images, 3, axis=-1)", "images.mean(axis=-1, keepdims=True).astype(images.dtype)"
+        return f"Grey images in {shape[2]} channels are {grey}" if array.shape[3] == 1 else f"In grey they are {colour}"
     return "Scale or crop them to that size"
 
 

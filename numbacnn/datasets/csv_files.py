@@ -123,7 +123,8 @@ def _table(path: Path, lines: list[str], delimiter: str, column: int, columns: i
         raise DataError(
             f"{path}: expected numbers besides the label, got something else ({short(str(error))}). {_ADVICE}"
         ) from None
-    return Arrays((_pixels(images), _labels(labels)))
+    where = "the first column" if column == 0 else "the last column" if column == columns - 1 else f"column {column + 1}"
+    return Arrays((_pixels(images), _labels(labels)), source=f", labels in {where}")
 
 
 def _check_columns(path: Path, lines: list[str], delimiter: str, columns: int, first_line: int) -> None:

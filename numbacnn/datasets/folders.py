@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from numbacnn import memory
 from numbacnn.backends import threads
 from numbacnn.datasets import Dataset
-from numbacnn.datasets.own import Notice, Progress, Shape, label
+from numbacnn.datasets.own import LEFT_OUT, Notice, Progress, Shape, label
 from numbacnn.datasets.parts import Indices, hold_out, in_words, limited
-from numbacnn.errors import DataError
+from numbacnn.errors import DataError, ShapeError
 from numbacnn.pictures import picture_bytes, read_photograph
 from numbacnn.pictures.decode import shape_of
 from numbacnn.pictures.files import entries, is_picture
@@ -55,6 +55,8 @@ def load(
     Raises:
         DataError: there are no classes, a class has too few pictures, or too many pictures cannot be read.
     """
+    if shape is not None and shape[2] not in (1, 3):
+        raise ShapeError(f"{folder}: expected an input of 1 channel (grey) or 3 (colour), got {shape[2]}. Give --input H,W,3")
     roots = _roots(folder)
     names = _class_names(roots["train"])
     parts = {name: _listed(name, root, names, tell) for name, root in roots.items()}
@@ -70,6 +72,10 @@ def load(
     limits = {"train": train_limit, "test": test_limit}
     parts = {name: part.chosen(limited(np.arange(len(part.paths)), limits.get(name))) for name, part in parts.items()}
     shape = shape or _common_shape(folder, [path for part in parts.values() for path in part.paths])
+    if shape[2] == 1 and (colour := _first_in_colour(parts["train"].paths)):
+        tell(
+            f"{folder}: pictures in colour ({colour.name}) are read as grey: the network takes 1 channel. --input H,W,3 keeps colours"
+        )
     decoded = {name: _decoded(folder, part, shape, progress, tell) for name, part in parts.items()}
     data = Dataset(label(folder), *decoded["train"], *decoded["test"], names, f"{folder}{held}")
     return data.with_validation(*decoded["validation"]) if "validation" in decoded else data
@@ -128,7 +134,7 @@ def _listed(part: str, root: Path, names: tuple[str, ...], tell: Notice) -> Part
                     others.append(file)
     if others:
         tell(
-            f"{root}: {len(others):,} file(s) that are no pictures of a class are left out: {listed(path.name for path in others)}"
+            f"{root}: {len(others):,} file(s) that are no pictures of a class are {LEFT_OUT}: {listed(path.name for path in others)}"
         )
     if not paths:
         raise DataError(f"{root}: expected pictures in the class folders, got none. Add some, or leave the folder out")
@@ -190,6 +196,17 @@ def _common_shape(folder: Path, paths: Sequence[Path]) -> Shape:
     return (*first[1], channels)
 
 
+def _first_in_colour(paths: Sequence[Path]) -> Path | None:
+    """A picture in colour among the first of each ten; None if there is none."""
+    for path in paths[:: max(len(paths) // 10, 1)]:
+        try:
+            if shape_of(picture_bytes(path, str(path)), str(path))[2] > 1:
+                return path
+        except DataError:
+            continue
+    return None
+
+
 def _decoded(
     folder: Path, part: Part, shape: Shape, progress: Progress, tell: Notice
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -212,7 +229,7 @@ def _decoded(
         some = "; ".join(errors[:3]) + ("; ..." if len(errors) > 3 else "")
         if len(errors) > MOST_UNREADABLE * count:
             raise DataError(f"{folder}: expected pictures, got {len(errors):,} of {count:,} that cannot be read: {some}")
-        tell(f"{folder}: {len(errors):,} of {count:,} {part.name} pictures cannot be read and are left out: {some}")
+        tell(f"{folder}: {len(errors):,} of {count:,} {part.name} pictures cannot be read and are {LEFT_OUT}: {some}")
         return images[is_read], part.labels[is_read]
     return images, part.labels
 

@@ -26,6 +26,8 @@ Progress = Callable[[str, int, int], None]
 Notice = Callable[[str], None]
 Shape = tuple[int, int, int]
 
+LEFT_OUT = "left out"
+"""In each notice of files that are not used."""
 FORMS = "class folders of pictures, an .npz or a .csv file, or a folder of IDX files"
 MOST_CLASSES = 10_000
 """More different labels than these are no classes but, say, prices."""
@@ -117,7 +119,7 @@ def _kind(path: Path) -> str:
 
 
 def _checked_shape(shape: Sequence[int]) -> Shape:
-    values = tuple(shape)
+    values = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else ()
     if len(values) == 2:
         values = (*values, 1)
     if len(values) != 3 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in values):
@@ -139,6 +141,10 @@ def _dataset(
     train_labels, classes = number_classes(f"{path}: labels", labels, given_names)
     names = classes.names
     _check_count(path, train_images, train_labels)
+    if len(names) < 2:
+        raise DataError(
+            f"{path}: expected labels of two classes or more, got {listed(names)} alone{arrays.source}. Check the labels"
+        )
     if classes.numbers is not None and names != numbered_names(len(names)):
         tell(f"{path}: the labels are {len(names)} different numbers, {listed(names)}: each of them is a class")
 
@@ -269,7 +275,9 @@ def _folded(who: str, count: int, shape: tuple[int, ...] | None) -> tuple[int, .
         if channels * side * side == count and side:
             return side, side, channels
     wanted = "" if shape is None else f", or {int(np.prod(shape)):,} for images of shape {shape}"
-    raise ShapeError(f"{who}: expected as many numbers in a row as a square image has{wanted}, got {count:,}. Give --input H,W,C")
+    index = round((count - 1) ** 0.5) ** 2 == count - 1 and count > 2
+    advice = "One column more may be an index: save without it (index=False)" if index else "Give --input H,W,C"
+    raise ShapeError(f"{who}: expected as many numbers in a row as a square image has{wanted}, got {count:,}. {advice}")
 
 
 def _check_count(path: Path, images: NDArray[Any], labels: NDArray[Any]) -> None:

@@ -380,3 +380,54 @@ def test_a_damaged_idx_file_is_refused(tmp_path: Path) -> None:
         (tmp_path / "train-images-idx3-ubyte").write_bytes(data)
         with pytest.raises(nc.DataError, match=message):
             load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("make", [
+    lambda folder: npz(folder, x=IMAGES, y=np.zeros(24, int)), lambda folder: csv(folder, rows(labels=np.full(24, 7))),
+])  # fmt: skip
+def test_labels_of_a_single_class_are_refused(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    """A file whose last column has the labels, without a header, trained to 100 %: its first column, always 0, was the label."""
+    with pytest.raises(nc.DataError, match=r"expected labels of two classes or more, got [07] alone"):
+        load_dataset(make(tmp_path))
+
+
+def test_the_column_of_the_labels_is_said(tmp_path: Path) -> None:
+    assert load_dataset(csv(tmp_path, rows())).source.endswith("labels in the first column")
+
+
+def test_a_column_more_than_a_square_may_be_an_index(tmp_path: Path) -> None:
+    numbered = "\n".join(f"{number},{line}" for number, line in enumerate(rows().splitlines()))
+    with pytest.raises(nc.ShapeError, match=r"One column more may be an index: save without it \(index=False\)"):
+        load_dataset(csv(tmp_path, numbered))
+
+
+def test_pictures_that_cannot_be_read_are_a_warning_in_python(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path, np.tile(IMAGES, (4, 1, 1)), np.tile(LABELS, 4))
+    (folder / "ant" / "broken.png").write_bytes(b"\x89PNG")
+    with pytest.warns(UserWarning, match=r"cannot be read and are left out: .*broken\.png"):
+        Dataset.from_folder(folder)
+
+
+def test_pictures_in_colour_read_as_grey_are_said(tmp_path: Path) -> None:
+    for number, label in enumerate(LABELS):
+        png(tmp_path / NAMES[label] / f"{number}.png", np.stack([IMAGES[number], IMAGES[0], IMAGES[1]], axis=-1))
+    told: list[str] = []
+    load_dataset(tmp_path, input_shape=(6, 6, 1), notice=told.append)
+    assert any("in colour" in text and "--input H,W,3 keeps colours" in text for text in told)
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 2), (6, 6, 4)])
+def test_pictures_have_one_channel_or_three(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    with pytest.raises(nc.ShapeError, match=r"expected an input of 1 channel \(grey\) or 3 \(colour\), got"):
+        load_dataset(class_folders(tmp_path), input_shape=shape)
+
+
+def test_an_input_shape_that_is_a_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(nc.ShapeError, match=r"input_shape: expected \(height, width, channels\), got 32"):
+        Dataset.from_folder(class_folders(tmp_path), 32)  # type: ignore[arg-type]
+
+
+def test_a_data_set_shows_its_parts_and_not_its_arrays(tmp_path: Path) -> None:
+    shown = repr(load_dataset(class_folders(tmp_path)))
+    assert "images of shape (6, 6, 1), 3 classes" in shown
+    assert "array(" not in shown
