@@ -328,7 +328,9 @@ EVERY_COMMAND = [
 
 
 def test_every_command_is_tried_with_a_reader_that_leaves() -> None:
-    assert {args[0] for args in EVERY_COMMAND} >= COMMANDS.keys() - {"download", "plot", "import"}, "these have tests of their own"
+    assert {args[0] for args in EVERY_COMMAND} >= COMMANDS.keys() - {"download", "plot", "import"}, (
+        "these have tests of their own"
+    )
 
 
 def check_reader_leaves(args: list[str], cwd: Path, **changed: str) -> None:
