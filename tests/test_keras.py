@@ -5,6 +5,7 @@ a few hundred images in place of MNIST, and the number of epochs, by ``shortened
 """
 
 import json
+import re
 import subprocess
 import sys
 import traceback
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from repository import TESTS
+from repository import ROOT, TESTS
 
 import numbacnn as tf
 from numbacnn.checkpoint import weights_sha256
@@ -81,7 +82,7 @@ def test_the_listing_of_the_softmax_network_runs_as_it_is_printed(
     assert "60 images  loss" in said
     assert slides["x_train"].shape == (300, 28, 28)
     assert slides["x_train"].dtype == slides["y_train"].dtype == np.uint8
-    assert said.count("fed raw, as in Keras") == 1
+    assert said.count("are fed raw, as in Keras. They cost accuracy") == 1
     assert slides["model"].count_params() == 7850
 
 
@@ -142,6 +143,15 @@ def _expression(statement: Any) -> Any:
     import ast
 
     return ast.Expression(statement.value)
+
+
+def test_the_program_of_the_documentation_runs(slides: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "keras.md").read_text(encoding="utf-8"), re.M | re.S)
+    exec(program, slides)
+    assert 0 <= slides["accuracy"] <= 1
+    said = capsys.readouterr().err
+    assert "setting learning rate to 0.0036.\n" in said
+    assert "raw" not in said
 
 
 # The meaning
@@ -213,6 +223,16 @@ def test_raw_pixels_are_the_numbers_they_are() -> None:
     model.fit(images, labels, verbose=0)
     same.fit(images.astype("float32"), labels, verbose=0)
     assert bits(model) == bits(same)
+
+
+def test_pixels_to_measure_on_that_were_not_divided_as_those_of_training_are_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = arrays()
+    model = small()
+    model.fit(images, labels, verbose=0)
+    model.evaluate(*arrays(scaled=False), verbose=0)
+    assert capsys.readouterr().err == ""
+    model.evaluate(*arrays(scaled=False))
+    assert "x: pixels 0...239 are fed raw" in capsys.readouterr().err
 
 
 def test_a_second_call_of_fit_goes_on_from_the_weights_of_the_first() -> None:
@@ -323,81 +343,186 @@ IMAGES, LABELS = arrays()
 
 FAULTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a misspelt argument of a layer": (
-        lambda: L.Dense(10, activaton="relu"), TypeError,
+        lambda: L.Dense(10, activaton="relu"),
+        TypeError,
         r"Dense takes no argument 'activaton'\. Did you mean 'activation'\? It takes units, activation, use_bias, kernel_initializer, "
         "input_shape, name",
     ),
     "a misspelt argument of Conv2D": (lambda: L.Conv2D(8, 3, stride=2), TypeError, "Did you mean 'strides'"),
-    "a misspelt argument of fit": (lambda: small().fit(IMAGES, LABELS, epoch=3), TypeError, "fit takes no argument 'epoch'. Did you mean 'epochs'"),
+    "a misspelt argument of fit": (
+        lambda: small().fit(IMAGES, LABELS, epoch=3),
+        TypeError,
+        "fit takes no argument 'epoch'. Did you mean 'epochs'",
+    ),
     "a misspelt argument of compile": (lambda: small(metric=["accuracy"]), TypeError, "Did you mean 'metrics'"),
-    "a misspelt argument of an optimiser": (lambda: tf.keras.optimizers.SGD(lr=0.1), TypeError, "SGD takes no argument 'lr'.*It takes learning_rate, momentum"),
+    "a misspelt argument of an optimiser": (
+        lambda: tf.keras.optimizers.SGD(lr=0.1),
+        TypeError,
+        "SGD takes no argument 'lr'.*It takes learning_rate, momentum",
+    ),
     "an argument that is not supported": (
-        lambda: L.Dense(10, kernel_regularizer="l2"), TypeError,
+        lambda: L.Dense(10, kernel_regularizer="l2"),
+        TypeError,
         r"Dense: kernel_regularizer='l2' is not supported, only kernel_regularizer=None\. Leave it out; supported are units, activation",
     ),
     "channels first": (lambda: L.Conv2D(8, 3, data_format="channels_first"), TypeError, "only data_format='channels_last'"),
     "a seed of dropout": (lambda: L.Dropout(0.2, seed=1), TypeError, "Dropout: seed=1 is not supported"),
-    "an unshuffled training": (lambda: small().fit(IMAGES, LABELS, shuffle=False), TypeError, "fit: shuffle=False is not supported"),
-    "a layer that there is not": (lambda: L.LSTM(3), AttributeError, "module 'numbacnn.keras.layers' has no attribute 'LSTM'. It has Activation"),
+    "an unshuffled training": (
+        lambda: small().fit(IMAGES, LABELS, shuffle=False),
+        TypeError,
+        "fit: shuffle=False is not supported",
+    ),
+    "a layer that there is not": (
+        lambda: L.LSTM(3),
+        AttributeError,
+        "module 'numbacnn.keras.layers' has no attribute 'LSTM'. It has Activation",
+    ),
     "a misspelt layer": (lambda: L.MaxPoolin2D(3), AttributeError, "Did you mean 'MaxPooling2D'"),
-    "a module that there is not": (lambda: tf.keras.application, AttributeError, "has no attribute 'application'.*It has Input, Sequential"),
-    "an activation that there is not": (lambda: L.Dense(3, "rlu"), tf.ModelError, "Dense: activation: expected .*relu.*got 'rlu'"),
-    "an optimiser that there is not": (lambda: small(optimizer="adamm"), tf.TrainingError, "optimizer: expected 'adam', 'sgd'.*Did you mean 'adam'"),
+    "a module that there is not": (
+        lambda: tf.keras.application,
+        AttributeError,
+        "has no attribute 'application'.*It has Input, Sequential",
+    ),
+    "an activation that there is not": (
+        lambda: L.Dense(3, "rlu"),
+        tf.ModelError,
+        "Dense: activation: expected .*relu.*got 'rlu'",
+    ),
+    "an optimiser that there is not": (
+        lambda: small(optimizer="adamm"),
+        tf.TrainingError,
+        "optimizer: expected 'adam', 'sgd'.*Did you mean 'adam'",
+    ),
     "Keras's default optimiser": (
-        lambda: tf.keras.Sequential().compile(loss="categorical_crossentropy"), tf.TrainingError, "expected 'adam', 'sgd'.*got 'rmsprop'",
+        lambda: tf.keras.Sequential().compile(loss="categorical_crossentropy"),
+        tf.TrainingError,
+        "expected 'adam', 'sgd'.*got 'rmsprop'",
     ),
     "the class of an optimiser": (lambda: small(optimizer=tf.keras.optimizers.SGD), tf.TrainingError, r"Write SGD\(\)"),
-    "a momentum that there is not": (lambda: tf.keras.optimizers.SGD(momentum=0.5), tf.TrainingError, "expected 0 or 0.9, got 0.5"),
+    "a momentum that there is not": (
+        lambda: tf.keras.optimizers.SGD(momentum=0.5),
+        tf.TrainingError,
+        "expected 0 or 0.9, got 0.5",
+    ),
     "another moment of Adam": (lambda: tf.keras.optimizers.Adam(beta_1=0.5), TypeError, "beta_1=0.5 is not supported"),
     "a rate below 0": (lambda: tf.keras.optimizers.Adam(-1), tf.TrainingError, "greater than 0, got -1"),
-    "a loss that there is not": (lambda: small(loss="mse"), tf.TrainingError, "loss: expected 'sparse_categorical_crossentropy' or"),
+    "a loss that there is not": (
+        lambda: small(loss="mse"),
+        tf.TrainingError,
+        "loss: expected 'sparse_categorical_crossentropy' or",
+    ),
     "no loss": (lambda: small(loss=None), tf.TrainingError, "loss: expected 'sparse_categorical_crossentropy' or"),
     "a metric that there is not": (lambda: small(metrics=["auc"]), tf.TrainingError, r"metrics: expected \['accuracy'\] or none"),
     "a network not compiled": (
-        lambda: tf.keras.Sequential([L.Flatten(input_shape=(28, 28)), L.Dense(10)]).fit(IMAGES, LABELS), tf.TrainingError,
+        lambda: tf.keras.Sequential([L.Flatten(input_shape=(28, 28)), L.Dense(10)]).fit(IMAGES, LABELS),
+        tf.TrainingError,
         r"fit: expected a compiled network\. First write model\.compile",
     ),
     "a network without softmax": (
-        lambda: _without_softmax().fit(IMAGES, LABELS, verbose=0), tf.ModelError, "expected probabilities.*Write activation='softmax'",
+        lambda: _without_softmax().fit(IMAGES, LABELS, verbose=0),
+        tf.ModelError,
+        "expected probabilities.*Write activation='softmax'",
     ),
     "one-hot rows for the sparse loss": (
-        lambda: small().fit(IMAGES, np.eye(10)[LABELS], verbose=0), tf.ShapeError, r"write loss='categorical_crossentropy'",
+        lambda: small().fit(IMAGES, np.eye(10)[LABELS], verbose=0),
+        tf.ShapeError,
+        r"write loss='categorical_crossentropy'",
     ),
     "class numbers for the other loss": (
-        lambda: small(loss="categorical_crossentropy").fit(IMAGES, LABELS, verbose=0), tf.ShapeError, "write loss='sparse_categorical",
+        lambda: small(loss="categorical_crossentropy").fit(IMAGES, LABELS, verbose=0),
+        tf.ShapeError,
+        "write loss='sparse_categorical",
     ),
-    "a label beyond the classes": (lambda: small().fit(IMAGES, LABELS + 1, verbose=0), tf.DataError, r"expected class numbers 0\.\.\.9, got 10"),
-    "fewer labels than images": (lambda: small().fit(IMAGES, LABELS[:9], verbose=0), tf.ShapeError, "one label for each of 300 images, got 9"),
-    "images of another size": (lambda: small().fit(IMAGES[:, :9], LABELS, verbose=0), tf.ShapeError, r"shape \(28, 28\), got \(9, 28\)"),
+    "a label beyond the classes": (
+        lambda: small().fit(IMAGES, LABELS + 1, verbose=0),
+        tf.DataError,
+        r"expected class numbers 0\.\.\.9, got 10",
+    ),
+    "fewer labels than images": (
+        lambda: small().fit(IMAGES, LABELS[:9], verbose=0),
+        tf.ShapeError,
+        "one label for each of 300 images, got 9",
+    ),
+    "images of another size": (
+        lambda: small().fit(IMAGES[:, :9], LABELS, verbose=0),
+        tf.ShapeError,
+        r"shape \(28, 28\), got \(9, 28\)",
+    ),
     "images that are none": (lambda: small().fit("x", LABELS), tf.DataError, "x: expected an array of images, got 'x'"),
-    "an image that is not finite": (lambda: small().predict(np.full((1, 28, 28), np.nan)), tf.DataError, "expected finite numbers"),
+    "an image that is not finite": (
+        lambda: small().predict(np.full((1, 28, 28), np.nan)),
+        tf.DataError,
+        "expected finite numbers",
+    ),
     "a callback that there is not": (
-        lambda: small().fit(IMAGES, LABELS, callbacks=[print]), tf.TrainingError, r"callbacks: expected \[LearningRateScheduler\(\.\.\.\)\]",
+        lambda: small().fit(IMAGES, LABELS, callbacks=[print]),
+        tf.TrainingError,
+        r"callbacks: expected \[LearningRateScheduler\(\.\.\.\)\]",
     ),
     "two schedulers": (
-        lambda: small().fit(IMAGES, LABELS, callbacks=[tf.keras.callbacks.LearningRateScheduler(abs)] * 2), tf.TrainingError,
+        lambda: small().fit(IMAGES, LABELS, callbacks=[tf.keras.callbacks.LearningRateScheduler(abs)] * 2),
+        tf.TrainingError,
         "expected one LearningRateScheduler, got 2",
     ),
-    "a rate in place of a schedule": (lambda: tf.keras.callbacks.LearningRateScheduler(0.1), tf.TrainingError, "without brackets"),
+    "a rate in place of a schedule": (
+        lambda: tf.keras.callbacks.LearningRateScheduler(0.1),
+        tf.TrainingError,
+        "without brackets",
+    ),
     "a schedule that gives no rate": (
         lambda: small().fit(IMAGES, LABELS, verbose=0, callbacks=[tf.keras.callbacks.LearningRateScheduler(lambda epoch: None)]),
-        tf.TrainingError, "rate of epoch 0, counted from 0: expected a finite number greater than 0, got None",
+        tf.TrainingError,
+        "rate of epoch 0, counted from 0: expected a finite number greater than 0, got None",
     ),
-    "no epoch": (lambda: small().fit(IMAGES, LABELS, epochs=0), tf.TrainingError, "epochs: expected a whole number of at least 1"),
-    "a verbosity that there is not": (lambda: small().fit(IMAGES, LABELS, verbose=7), tf.TrainingError, "verbose: expected 'auto', 0, 1 or 2"),
+    "no epoch": (
+        lambda: small().fit(IMAGES, LABELS, epochs=0),
+        tf.TrainingError,
+        "epochs: expected a whole number of at least 1",
+    ),
+    "a verbosity that there is not": (
+        lambda: small().fit(IMAGES, LABELS, verbose=7),
+        tf.TrainingError,
+        "verbose: expected 'auto', 0, 1 or 2",
+    ),
     "a list as verbosity": (lambda: small().fit(IMAGES, LABELS, verbose=[]), tf.TrainingError, "verbose: expected"),
-    "a share of all": (lambda: small().fit(IMAGES, LABELS, validation_split=1, verbose=0), tf.TrainingError, "validation_split: expected a share"),
-    "validation data that are none": (lambda: small().fit(IMAGES, LABELS, validation_data=IMAGES, verbose=0), tf.DataError, r"expected \(images, labels\)"),
-    "layers that are no list": (lambda: tf.keras.Sequential(L.Flatten()), tf.ModelError, r"Write Sequential\(\[first, second\]\)"),
-    "the class of a layer": (lambda: tf.keras.Sequential([L.Flatten]), tf.ModelError, r"got the class Flatten\. Write Flatten\(\.\.\.\)"),
+    "a share of all": (
+        lambda: small().fit(IMAGES, LABELS, validation_split=1, verbose=0),
+        tf.TrainingError,
+        "validation_split: expected a share",
+    ),
+    "validation data that are none": (
+        lambda: small().fit(IMAGES, LABELS, validation_data=IMAGES, verbose=0),
+        tf.DataError,
+        r"expected \(images, labels\)",
+    ),
+    "layers that are no list": (
+        lambda: tf.keras.Sequential(L.Flatten()),
+        tf.ModelError,
+        r"Write Sequential\(\[first, second\]\)",
+    ),
+    "the class of a layer": (
+        lambda: tf.keras.Sequential([L.Flatten]),
+        tf.ModelError,
+        r"got the class Flatten\. Write Flatten\(\.\.\.\)",
+    ),
     "a layer of numbacnn's": (lambda: tf.keras.Sequential([tf.Flatten()]), tf.ModelError, r"expected a layer of keras\.layers"),
-    "no shape": (lambda: tf.keras.Sequential([L.Flatten()]).summary(), tf.ModelError, r"Give the first layer input_shape=\(28, 28, 1\)"),
-    "a shape with the batch": (lambda: L.Flatten(input_shape=(None, 28, 28)), tf.ModelError, r"input_shape: expected \(height, width, channels\)"),
+    "no shape": (
+        lambda: tf.keras.Sequential([L.Flatten()]).summary(),
+        tf.ModelError,
+        r"Give the first layer input_shape=\(28, 28, 1\)",
+    ),
+    "a shape with the batch": (
+        lambda: L.Flatten(input_shape=(None, 28, 28)),
+        tf.ModelError,
+        r"input_shape: expected \(height, width, channels\)",
+    ),
     "a dense layer on an image": (
-        lambda: tf.keras.Sequential([L.Dense(10, input_shape=(28, 28))]), tf.ShapeError, r"Put Flatten\(\) before it",
+        lambda: tf.keras.Sequential([L.Dense(10, input_shape=(28, 28))]),
+        tf.ShapeError,
+        r"Put Flatten\(\) before it",
     ),
     "a late Input": (lambda: tf.keras.Sequential([L.Flatten(), tf.keras.Input((28, 28))]), tf.ModelError, "Put it first, once"),
-}  # fmt: skip
+}
 
 
 def _without_softmax() -> Any:

@@ -340,8 +340,8 @@ class Sequential:
             if array.dtype.kind != "b" and array.size and array.max() > 1:
                 self._say(
                     mode, "raw",
-                    f"{who}: whole numbers up to {array.max()} are fed raw, as in Keras: training is slower and less accurate. "
-                    f"Divide by 255: {who} = {who} / 255",
+                    f"{who}: pixels 0...{array.max()} are fed raw, as in Keras. They cost accuracy: after three epochs the lecture's dense "
+                    f"network answers 81.1 % of MNIST right, and 97.5 % of images / 255. Divide all images by 255: {who} = {who} / 255",
                 )  # fmt: skip
             array = array.astype(np.float32)
         if array.shape[1:] != graph.input_shape:
