@@ -448,7 +448,28 @@ FAULTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         tf.ShapeError,
         r"shape \(28, 28\), got \(9, 28\)",
     ),
-    "images that are none": (lambda: small().fit("x", LABELS), tf.DataError, "x: expected an array of images, got 'x'"),
+    "images that are none": (lambda: small().fit("x", LABELS), tf.DataError, "x: expected an array, got 'x'"),
+    "lists of different lengths": (
+        lambda: small().fit([[1.0], [1.0, 2.0]], [0, 1]),
+        tf.DataError,
+        "x: expected lists of equal lengths",
+    ),
+    "labels of different lengths": (
+        lambda: small().fit(IMAGES[:2], [[1], [1, 2]]),
+        tf.DataError,
+        "y: expected lists of equal lengths",
+    ),
+    "masked labels": (
+        lambda: small().fit(IMAGES, np.ma.masked_equal(LABELS, 3)),
+        tf.DataError,
+        "y: expected an array without a mask",
+    ),
+    "films": (
+        lambda: _without_shape().fit(np.zeros((2, 3, 4, 5, 1)), [0, 1]),
+        tf.ModelError,
+        r"x: shape of an image: expected \(height, width, channels\)",
+    ),
+    "texts as images": (lambda: small().predict(np.full((1, 28, 28), "a")), tf.DataError, "x: expected floats, got <U1"),
     "an image that is not finite": (
         lambda: small().predict(np.full((1, 28, 28), np.nan)),
         tf.DataError,
@@ -529,6 +550,25 @@ def _without_softmax() -> Any:
     model = tf.keras.Sequential([L.Flatten(input_shape=(28, 28)), L.Dense(10)])
     model.compile("adam", "sparse_categorical_crossentropy")
     return model
+
+
+def _without_shape() -> Any:
+    model = tf.keras.Sequential([L.Flatten(), L.Dense(10, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_images_that_do_not_fit_leave_the_network_open_for_others() -> None:
+    model = _without_shape()
+    with pytest.raises(tf.ModelError):
+        model.fit(np.zeros((2, 3, 4, 5, 1)), [0, 1], verbose=0)
+    model.fit(IMAGES, LABELS, verbose=0)
+    grown = tf.keras.Sequential([L.Conv2D(4, 5, input_shape=(28, 28, 1))])
+    with pytest.raises(tf.ShapeError, match=r"Put Flatten\(\) before it"):
+        grown.add(L.Dense(10))
+    grown.add(L.Flatten())
+    grown.add(L.Dense(10))
+    assert [type(layer).__name__ for layer in grown.layers] == ["Conv2D", "Flatten", "Dense"]
 
 
 @pytest.mark.parametrize("what", FAULTS)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from numbacnn import layers as core
 from numbacnn.backends import get_ops
-from numbacnn.datasets.arrays import numbered_names, take_images, take_labels
+from numbacnn.datasets.arrays import as_array, numbered_names, take_images, take_labels
 from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import DataError, ModelError, ShapeError, TrainingError
 from numbacnn.fitting import as_dataset, run, trained
@@ -19,7 +19,7 @@ from numbacnn.graph import Graph, sequential, without_softmax
 from numbacnn.keras import optimizers
 from numbacnn.keras.arguments import check_arguments, check_default, no_such_name, supported_by
 from numbacnn.keras.callbacks import History, LearningRateScheduler
-from numbacnn.keras.layers import Input, Layer
+from numbacnn.keras.layers import Input, Layer, read_shape
 from numbacnn.net import Net
 from numbacnn.normalisation import NUMBERS
 from numbacnn.ops import Ops
@@ -88,7 +88,7 @@ class Sequential:
         self._said: set[str] = set()
         for layer in layers or ():
             self._append(layer)
-        self._build()
+        self._build(self.input_shape)
 
     def add(self, layer: Layer | Input) -> None:
         """Add a layer at the end.
@@ -99,7 +99,11 @@ class Sequential:
         if self._state is not None:
             raise ModelError("add: expected a network without weights, got one with them. Add all layers before fit and predict")
         self._append(layer)
-        self._build()
+        try:
+            self._build(self.input_shape)
+        except (ModelError, ShapeError):
+            self.layers.pop()
+            raise
 
     def compile(self, optimizer: object = "rmsprop", loss: object = None, metrics: object = None, **others: Any) -> None:
         """Choose how to train; the weights stay.
@@ -271,11 +275,10 @@ class Sequential:
         if isinstance(layer, Layer):
             self.layers.append(layer)
 
-    def _build(self) -> None:
+    def _build(self, shape: tuple[int, ...] | None) -> None:
         """Make the graph, if the shape of an image is known."""
-        if self.input_shape is None or not self.layers:
+        if shape is None or not self.layers:
             return
-        shape = self.input_shape
         entries: list[core.Layer | tuple[str, core.Layer]] = [
             layer.spec if layer.name is None else (layer.name, layer.spec) for layer in self.layers
         ]
@@ -283,6 +286,7 @@ class Sequential:
             entries.insert(0, core.Flatten())
         image = {1: (1, 1, *shape), 2: (*shape, 1), 3: shape}[len(shape)]
         self._graph = sequential(*entries, input_shape=image, name=self.name)
+        self.input_shape = shape
 
     def _built(self) -> Graph:
         if self._graph is None:
@@ -328,12 +332,9 @@ class Sequential:
 
     def _images(self, who: str, values: object, mode: str) -> NDArray[np.float32]:
         """Images as numbers (n, height, width, channels), as they are; what is made of them is said once."""
-        array = np.asarray(values) if isinstance(values, (list, tuple)) else values
-        if not isinstance(array, np.ndarray):
-            raise DataError(f"{who}: expected an array of images, got {short(values)}. Give a NumPy array")
-        if self._graph is None and self.input_shape is None and array.ndim > 1:
-            self.input_shape = array.shape[1:]
-            self._build()
+        array = as_array(who, values)
+        if self._graph is None:
+            self._build(read_shape(f"{who}: shape of an image", array.shape[1:]))
         graph = self._built()
         shape = self.input_shape or graph.input_shape
         if array.dtype.kind in "biu":
@@ -371,7 +372,7 @@ class Sequential:
                 f"{self.name}: the loss {self._loss} expected probabilities from the last layer, got one without softmax. "
                 "Write activation='softmax' in it"
             )
-        array = np.asarray(values)
+        array = as_array(who, values)
         is_sparse = self._loss == "sparse_categorical_crossentropy"
         if is_sparse and array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
