@@ -39,6 +39,7 @@ from numbacnn.summary import summarise
 from numbacnn.version import __version__
 
 if TYPE_CHECKING:
+    from numbacnn import keras as keras
     from numbacnn.datasets import Dataset
     from numbacnn.fitting import fit
     from numbacnn.net import Net, load
@@ -46,8 +47,13 @@ if TYPE_CHECKING:
 _LATE = {"fit": "numbacnn.fitting", "load": "numbacnn.net", "Net": "numbacnn.net", "Dataset": "numbacnn.datasets"}
 """Names whose modules need numpy, imported at their first use."""
 
+_LATE_MODULES = ("keras",)
+"""Modules that need numpy, reached as attributes (``import numbacnn as tf``, then ``tf.keras``) and imported at their first use."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _LATE_MODULES:
+        return import_module(f"numbacnn.{name}")  # which sets the attribute
     if name in _LATE:
         globals()[name] = value = getattr(import_module(_LATE[name]), name)
         return value
@@ -55,7 +61,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE})
+    return sorted({*globals(), *_LATE, *_LATE_MODULES})
 
 
 __all__ = [

@@ -19,6 +19,7 @@ from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.picture_forms import FORMS, PHOTOGRAPHS
 from numbacnn.quoting import short
+from numbacnn.schedules import Schedule
 from numbacnn.training import EpochDone, Settings, State, StepDone, check_matches, new_state, train
 
 
@@ -83,11 +84,11 @@ def fit(
         epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=rate, schedule=schedule, lr_decay=lr_decay, seed=seed,
         augment=augment,
     )  # fmt: skip
-    dataset = _dataset(graph, X, y)
+    dataset = as_dataset(graph, X, y)
     if isinstance(validation, (int, float)) and not isinstance(validation, bool):
         settings = replace(settings, validation=validation, early_stop=early_stop)
     elif validation is not None:
-        dataset = _with_validation(dataset, validation)
+        dataset = with_validation(dataset, validation)
         count = len(dataset.validation_images)  # type: ignore[arg-type]
         settings = replace(settings, validation=count / (count + len(dataset.train_images)), early_stop=early_stop)
     elif early_stop is not None:
@@ -95,15 +96,8 @@ def fit(
     check_matches(graph, dataset)
     ops = get_ops(device, threads, exact_conv=exact_conv)
     state = new_state(graph, settings, ops)
-    _train(state, dataset, ops, progress)
-    history = [asdict(record) for record in state.history]
-    kept = history[(state.best_epoch or len(history)) - 1] if history else {}
-    summary = {
-        "dataset": dataset.name, "device": ops.name, "seed": seed, "epochs": state.epoch, "train_images": len(dataset.train_images),
-        "loss": kept.get("loss"), "accuracy": kept.get("accuracy"), "recipe": settings.recipe().to_dict(),
-    }  # fmt: skip
-    network = TrainedNetwork(graph, state.parameters_to_keep(ops), dataset.class_names, summary, dataset.normalisation, pictures)
-    return Net(network, ops, history)
+    run(state, dataset, ops, "auto" if progress else "none")
+    return trained(state, dataset, ops, pictures)
 
 
 def _usual_rate(optimizer: object) -> float:
@@ -111,7 +105,7 @@ def _usual_rate(optimizer: object) -> float:
     return known.usual_rate if known else 1.0  # Settings refuses an optimiser that is not known
 
 
-def _dataset(graph: Graph, images: object, labels: object) -> Dataset:
+def as_dataset(graph: Graph, images: object, labels: object) -> Dataset:
     """The arrays as a data set, in the form that the graph takes."""
     pixels, normalisation = take_images("X", images, graph.input_shape)
     numbers, names = take_labels("y", labels)
@@ -124,7 +118,8 @@ def _dataset(graph: Graph, images: object, labels: object) -> Dataset:
     )
 
 
-def _with_validation(dataset: Dataset, validation: object) -> Dataset:
+def with_validation(dataset: Dataset, validation: object) -> Dataset:
+    """The data set with images and labels, given as a pair, on which the epochs are measured."""
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
         raise DataError(f"validation: expected (images, labels) or a share such as 0.1, got {short(validation)}")
     images, _ = take_images("validation images", validation[0], dataset.train_images.shape[1:], dataset.normalisation)
@@ -132,20 +127,41 @@ def _with_validation(dataset: Dataset, validation: object) -> Dataset:
     return replace(dataset, validation_images=images, validation_labels=labels)
 
 
-def _train(state: State, dataset: Dataset, ops: Ops, progress: bool) -> None:
-    """Train to the end, or to the step in which Ctrl-C comes."""
+def run(state: State, dataset: Dataset, ops: Ops, mode: str, rate: Schedule | None = None) -> None:
+    """Train to the end, or to the step in which Ctrl-C comes.
+
+    Args:
+        mode: of the view of the training: ``"auto"``, ``"plain"`` or ``"none"``.
+        rate: the learning rate; None takes the schedule of the settings.
+    """
     # The command line's own view: the one place that prints.
     from numbacnn_cli.compiling import announced_compilations
     from numbacnn_cli.progress import TrainingView
 
-    view = TrainingView(state.settings.epochs, "auto" if progress else "none")
-    with view, _noted_interrupt() as interrupted, announced_compilations() if progress else nullcontext():
-        for event in train(state, dataset, ops):
+    view, shown = TrainingView(state.settings.epochs, mode), mode != "none"
+    with view, _noted_interrupt() as interrupted, announced_compilations() if shown else nullcontext():
+        for event in train(state, dataset, ops, rate):
             view.show(event)
             if interrupted() and isinstance(event, (StepDone, EpochDone)):
-                if progress:
+                if shown:
                     view.say(f"stopped in epoch {state.epoch + 1} after step {state.step}; the network is as it was then")
                 return
+
+
+def trained(state: State, dataset: Dataset, ops: Ops, pictures: str) -> Net:
+    """The network of a training: that of the best epoch where there are validation images, else the present one."""
+    history = [asdict(record) for record in state.history]
+    kept = history[(state.best_epoch or len(history)) - 1] if history else {}
+    settings = state.settings
+    summary = {
+        "dataset": dataset.name, "device": ops.name, "seed": settings.seed, "epochs": state.epoch,
+        "train_images": len(dataset.train_images), "loss": kept.get("loss"), "accuracy": kept.get("accuracy"),
+        "recipe": settings.recipe().to_dict(),
+    }  # fmt: skip
+    network = TrainedNetwork(
+        state.graph, state.parameters_to_keep(ops), dataset.class_names, summary, dataset.normalisation, pictures
+    )
+    return Net(network, ops, history)
 
 
 @contextmanager

@@ -50,6 +50,7 @@ FLOORS = [
         "numbacnn.fitting",
         "numbacnn.net",
         "numbacnn.export",
+        "numbacnn.keras",
         "numbacnn.onnx",
         "numbacnn.sklearn",
         "numbacnn",

@@ -33,7 +33,7 @@ def take_images(
     Raises:
         DataError: they are no such numbers. ShapeError: they have another shape.
     """
-    array = _as_array(who, images)
+    array = as_array(who, images)
     if normalisation is None:
         normalisation = NUMBERS if array.dtype.kind == "f" else PIXELS
     if array.ndim == GREY_AXES and (shape is None or array.shape[1:] == shape[:2]):
@@ -54,7 +54,7 @@ def take_labels(
     Raises:
         DataError: they are neither, or one of them is no class. ShapeError: they are not one for each image.
     """
-    array = _as_array(who, labels)
+    array = as_array(who, labels)
     if array.dtype.kind == "O" and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
     if array.dtype.kind == "U" and array.ndim == 1:
@@ -114,7 +114,7 @@ def _from_one_hot(who: str, rows: NDArray[Any]) -> NDArray[np.integer[Any]]:
     return is_one.argmax(axis=1)
 
 
-def _as_array(who: str, values: object) -> NDArray[Any]:
+def as_array(who: str, values: object) -> NDArray[Any]:
     """Arrays as they are, and lists and array-likes as arrays."""
     if isinstance(values, np.ndarray):
         return check_array(who, values)

@@ -17,7 +17,7 @@ from numbacnn.network import Forward, Gradients, backward, batches, forward, tak
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.plan import make_plan
-from numbacnn.schedules import schedule
+from numbacnn.schedules import Schedule, schedule
 from numbacnn.training.batch_limit import explain_shortage
 from numbacnn.training.clock import Clock
 from numbacnn.training.divergence import check_gradients, read_losses
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
         return self._replace(indices=self.indices[part], labels=self.labels[part])
 
 
-def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
+def train(state: State, dataset: Dataset, ops: Ops, rate: Schedule | None = None) -> Iterator[Event]:
     """Train a network, one event at a time; ``state`` can be saved at each of them.
 
     The result depends on the settings, the data and the device alone: neither on the number of threads nor on interruptions.
@@ -55,6 +55,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
         state: from ``new_state`` or ``from_checkpoint``; it changes as training goes on.
         dataset: images and labels.
         ops: the device.
+        rate: the learning rate, asked for at least once in each epoch; None takes the schedule of the settings.
 
     Raises:
         ModelError, ShapeError, DataError: the network does not match the data, or the state's parameters the network.
@@ -74,7 +75,7 @@ def train(state: State, dataset: Dataset, ops: Ops) -> Iterator[Event]:
     check_normalisation(state.graph, min(settings.batch_size, len(training_indices)))
     _check_memory(state, graph, ops, min(settings.batch_size, len(training_indices)))
     images, classes = ops.asarray(dataset.train_images), _classes(dataset)
-    rate = schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
+    rate = rate or schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
     clock = Clock()
     while state.epoch < settings.epochs and not _is_out_of_patience(state):
         order = epoch_order(training_indices, settings.seed, state.epoch)
