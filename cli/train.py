@@ -10,6 +10,7 @@ import click
 
 from numbacnn.errors import CheckpointError
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.recipe import EARLY_STOP_VALIDATION
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, EvaluationStarted, Event, State, StepDone
 from numbacnn.training import train as train_events
@@ -23,7 +24,7 @@ from .model_source import remember_run
 from .paths import MODEL, UserPath
 from .progress import TrainingView
 from .signals import Terminated, before_leaving, held_signals, is_first_to_say, noted_signals, raised_signals, received, say_line
-from .train_options import EARLY_STOP_VALIDATION, TrainOptions
+from .train_options import TrainOptions
 from .train_report import config, heading, print_report, report, trained_network
 from .train_run import Run, new_run, resume_command, resumed_run
 

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from numbacnn.errors import CheckpointError
-from numbacnn.recipe import Recipe
+from numbacnn.recipe import EARLY_STOP_VALIDATION, Recipe
 from numbacnn.training import Settings
 
 from .origin import Origin, dataset_label, is_own
-
-EARLY_STOP_VALIDATION = 0.1
-"""The share of the training images that --early-stop holds out unless --validation says otherwise."""
 
 FIXED = ({field.name for field in fields(Origin)} | {field.name for field in fields(Settings)}) - {"data_sha256", "epochs"}
 """The options that a resumed run cannot change."""

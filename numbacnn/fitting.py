@@ -2,11 +2,14 @@
 
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numbacnn.backends import get_ops
 from numbacnn.checkpoint import TrainedNetwork
@@ -15,10 +18,12 @@ from numbacnn.datasets.arrays import numbered_names, take_images, take_labels
 from numbacnn.errors import DataError, ModelError
 from numbacnn.graph import Graph
 from numbacnn.net import Net
+from numbacnn.normalisation import NUMBERS
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.picture_forms import FORMS, PHOTOGRAPHS
 from numbacnn.quoting import short
+from numbacnn.recipe import EARLY_STOP_VALIDATION
 from numbacnn.schedules import Schedule
 from numbacnn.training import EpochDone, Settings, State, StepDone, check_matches, new_state, train
 
@@ -26,7 +31,7 @@ from numbacnn.training import EpochDone, Settings, State, StepDone, check_matche
 def fit(
     graph: Graph,
     X: object,
-    y: object,
+    y: object = None,
     *,
     validation: tuple[object, object] | float | None = None,
     epochs: int = 3,
@@ -51,7 +56,7 @@ def fit(
     Args:
         graph: of ``nc.sequential`` or ``nc.build_graph``; its last layer has an output for each class.
         X: images (n, height, width, channels), or (n, height, width) if grey: pixels of type uint8, scaled by 1/255, or floats,
-            taken as they are.
+            taken as they are. Or a ``Dataset``, without ``y``.
         y: class numbers from 0 on (n,), class names (n,), or one-hot rows (n, classes).
         validation: images and labels, or a share of ``X``, in (0, 1), drawn by the seed. The epoch with the lowest loss on them is kept.
         epochs: how many times each image is seen.
@@ -59,7 +64,7 @@ def fit(
         optimizer: ``"adam"``, ``"momentum"`` or ``"sgd"``.
         learning_rate: by default 0.001 for Adam, 0.01 for the others.
         schedule: course of the rate: ``"constant"``, ``"exponential"`` (with ``lr_decay`` per epoch), ``"cosine"`` or ``"one-cycle"``.
-        early_stop: stop after so many epochs without a better validation loss.
+        early_stop: stop after so many epochs without a better validation loss; holds out 0.1 unless ``validation`` says otherwise.
         augment: distort the images at random; see ``values.Augmentation``.
         seed: decides initial weights, the order of images, dropout, and augmentation.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
@@ -75,6 +80,8 @@ def fit(
         DataError, ShapeError: the images or labels are no such arrays; the message says what was expected and what came.
         ModelError: the network does not have an output for each class. TrainingError: a setting is out of range, or the loss diverged.
     """
+    if isinstance(graph, Net):
+        raise ModelError("graph: expected a network without weights, got a trained one. Give net.graph, to train it anew")
     if not isinstance(graph, Graph):
         raise ModelError(f"graph: expected a network, got {short(graph)}. Make one with nc.sequential(...)")
     if pictures not in FORMS:
@@ -84,15 +91,21 @@ def fit(
         epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=rate, schedule=schedule, lr_decay=lr_decay, seed=seed,
         augment=augment,
     )  # fmt: skip
-    dataset = as_dataset(graph, X, y)
+    dataset = X if isinstance(X, Dataset) and y is None else as_dataset(graph, X, y)
+    if dataset.normalisation == NUMBERS and _look_like_pixels(dataset.train_images):
+        warnings.warn(
+            "X: whole numbers up to 255, as floats: pixels, it seems. They are taken as they are; give uint8 to have them scaled to 0...1",
+            stacklevel=2,
+        )
+    if validation is None and early_stop is not None and dataset.validation_images is None:
+        validation = EARLY_STOP_VALIDATION
     if isinstance(validation, (int, float)) and not isinstance(validation, bool):
         settings = replace(settings, validation=validation, early_stop=early_stop)
     elif validation is not None:
         dataset = with_validation(dataset, validation)
-        count = len(dataset.validation_images)  # type: ignore[arg-type]
+    if dataset.validation_images is not None:
+        count = len(dataset.validation_images)
         settings = replace(settings, validation=count / (count + len(dataset.train_images)), early_stop=early_stop)
-    elif early_stop is not None:
-        settings = replace(settings, early_stop=early_stop)  # raises: there is nothing to tell when to stop
     check_matches(graph, dataset)
     ops = get_ops(device, threads, exact_conv=exact_conv)
     state = new_state(graph, settings, ops)
@@ -110,12 +123,22 @@ def as_dataset(graph: Graph, images: object, labels: object) -> Dataset:
     pixels, normalisation = take_images("X", images, graph.input_shape)
     numbers, names = take_labels("y", labels)
     classes = graph.output_shape[0] if len(graph.output_shape) == 1 else 0
+    if classes and names == numbered_names(len(names)) and len(names) > classes >= len(np.unique(numbers)):
+        raise DataError(
+            f"y: expected class numbers 0...{classes - 1}, got {len(names) - 1}. Number the classes from 0 on: "
+            "np.unique(y, return_inverse=True)[1]"
+        )
     if names == numbered_names(len(names)) and len(names) < classes:
         names = numbered_names(classes)  # the last classes may have no image
     no_images, no_labels = np.zeros((0, *pixels.shape[1:]), pixels.dtype), np.zeros(0, np.int64)
     return Dataset(
         "arrays", pixels, numbers, no_images, no_labels, names or numbered_names(classes), "given as arrays", normalisation
     )
+
+
+def _look_like_pixels(numbers: NDArray[Any]) -> bool:
+    high = float(numbers.max(initial=0))
+    return 100 < high <= 255 and float(numbers.min()) >= 0 and bool((numbers == np.rint(numbers)).all())
 
 
 def with_validation(dataset: Dataset, validation: object) -> Dataset:

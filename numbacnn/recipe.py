@@ -11,6 +11,9 @@ from numbacnn.quoting import short
 from numbacnn.schedules import SCHEDULES
 from numbacnn.spelling import did_you_mean
 
+EARLY_STOP_VALIDATION = 0.1
+"""The share of the training images that early stopping holds out unless another one is given."""
+
 
 @dataclass(frozen=True)
 class Recipe:
