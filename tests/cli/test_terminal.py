@@ -324,11 +324,14 @@ EVERY_COMMAND = [
     ["evaluate", "--model", "model.safetensors", "--test-limit", "20"], ["predict", "one.png", "--model", "model.safetensors"],
     ["shapes", "cnn"], ["shapes", "cnn", "--plan"], ["models"], ["models", "--toml", "cnn"], ["samples", "again"],
     ["warmup", "softmax"], ["doctor"], ["export", "softmax", "softmax.npz"],
+    ["lecture"], ["lecture", "verify", "--section", "filters"], ["lecture", "terms"], ["lecture", "xo"], ["lecture", "backprop"],
 ]  # fmt: skip
 
 
 def test_every_command_is_tried_with_a_reader_that_leaves() -> None:
-    assert {args[0] for args in EVERY_COMMAND} >= COMMANDS.keys() - {"download", "plot", "import"}, "these have tests of their own"
+    assert {args[0] for args in EVERY_COMMAND} >= COMMANDS.keys() - {"download", "plot", "import"}, (
+        "these have tests of their own"
+    )
 
 
 def check_reader_leaves(args: list[str], cwd: Path, **changed: str) -> None:
