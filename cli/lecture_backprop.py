@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from numbacnn.backends import get_ops
-from numbacnn.lecture.backprop import Backprop, backprop
+from numbacnn.lecture.backprop import backprop
 from numbacnn.lecture.checks_training import number, sum_of_products
 from numbacnn.lecture.vectors import vectors
 
@@ -17,6 +17,8 @@ from .console import print_json, stdout
 
 MOST_CELLS = 256
 LARGEST = 1e6
+MOST_SUMS = 16
+"""Sums of H that are written out."""
 
 
 class Matrix(click.ParamType):
@@ -75,12 +77,17 @@ def lecture_backprop(x: Any, w: Any, target: Any, eta: float, stride: int, paddi
         print_json({key: _plain(getattr(found, key)) for key in keys})
         return
     console = stdout()
-    for title, matrix in (("X", found.x), ("W", found.w), ("H = X convolved with W", found.h), ("dE/dH", found.dh)):
+    for title, matrix in (("X", found.x), ("W", found.w), ("H = X convolved with W", found.h)):
         _print_matrix(console, title, matrix)
+    for i, j in list(np.ndindex(*found.h.shape))[:MOST_SUMS]:
+        console.print(f"  h{_index(i, j)} = {sum_of_products(found.forward_terms(i, j))} = {found.h[i, j]:g}")
+    if found.h.size > MOST_SUMS:
+        console.print(f"  and {found.h.size - MOST_SUMS} more sums")
+    _print_matrix(console, "dE/dH", found.dh)
     how = "sum of H" if target is None else "half the sum of (H - target)^2"
     console.print(f"E = {how} = {found.error:g}")
     for u, v in np.ndindex(*found.w.shape):
-        console.print(f"  dE/dw{_index(u, v)} = {_sum(found, u, v)} = {found.dw[u, v]:g}")
+        console.print(f"  dE/dw{_index(u, v)} = {sum_of_products(found.terms(u, v))} = {found.dw[u, v]:g}")
     _print_matrix(console, "dE/dW by finite differences", found.dw_by_differences)
     largest = float(np.abs(found.dw - found.dw_by_differences).max())
     console.print(f"  they differ by {largest:.1e} at most")
@@ -98,10 +105,6 @@ def _plain(value: Any) -> Any:
 def _index(u: int, v: int) -> str:
     """Row and column, counted from 1 as on the slides."""
     return f"{u + 1}{v + 1}" if max(u, v) < 9 else f"[{u + 1},{v + 1}]"
-
-
-def _sum(found: Backprop, u: int, v: int) -> str:
-    return sum_of_products(found, u, v) or "0"
 
 
 def _print_matrix(console: Any, title: str, matrix: Any) -> None:

@@ -41,15 +41,21 @@ class Backprop(NamedTuple):
     dw_by_differences: Matrix
     window: Window2D
 
+    def forward_terms(self, i: int, j: int) -> list[tuple[float, float]]:
+        """The products of h[i,j]: each weight and the x under it, for every x that is not padding."""
+        return [(float(self.w[u, v]), float(self.x[cell])) for u, v in np.ndindex(*self.w.shape) if (cell := self._cell(i, j, u, v))]
+
     def terms(self, u: int, v: int) -> list[tuple[float, float]]:
         """The products of dE/dw[u,v]: dE/dh and the x that meets the weight there, for every h whose window is inside x."""
+        return [
+            (float(self.dh[i, j]), float(self.x[cell])) for i, j in np.ndindex(*self.h.shape) if (cell := self._cell(i, j, u, v))
+        ]
+
+    def _cell(self, i: int, j: int, u: int, v: int) -> tuple[int, int] | None:
+        """The cell of x that weight (u, v) meets in window (i, j); None for padding."""
         rows, columns = self.window
-        found = []
-        for i, j in np.ndindex(*self.h.shape):
-            r, c = i * rows.stride - rows.pad_before + u, j * columns.stride - columns.pad_before + v
-            if 0 <= r < rows.size and 0 <= c < columns.size:
-                found.append((float(self.dh[i, j]), float(self.x[r, c])))
-        return found
+        r, c = i * rows.stride - rows.pad_before + u, j * columns.stride - columns.pad_before + v
+        return (r, c) if 0 <= r < rows.size and 0 <= c < columns.size else None
 
 
 def backprop(

@@ -24,7 +24,7 @@ def training_checks(arithmetic: Arithmetic) -> Iterator[Check]:
     expected = table["sum_of_outputs"]
     for u, v in np.ndindex(2, 2):
         yield check(
-            f"dE/dw{u + 1}{v + 1}", BACKWARD, f"{sum_of_products(summed, u, v)} = {expected['dkernel'][u][v]:g}",
+            f"dE/dw{u + 1}{v + 1}", BACKWARD, f"{sum_of_products(summed.terms(u, v))} = {expected['dkernel'][u][v]:g}",
             expected["dkernel"][u][v], summed.dw[u, v],
         )  # fmt: skip
     yield from _gradients(summed, expected, "E = h11 + h12 + h21 + h22")
@@ -60,9 +60,9 @@ def _gradients(found: Backprop, expected: dict, error: str) -> Iterator[Check]:
     )
 
 
-def sum_of_products(found: Backprop, u: int, v: int) -> str:
-    """dE/dw[u,v] as the products that it is the sum of."""
-    return " + ".join(f"{number(dh)}*{number(x)}" for dh, x in found.terms(u, v))
+def sum_of_products(terms: list[tuple[float, float]]) -> str:
+    """The sum of some products, written out."""
+    return " + ".join(f"{number(first)}*{number(second)}" for first, second in terms) or "0"
 
 
 def number(value: float) -> str:
