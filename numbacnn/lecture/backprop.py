@@ -43,7 +43,9 @@ class Backprop(NamedTuple):
 
     def forward_terms(self, i: int, j: int) -> list[tuple[float, float]]:
         """The products of h[i,j]: each weight and the x under it, for every x that is not padding."""
-        return [(float(self.w[u, v]), float(self.x[cell])) for u, v in np.ndindex(*self.w.shape) if (cell := self._cell(i, j, u, v))]
+        return [
+            (float(self.w[u, v]), float(self.x[cell])) for u, v in np.ndindex(*self.w.shape) if (cell := self._cell(i, j, u, v))
+        ]
 
     def terms(self, u: int, v: int) -> list[tuple[float, float]]:
         """The products of dE/dw[u,v]: dE/dh and the x that meets the weight there, for every h whose window is inside x."""
