@@ -60,6 +60,7 @@ SECTIONS = {
         (
             "numbacnn lecture verify --section training", "numbacnn lecture backprop",
             "numbacnn lecture backprop --target '0 1; 2 -1'",
+            "numbacnn lecture worksheet --students 30",
         ),
     ),
     "summary": Section(

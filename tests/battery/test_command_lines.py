@@ -122,7 +122,8 @@ SAFE = {  # with these a command stops before it does anything, should it take a
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
     "doctor": (), "plot": ("none",), "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
-    "lecture": (), "lecture verify": (), "lecture xo": (), "lecture backprop": (), "lecture terms": (),
+    "lecture": (), "lecture verify": (), "lecture xo": (), "lecture backprop": (),
+    "lecture terms": (), "lecture worksheet": ("--check", "none.csv"),
 }  # fmt: skip
 
 
@@ -348,6 +349,9 @@ FAILURES = [
     Line(("warmup", "none.toml"), 1, "none.toml"),
     Line(("lecture", "xo", "--image", "none.png"), 1, "none.png"), Line(("lecture", "xo", "--image", "text.png"), 1, "text.png"),
     Line(("lecture", "xo", "--image", "empty"), 1, "empty"), Line(("lecture", "xo", "--image", LONG), 1, LONG),
+    Line(("lecture", "worksheet", "--check", "none.csv"), 1, "none.csv"),
+    Line(("lecture", "worksheet", "--check", "text.png"), 1, "student"),
+    Line(("lecture", "worksheet", "--output", "file"), 1, "file"), Line(("lecture", "worksheet", "--output", "file/below"), 1, "file"),
     Line(("lecture", "backprop", "--w", "1 2 3 4"), 1, "expected at least the 1 x 4 cells of w, got 3 x 3"),
     Line(("lecture", "backprop", "--target", "1 2 3"), 1, "expected the 2 x 2 cells of h, got 1 x 3"),
     Line(("lecture", "backprop", "--eta", "1e308", "--x", "1e6", "--w", "1e6"), 1, "finite"),
