@@ -10,6 +10,7 @@ from .lazy_group import LazyGroup
 LECTURE_COMMANDS = {
     "verify": "Recompute every number of the slides.",
     "xo": "Tell X from O by the lecture's toy network.",
+    "filter": "Slide a filter over a picture.",
     "backprop": "Send an error back through one convolution.",
     "worksheet": "Write a sheet of exercises for each student, and mark answers.",
     "terms": "Explain the lecture's terms.",

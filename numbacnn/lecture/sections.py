@@ -34,7 +34,7 @@ SECTIONS = {
     "filters": Section(
         "Filters and convolution",
         ("Filters and Convolution Operations", "Convolution Operation - 2D Example"),
-        ("numbacnn lecture verify --section filters", "numbacnn lecture terms filter"),
+        ("numbacnn lecture verify --section filters", "numbacnn lecture filter digit.png --filter curve"),
     ),
     "layers": Section(
         "Convolution, padding, stride, pooling, flattening",

@@ -110,8 +110,8 @@ def markdown(sheet: Sheet) -> str:
             f"5. Pool this image: the largest value of each 2x2, stride 2.\n\n{_table(s.pooled)}\n\n" + _blanks("pool"),
             f"6. A filter of {s.kernel}x{s.kernel} slides over {s.size}x{s.size} pixels with stride {s.stride} and no padding. What is the "
             "height of its map?\n\n    output_size = ____",
-            f"7. A convolutional layer has {s.filters} filters of {s.side}x{s.side}, with a bias each, and reads {s.channels} channel(s). How "
-            "many parameters has it?\n\n    parameters = ____\n",
+            f"7. A convolutional layer has {s.filters} filters of {s.side}x{s.side}, with a bias each, and reads {s.channels} channel(s). "
+            "How many parameters has it?\n\n    parameters = ____\n",
         )
     )  # fmt: skip
 

@@ -15,8 +15,8 @@ import pytest
 from battery_cases import Battery
 from command_line import every_command
 from numbacnn_cli import main
-from numbacnn_cli.lecture_backprop import Matrix
 from numbacnn_cli.lecture_xo import CellOfMap
+from numbacnn_cli.matrix import Matrix
 from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
 from numbacnn_cli.paths import PathText
 
@@ -123,7 +123,7 @@ SAFE = {  # with these a command stops before it does anything, should it take a
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
     "doctor": (), "plot": ("none",), "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
     "lecture": (), "lecture verify": (), "lecture xo": (), "lecture backprop": (),
-    "lecture terms": (), "lecture worksheet": ("--check", "none.csv"),
+    "lecture terms": (), "lecture filter": ("none.png",), "lecture worksheet": ("--check", "none.csv"),
 }  # fmt: skip
 
 
@@ -198,6 +198,7 @@ def wrong_usages() -> list[Line]:
         Line(("lecture", "verfy"), 2, "Did you mean 'verify'"), Line(("lecture", "--format", "json", "terms"), 2, "after the command"),
         Line(("lecture", "terms", "poling"), 2, "Did you mean 'pooling'"), Line(("lecture", "terms", "é" * 400), 2, "expected one of"),
         Line(("lecture", "xo", "--imag", "X"), 2, "Did you mean --image"), Line(("lecture", "xo", "X"), 2, "unexpected extra argument"),
+        Line(("lecture", "filter", "x.png", "--gif", "x.png"), 2, "does not end in .gif"), Line(("lecture", "filter"), 2, "IMAGE"),
         Line(("models", "--toml", "cnn", "--format", "json"), 2, "--toml"), Line(("train", "cnn"), 2, "unexpected extra argument"),
     ]  # fmt: skip
     return lines
@@ -352,6 +353,8 @@ FAILURES = [
     Line(("lecture", "worksheet", "--check", "none.csv"), 1, "none.csv"),
     Line(("lecture", "worksheet", "--check", "text.png"), 1, "student"),
     Line(("lecture", "worksheet", "--output", "file"), 1, "file"), Line(("lecture", "worksheet", "--output", "file/below"), 1, "file"),
+    Line(("lecture", "filter", "none.png"), 1, "none.png"), Line(("lecture", "filter", "text.png"), 1, "text.png"),
+    Line(("lecture", "filter", "none.png", "--filter", "curv"), 1, "Did you mean 'curve'"),
     Line(("lecture", "backprop", "--w", "1 2 3 4"), 1, "expected at least the 1 x 4 cells of w, got 3 x 3"),
     Line(("lecture", "backprop", "--target", "1 2 3"), 1, "expected the 2 x 2 cells of h, got 1 x 3"),
     Line(("lecture", "backprop", "--eta", "1e308", "--x", "1e6", "--w", "1e6"), 1, "finite"),
