@@ -51,22 +51,21 @@ def lecture_backprop(x: Any, w: Any, target: Any, eta: float, stride: int, paddi
     for title, matrix in (("X", found.x), ("W", found.w), ("H = X convolved with W", found.h)):
         _print_matrix(console, title, matrix)
     for i, j in list(np.ndindex(*found.h.shape))[:MOST_SUMS]:
-        console.print(f"  h{_index(i, j)} = {sum_of_products(found.forward_terms(i, j))} = {found.h[i, j]:g}")
+        console.print(f"  h{_index(i, j)} = {sum_of_products(found.forward_terms(i, j))} = {found.h[i, j]:.10g}")
     if found.h.size > MOST_SUMS:
         console.print(f"  and {found.h.size - MOST_SUMS} more sums")
     _print_matrix(console, "dE/dH", found.dh)
     how = "sum of H" if target is None else "half the sum of (H - target)^2"
-    console.print(f"E = {how} = {found.error:g}")
+    console.print(f"E = {how} = {found.error:.10g}")
     for u, v in np.ndindex(*found.w.shape):
-        console.print(f"  dE/dw{_index(u, v)} = {sum_of_products(found.terms(u, v))} = {found.dw[u, v]:g}")
+        console.print(f"  dE/dw{_index(u, v)} = {sum_of_products(found.terms(u, v))} = {found.dw[u, v]:.10g}")
     _print_matrix(console, "dE/dW by finite differences", found.dw_by_differences)
     largest = float(np.abs(found.dw - found.dw_by_differences).max())
     console.print(f"  they differ by {largest:.1e} at most")
     _print_matrix(console, "dE/dX", found.dx)
     for u, v in np.ndindex(*found.w.shape):
-        console.print(
-            f"  w{_index(u, v)} next = {found.w[u, v]:g} - {found.eta:g} * {number(float(found.dw[u, v]))} = {found.w_next[u, v]:g}"
-        )
+        step = f"{found.w[u, v]:.10g} - {found.eta:.10g} * {number(float(found.dw[u, v]))}"
+        console.print(f"  w{_index(u, v)} next = {step} = {found.w_next[u, v]:.10g}")
 
 
 def _plain(value: Any) -> Any:
@@ -80,7 +79,7 @@ def _index(u: int, v: int) -> str:
 
 def _print_matrix(console: Any, title: str, matrix: Any) -> None:
     console.print(title)
-    shown = [[f"{float(value) + 0.0:g}" for value in row] for row in matrix]
+    shown = [[f"{float(value) + 0.0:.10g}" for value in row] for row in matrix]
     width = max(len(value) for row in shown for value in row)
     for row in shown:
         console.print("  " + "  ".join(f"{value:>{width}}" for value in row))

@@ -71,9 +71,9 @@ def lecture_filter(image: Path, filter_name: str, stride: int, gif_path: Path | 
     console.print(f"{height}x{width} pixels, a filter of {weights.shape[0]}x{weights.shape[1]}, a map of {rows}x{columns}")
     for line in _drawn(found.map):
         console.print(line)
-    console.print(f"strongest at row {found.row}, column {found.column}: {strongest:g}, the sum of")
+    console.print(f"strongest at row {found.row}, column {found.column}: {strongest:.10g}, the sum of")
     for row, column, pixel, weight, product in found.products():
-        console.print(f"  pixel ({row}, {column})  {pixel:g} * {weight:g} = {product:g}")
+        console.print(f"  pixel ({row}, {column})  {pixel:.10g} * {weight:.10g} = {product:.10g}")
     if gif_path is not None:
         console.print(f"wrote {gif_path}: {found.map.size} frames", soft_wrap=True)
 

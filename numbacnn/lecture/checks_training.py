@@ -20,11 +20,11 @@ def training_checks(arithmetic: Arithmetic) -> Iterator[Check]:
     summed = backprop(arithmetic.ops, x, w, None, eta)
     for i, j in np.ndindex(2, 2):
         formula = " + ".join(f"W{u + 1}{v + 1}*X{i + u + 1}{j + v + 1}" for u, v in np.ndindex(2, 2))
-        yield check(f"h{i + 1}{j + 1}", FORWARD, f"{formula} = {table['y'][i][j]:g}", table["y"][i][j], summed.h[i, j])
+        yield check(f"h{i + 1}{j + 1}", FORWARD, f"{formula} = {table['y'][i][j]:.10g}", table["y"][i][j], summed.h[i, j])
     expected = table["sum_of_outputs"]
     for u, v in np.ndindex(2, 2):
         yield check(
-            f"dE/dw{u + 1}{v + 1}", BACKWARD, f"{sum_of_products(summed.terms(u, v))} = {expected['dkernel'][u][v]:g}",
+            f"dE/dw{u + 1}{v + 1}", BACKWARD, f"{sum_of_products(summed.terms(u, v))} = {expected['dkernel'][u][v]:.10g}",
             expected["dkernel"][u][v], summed.dw[u, v],
         )  # fmt: skip
     yield from _gradients(summed, expected, "E = h11 + h12 + h21 + h22")
@@ -53,7 +53,7 @@ def _gradients(found: Backprop, expected: dict, error: str) -> Iterator[Check]:
     yield check(
         f"W after one step, {error}",
         UPDATE,
-        f"W - {found.eta:g} * dE/dW",
+        f"W - {found.eta:.10g} * dE/dW",
         expected["kernel_next"],
         found.w_next,
         tolerance=ROUNDING,
@@ -67,4 +67,4 @@ def sum_of_products(terms: list[tuple[float, float]]) -> str:
 
 def number(value: float) -> str:
     """A number as people write it in a formula; a negative one in parentheses."""
-    return f"({value:g})" if value < 0 else f"{value:g}"
+    return f"({value:.10g})" if value < 0 else f"{value:.10g}"

@@ -75,7 +75,7 @@ def read_pixels(data: bytes, name: str, steps: list[str]) -> Matrix:
     size = max(1, round(height * share)), max(1, round(width * share))
     pixels = scaled_pixels(data, name, size, 1, steps)[:, :, 0].astype(np.float64)
     if pixels.mean() > 127.5:
-        steps.append("inverted, since it is lighter than dark")
+        steps.append("inverted: its strokes are dark on light")
         pixels = 255 - pixels
     return pixels
 

@@ -325,6 +325,7 @@ EVERY_COMMAND = [
     ["shapes", "cnn"], ["shapes", "cnn", "--plan"], ["models"], ["models", "--toml", "cnn"], ["samples", "again"],
     ["warmup", "softmax"], ["doctor"], ["export", "softmax", "softmax.npz"],
     ["lecture"], ["lecture", "verify", "--section", "filters"], ["lecture", "terms"], ["lecture", "xo"], ["lecture", "backprop"],
+    ["lecture", "filter", "one.png"], ["lecture", "worksheet", "--students", "2"],
 ]  # fmt: skip
 
 

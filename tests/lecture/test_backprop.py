@@ -109,3 +109,7 @@ def test_a_step_too_large_for_a_number_is_refused_and_not_printed_as_infinity() 
     done = run_here("lecture", "backprop", "--eta", "1e308", "--x", "1e6", "--w", "1e6")
     assert (done.code, done.out) == (1, "")
     assert "finite numbers" in done.err
+
+
+def test_large_numbers_are_written_out_whole() -> None:
+    assert "h11 = 1000*1234 = 1234000" in run_here("lecture", "backprop", "--x", "1234", "--w", "1000").out

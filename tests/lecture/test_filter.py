@@ -121,4 +121,4 @@ def test_a_large_picture_with_dark_strokes_is_scaled_and_inverted(tmp_path: Path
     answer = found(tmp_path / "x.png", "--filter", "blur")
     assert np.shape(answer["image"]) == (32, 64)
     assert np.unique(answer["image"]).tolist() == [5]
-    assert [step.split(",")[0] for step in answer["steps"]] == ["scaled from 200x100 to 64x32", "inverted"]
+    assert answer["steps"] == ["scaled from 200x100 to 64x32", "inverted: its strokes are dark on light"]
