@@ -8,21 +8,18 @@ import time
 # The process has done nothing but compute so far, so its CPU time tells when it began.
 PROCESS_START = time.perf_counter() - time.process_time()
 
-import importlib  # noqa: E402
 import io  # noqa: E402
-import keyword  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
-from typing import Any  # noqa: E402
 
 import click  # noqa: E402
 
 from numbacnn.errors import NumbaCNNError  # noqa: E402
-from numbacnn.spelling import close_matches, did_you_mean  # noqa: E402
 from numbacnn.version import __version__  # noqa: E402
 
 from .entry import run  # noqa: E402, F401  the program's name for it
+from .lazy_group import LazyGroup  # noqa: E402
 from .signals import received  # noqa: E402
 from .streams import open_streams  # noqa: E402
 
@@ -35,6 +32,7 @@ COMMANDS = {
     "models": "List the networks that are built in.",
     "download": "Fetch a data set.",
     "samples": "Draw sample pictures to predict.",
+    "lecture": "The lecture's numbers, terms and examples, computed here.",
     "export": "Write a network as an ONNX file, or its parameters as arrays.",
     "import": "Make a network from an ONNX file.",
     "warmup": "Compile kernels ahead of the first run.",
@@ -42,54 +40,9 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command when it is called: --help needs their names and help lines alone."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name  # Python has no module of its own word `import`
-        return getattr(importlib.import_module(f".{name}", __package__), name)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            hint = did_you_mean(args[0], COMMANDS)
-            if not hint:
-                raise
-            raise click.UsageError(error.message + hint, error.ctx) from None
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except click.NoSuchOption as error:
-            close = _options_meant(error.option_name, error.ctx) if error.ctx else []
-            if not close:
-                raise
-            raise click.UsageError(
-                f"No such option {error.option_name!r}. Did you mean {' or '.join(close)}?", error.ctx
-            ) from None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-def _options_meant(given: str, ctx: click.Context) -> list[str]:
-    """The options that begin with ``given`` or have it as initials, else the options of similar spelling."""
-    options = {name.lstrip("-"): name for option in ctx.command.get_params(ctx) for name in option.opts if name.startswith("--")}
-    word = given.lstrip("-")
-    initials = {name: "".join(part[0] for part in name.split("-")) for name in options}
-    short = [name for name in options if name.startswith(word) or initials[name] == word]
-    return [options[name] for name in short or close_matches(word, options)]
-
-
 @click.group(
     cls=LazyGroup,
+    summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: numbacnn train --model small --dataset digits",
 )

@@ -6,7 +6,8 @@ import sys
 from typing import NamedTuple, TextIO
 from unittest import mock
 
-from numbacnn_cli.main import _guarded
+import click
+from numbacnn_cli.main import _guarded, app
 
 
 class Done(NamedTuple):
@@ -29,3 +30,15 @@ def run_here(*args: object, out: TextIO | None = None) -> Done:
         code = _guarded()
     lines = [line for line in err.getvalue().splitlines(keepends=True) if not line.startswith("compiling kernels (")]
     return Done(code, kept.getvalue(), "".join(lines))
+
+
+def every_command(group: click.Group = app, words: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
+    """Every command of a group with its words, ``("lecture", "verify")``, then those of its groups."""
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        found.append(((*words, name), command))
+        if isinstance(command, click.Group):
+            found += every_command(command, (*words, name))
+    return found

@@ -48,6 +48,7 @@ FLOORS = [
     {
         "numbacnn.functional",
         "numbacnn.fitting",
+        "numbacnn.lecture",
         "numbacnn.net",
         "numbacnn.export",
         "numbacnn.keras",

@@ -8,9 +8,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from numbacnn_cli.main import COMMANDS, app
+from command_line import every_command
+from numbacnn_cli.main import app
 from repository import ROOT
 
+from numbacnn.lecture.sections import SECTIONS
+from numbacnn.lecture.terms import TERMS
 from numbacnn.models import PRESETS
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,10 +25,10 @@ def help_page() -> str:
         "# Command line\n\nGenerated from `--help`; a test compares. "
         "Exit codes: 0 done, 1 an expected failure, 2 usage, 130 after Ctrl-C, 143 after SIGTERM.\n"
     ]
-    for name in ["", *COMMANDS]:
-        done = CliRunner().invoke(app, [*([name] if name else []), "--help"], prog_name="numbacnn", terminal_width=100)
+    for words in [(), *(words for words, _ in every_command())]:
+        done = CliRunner().invoke(app, [*words, "--help"], prog_name="numbacnn", terminal_width=100)
         assert done.exit_code == 0
-        parts.append(f"## numbacnn {name}".rstrip() + f"\n\n```\n{done.output.rstrip()}\n```\n")
+        parts.append(f"## numbacnn {' '.join(words)}".rstrip() + f"\n\n```\n{done.output.rstrip()}\n```\n")
     return "\n".join(parts)
 
 
@@ -48,18 +51,35 @@ def all_commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("document", "line"), all_commands())
 def test_every_command_in_the_documents_is_valid(document: str, line: str) -> None:
-    name, *args = shlex.split(line)[1:]
-    assert name in COMMANDS, f"{document}: {line}"
-    command = app.get_command(click.Context(app), name)
-    assert command is not None
-    command.make_context(name, args, resilient_parsing=False)
+    check_command_line(line, document)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_help_has_an_example_and_one_sentence_that_the_list_of_commands_repeats(name: str) -> None:
-    command = app.get_command(click.Context(app), name)
-    assert command is not None
-    assert "Example:" in (command.help or "")
+def check_command_line(line: str, where: str) -> None:
+    """The options and arguments of a ``numbacnn ...`` are those of its command."""
+    command: click.Command = app
+    args = shlex.split(line)[1:]
+    while isinstance(command, click.Group) and args and not args[0].startswith("-"):
+        name, *args = args
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"{where}: {line}"
+        command = found
+    command.make_context(command.name, args, resilient_parsing=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), every_command(), ids=lambda each: " ".join(each) if isinstance(each, tuple) else ""
+)
+def test_every_help_has_an_example_and_one_sentence_that_the_list_of_commands_repeats(
+    words: tuple[str, ...], command: click.Command
+) -> None:
+    assert f"Example: numbacnn {' '.join(words)}" in (command.help or "")
+
+
+@pytest.mark.parametrize(
+    "line", [line for section in SECTIONS.values() for line in section.commands] + [term.command for term in TERMS.values()]
+)
+def test_every_command_that_the_lecture_names_is_valid(line: str) -> None:
+    check_command_line(line, "numbacnn lecture")
 
 
 def test_the_table_of_the_readme_is_what_shapes_prints() -> None:

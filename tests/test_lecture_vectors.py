@@ -1,25 +1,24 @@
 """The lecture's numbers, which the code must give, and the numbers of known mistakes, which it must not."""
 
-import json
 import math
 
 import numpy as np
 import oracle
 import pytest
-from repository import TESTS
 
 import numbacnn as nc
 from numbacnn import functional as F
 from numbacnn.backends import get_ops
 from numbacnn.errors import ShapeError
 from numbacnn.initializers import initial_parameters, initial_values
+from numbacnn.lecture.vectors import vectors
 from numbacnn.models import PRESETS
 from numbacnn.network import forward
 from numbacnn.optimizers import SGD, Adam, Momentum
 from numbacnn.schedules import exponential
 from numbacnn.shapes import window
 
-VECTORS = json.loads((TESTS / "lecture_vectors.json").read_text(encoding="utf-8"))
+VECTORS = vectors()
 CURVE, XO, POOL, DEMO = (VECTORS[key] for key in ("curve_filter", "xo_toy", "maxpool_figure", "cs231n_conv"))
 BACKPROP, LOSS, ACTIVATIONS = (VECTORS[key] for key in ("backprop_3x3_2x2", "softmax_cross_entropy", "activations"))
 BOTH_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import click
 import pytest
 from battery_cases import Battery
+from command_line import every_command
 from numbacnn_cli import main
-from numbacnn_cli.main import COMMANDS, app
+from numbacnn_cli.lecture_xo import CellOfMap
+from numbacnn_cli.matrix import Matrix
 from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
 from numbacnn_cli.paths import PathText
 
@@ -26,6 +28,8 @@ from numbacnn.errors import DeviceError
 from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
 from numbacnn.models import PRESETS
+
+ALL_COMMANDS = {" ".join(words): command for words, command in every_command()}
 
 LONGEST_MESSAGE = 2_000
 """Characters; paths are quoted whole, and the longest here has 800."""
@@ -108,10 +112,18 @@ WRONG_COUNTS = (*NO_NUMBERS, "0", "-1", "1.5", "1e3", "nan", "inf", "-" + "9" * 
 WRONG_RATES = (*NO_NUMBERS, "0", "-0.0", "-1", "nan", "-nan", "inf", "-inf", "infinity", "1e999", "-1e-3")
 WRONG_CHOICES = ("", " ", "x", "None", "auto,cpu", "\x1b[31m", "*", "é" * 40, "-")
 WRONG_SHAPES = ("", "x", "28", "28,28,1,1", "28,28,0", "-1,28,1", "28,28,", "1.5,2,3", "28;28;1", "9" * 12 + ",1,1", "nan,1,1")
+WRONG_MATRICES = (
+    "", " ", ";", "x", "1 2; 3", "1;;2", "nan", "1 inf", "1e7", "1e999", "½", "None", "\x1b[31m", "1 " * 300, "é" * 40,
+)  # fmt: skip
+WRONG_CELLS = (
+    "", "x", "cross", "cross,3", "cross,3,3,3", "3,0,0", "-1,0,0", "cross,7,0", "cross,0,-1", "cross,1.5,0", "cros,0,0", "\x1b[31m,0,0",
+)  # fmt: skip
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
     "doctor": (), "plot": ("none",), "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
+    "lecture": (), "lecture verify": (), "lecture xo": (), "lecture backprop": (),
+    "lecture terms": (), "lecture filter": ("none.png",), "lecture worksheet": ("--check", "none.csv"),
 }  # fmt: skip
 
 
@@ -123,6 +135,10 @@ def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
         return WRONG_RATES
     if isinstance(kind, InputShape):
         return WRONG_SHAPES
+    if isinstance(kind, Matrix):
+        return WRONG_MATRICES
+    if isinstance(kind, CellOfMap):
+        return WRONG_CELLS
     if isinstance(kind, (click.Choice, DatasetName)):
         return WRONG_CHOICES
     if isinstance(kind, click.IntRange):
@@ -133,23 +149,22 @@ def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
 
 
 def options_of(name: str) -> Iterator[click.Option]:
-    command = app.get_command(click.Context(app), name)
-    assert command is not None
-    yield from (parameter for parameter in command.params if isinstance(parameter, click.Option))
+    yield from (parameter for parameter in ALL_COMMANDS[name].params if isinstance(parameter, click.Option))
 
 
 def wrong_usages() -> list[Line]:
     lines = []
-    for name in COMMANDS:
+    for name in ALL_COMMANDS:
+        start = (*name.split(), *SAFE[name])
         for option in options_of(name):
             flag = option.opts[0]
             if option.is_flag:
-                lines.append(Line((name, *SAFE[name], f"{flag}=x"), 2, flag))
+                lines.append(Line((*start, f"{flag}=x"), 2, flag))
                 continue
-            lines += [Line((name, *SAFE[name], flag, value), 2, flag) for value in wrong_values(option.type)]
-            lines.append(Line((name, *SAFE[name], flag), 2, flag))  # and no value
+            lines += [Line((*start, flag, value), 2, flag) for value in wrong_values(option.type)]
+            lines.append(Line((*start, flag), 2, flag))  # and no value
         for unknown in ("--bogus", "--", "-x", "--épochs", "--format-", "--\x1b[31m"):
-            words = (name, *SAFE[name], unknown, "more", "and more")
+            words = (*start, unknown, "more", "and more")
             more = {"predict", "warmup"}  # take any number of arguments
             if not (unknown == "--" and name in more):
                 lines.append(Line(words, 2, ""))
@@ -180,6 +195,10 @@ def wrong_usages() -> list[Line]:
         Line(("samples", ""), 2, "expected a path"), Line(("samples", "a", "b"), 2, "unexpected extra argument"),
         Line(("download", "cifar"), 2, "'cifar'"), Line(("download", "mnist", "more"), 2, "unexpected extra argument"),
         Line(("download", "MNIST"), 2, "'MNIST'"), Line(("doctor", "more"), 2, "unexpected extra argument"),
+        Line(("lecture", "verfy"), 2, "Did you mean 'verify'"), Line(("lecture", "--format", "json", "terms"), 2, "after the command"),
+        Line(("lecture", "terms", "poling"), 2, "Did you mean 'pooling'"), Line(("lecture", "terms", "é" * 400), 2, "expected one of"),
+        Line(("lecture", "xo", "--imag", "X"), 2, "Did you mean --image"), Line(("lecture", "xo", "X"), 2, "unexpected extra argument"),
+        Line(("lecture", "filter", "x.png", "--gif", "x.png"), 2, "does not end in .gif"), Line(("lecture", "filter"), 2, "IMAGE"),
         Line(("models", "--toml", "cnn", "--format", "json"), 2, "--toml"), Line(("train", "cnn"), 2, "unexpected extra argument"),
     ]  # fmt: skip
     return lines
@@ -329,6 +348,16 @@ FAILURES = [
     Line(("export", "none.toml", "x.npz"), 1, "none.toml"), Line(("export", "cs231n", "file/x.npz"), 1, "file/x.npz"),
     Line(("warmup", "nonesuch"), 1, "nonesuch"), Line(("warmup", "small", "nonesuch"), 1, "nonesuch"),
     Line(("warmup", "none.toml"), 1, "none.toml"),
+    Line(("lecture", "xo", "--image", "none.png"), 1, "none.png"), Line(("lecture", "xo", "--image", "text.png"), 1, "text.png"),
+    Line(("lecture", "xo", "--image", "empty"), 1, "empty"), Line(("lecture", "xo", "--image", LONG), 1, LONG),
+    Line(("lecture", "worksheet", "--check", "none.csv"), 1, "none.csv"),
+    Line(("lecture", "worksheet", "--check", "text.png"), 1, "student"),
+    Line(("lecture", "worksheet", "--output", "file"), 1, "file"), Line(("lecture", "worksheet", "--output", "file/below"), 1, "file"),
+    Line(("lecture", "filter", "none.png"), 1, "none.png"), Line(("lecture", "filter", "text.png"), 1, "text.png"),
+    Line(("lecture", "filter", "none.png", "--filter", "curv"), 1, "Did you mean 'curve'"),
+    Line(("lecture", "backprop", "--w", "1 2 3 4"), 1, "expected at least the 1 x 4 cells of w, got 3 x 3"),
+    Line(("lecture", "backprop", "--target", "1 2 3"), 1, "expected the 2 x 2 cells of h, got 1 x 3"),
+    Line(("lecture", "backprop", "--eta", "1e308", "--x", "1e6", "--w", "1e6"), 1, "finite"),
 ]  # fmt: skip
 
 
@@ -387,8 +416,10 @@ def test_bad_command_lines_as_processes(battery: Battery, folder: Path) -> None:
 
 
 def test_every_option_has_wrong_values() -> None:
-    tried = {(line.words[0], line.named) for line in USAGES}
-    expected = {(name, option.opts[0]) for name in COMMANDS for option in options_of(name)}
-    assert expected <= tried
+    tried = {(line.words, line.named) for line in USAGES}
+    for name in ALL_COMMANDS:
+        start = (*name.split(), *SAFE[name])
+        for option in options_of(name):
+            assert any(words[: len(start)] == start and named == option.opts[0] for words, named in tried), (name, option.opts[0])
     assert len(set(USAGES)) > len(USAGES) - 20
     assert all(line.words.count("\0") == 0 for line in itertools.chain(USAGES, FAILURES))

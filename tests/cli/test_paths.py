@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from numbacnn_cli.main import COMMANDS, app
+from command_line import every_command
+from numbacnn_cli.main import app
 from numbacnn_cli.paths import PathText, UserPath
 from repository import ROOT
 
@@ -27,24 +28,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def path_parameters() -> Iterator[tuple[str, click.Parameter]]:
-    for name in COMMANDS:
-        command = app.get_command(click.Context(app), name)
-        assert command is not None
+    for words, command in every_command():
+        name = " ".join(words)
         for parameter in command.params:
             if isinstance(parameter.type, PathText):
                 yield name, parameter
 
 
 def parsed(name: str, parameter: click.Parameter, value: str) -> object:
-    command = app.get_command(click.Context(app), name)
-    assert command is not None
-    option = [f"{parameter.opts[0]}={value}"] if isinstance(parameter, click.Option) else [value]
-    others = ["x.png"] if name == "predict" and isinstance(parameter, click.Option) else []
+    command = {" ".join(words): command for words, command in every_command()}[name]
+    option = [f"{parameter.opts[0]}={value}"] if isinstance(parameter, click.Option) else []
+    arguments = [
+        value if each is parameter else "x"
+        for each in command.params
+        if isinstance(each, click.Argument) and (each is parameter or each.required)
+    ]
     assert parameter.name is not None
     parent = click.Context(
         app, info_name="numbacnn", help_option_names=["-h", "--help"]
     )  # a command keeps the help option of its first one
-    found = command.make_context(name, [*option, *others], parent).params[parameter.name]
+    found = command.make_context(name, [*option, *arguments], parent).params[parameter.name]
     return found[0] if isinstance(found, tuple) else found
 
 
@@ -56,7 +59,9 @@ def test_every_path_of_every_command_is_of_this_type() -> None:
     assert found == {
         "train --model", "train --data-dir", "train --log-dir", "train --output", "plot run", "plot --data-dir", "plot --output",
         "evaluate --model", "evaluate --data-dir", "predict files",
-        "predict --model", "shapes model", "download --data-dir", "samples folder", "warmup models",
+        "predict --model", "shapes model", "download --data-dir", "samples folder", "lecture xo --image", "lecture worksheet --output",
+        "lecture worksheet --check", "lecture filter image", "lecture filter --filter", "lecture filter --gif", "warmup models",
+        "export model", "export file", "import file", "import model",
     }  # fmt: skip
     for source in (ROOT / "cli").glob("*.py"):
         assert not re.search(r"click\.(Path|File)\b", source.read_text(encoding="utf-8")), source.name
@@ -100,7 +105,7 @@ def test_a_tilde_in_the_variable_of_the_kernel_cache_is_the_home_folder(home: Pa
 @pytest.mark.parametrize(("name", "parameter"), PATH_PARAMETERS, ids=str)
 def test_the_shell_completes_every_path(name: str, parameter: click.Parameter) -> None:
     option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
-    words = {"COMP_WORDS": " ".join(["numbacnn", name, *option, "dat"]), "COMP_CWORD": str(2 + len(option))}
+    words = {"COMP_WORDS": " ".join(["numbacnn", name, *option, "dat"]), "COMP_CWORD": str(1 + len(name.split()) + len(option))}
     done = CliRunner(env=words | {"_NUMBACNN_COMPLETE": "bash_complete"}).invoke(app, [], prog_name="numbacnn")
     assert done.output == "file,dat\n"
 

@@ -324,6 +324,8 @@ EVERY_COMMAND = [
     ["evaluate", "--model", "model.safetensors", "--test-limit", "20"], ["predict", "one.png", "--model", "model.safetensors"],
     ["shapes", "cnn"], ["shapes", "cnn", "--plan"], ["models"], ["models", "--toml", "cnn"], ["samples", "again"],
     ["warmup", "softmax"], ["doctor"], ["export", "softmax", "softmax.npz"],
+    ["lecture"], ["lecture", "verify", "--section", "filters"], ["lecture", "terms"], ["lecture", "xo"], ["lecture", "backprop"],
+    ["lecture", "filter", "one.png"], ["lecture", "worksheet", "--students", "2"],
 ]  # fmt: skip
 
 

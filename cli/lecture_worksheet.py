@@ -1,0 +1,90 @@
+"""``numbacnn lecture worksheet``: a sheet of exercises for each student, and a key."""
+
+import os
+from pathlib import Path
+
+import click
+
+from numbacnn.backends import get_ops
+from numbacnn.errors import DataError
+from numbacnn.files import make_folder, write_atomically
+from numbacnn.lecture.worksheet import key, markdown, marks, sheets
+from numbacnn.reading import read_bounded
+
+from . import options
+from .compiling import announced_compilations
+from .console import print_json, stdout
+from .paths import UserPath
+from .tables import table, text
+
+MOST_STUDENTS = 1000
+MOST_BYTES = 1_000_000
+
+
+@click.command("worksheet")
+@click.option(
+    "--students", type=click.IntRange(1, MOST_STUDENTS), default=30, show_default=True, metavar="N", help="Number of sheets."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31), default=7, show_default=True, metavar="N", help="Seed of the numbers.")
+@click.option(
+    "--output", type=UserPath(), default=Path("worksheets"), show_default=True, help="Folder of the sheets and of key.csv."
+)
+@click.option(
+    "--check", "answers", type=UserPath(), metavar="FILE", help="Mark students' answers: a CSV file with key.csv's columns."
+)
+@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+@options.reporting
+def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | None, force: bool, output_format: str) -> None:
+    """Write a sheet of exercises for each student, all different, and one key; or mark the answers to them.
+
+    The sheets are Markdown, the key is CSV. The same seed gives the same files. All answers are whole numbers.
+
+    \b
+    Example: numbacnn lecture worksheet --students 30 --seed 7 --output sheets
+             numbacnn lecture worksheet --students 30 --seed 7 --check answers.csv
+    """
+    given = None if answers is None else _content(answers)
+    with announced_compilations():
+        made = sheets(get_ops("cpu", plain=True), students, seed)
+    if answers is not None and given is not None:
+        rows = marks(made, given, str(answers))
+        if output_format == "json":
+            print_json([row._asdict() for row in rows])
+            return
+        shown = table("student", "right", text("wrong"), text("missing"))
+        for row in rows:
+            shown.add_row(str(row.student), f"{row.right} of {row.of}", " ".join(row.wrong), " ".join(row.missing))
+        stdout().print(shown)
+        return
+    digits = len(str(students))
+    files = {output / f"sheet-{sheet.student:0{digits}}.md": markdown(sheet) for sheet in made} | {output / "key.csv": key(made)}
+    make_folder(output)
+    missing = {path: content.encode() for path, content in files.items() if not _holds(path, content.encode())}
+    taken = [path for path in missing if os.path.lexists(path)]
+    if taken and not force:
+        raise DataError(
+            f"{taken[0]}: expected no file or the sheet to be written, got another file. Nothing was written. "
+            "Give another --output, or --force to replace it"
+        )
+    for path, content in missing.items():
+        write_atomically(path, content, error=DataError, advice="Make room or give another folder")
+    if output_format == "json":
+        print_json({"folder": str(output), "files": list(map(str, files)), "wrote": list(map(str, missing))})
+        return
+    stdout().print(f"{students} sheets and key.csv in {output}; {len(missing)} files written", soft_wrap=True)
+
+
+def _content(path: Path) -> str:
+    try:
+        return read_bounded(path, MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: expected a text in UTF-8, got something else. Save it as CSV UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}. Give another file") from None
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return read_bounded(path, len(content)) == content
+    except OSError:
+        return False
