@@ -276,6 +276,8 @@ def test_cross_entropy_picture_is_no_softmax_and_its_loss_is_as_printed_or_as_no
     printed, label = np.array(LOSS["probabilities_as_printed"]), LOSS["label"]
     assert math.isclose(printed.sum(), LOSS["sum_as_printed"])
     assert math.isclose(-math.log(printed[label]), LOSS["loss_as_printed"], rel_tol=1e-14)
+    as_printed = F.cross_entropy(printed[None], F.one_hot([label], len(printed)))
+    assert math.isclose(as_printed, LOSS["loss_as_printed"], rel_tol=1e-14)
     loss, _ = F.softmax_cross_entropy(np.log(printed)[None], np.array([label]))
     assert math.isclose(loss, LOSS["loss_if_normalised"], rel_tol=1e-13)
 
