@@ -60,6 +60,8 @@ from .train_run import Run, new_run, resume_command, resumed_run
 @options.computing
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
 @options.test_limit
+@click.option("--raw-pixels", is_flag=True,
+              help="Feed pixels as numbers 0...255, as the lecture does, not 0...1: for comparison, since it costs accuracy.")  # fmt: skip
 @click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>.")
 @click.option(
     "--resume",

@@ -12,6 +12,7 @@ from typing import Any
 from numbacnn.backends import threads
 from numbacnn.datasets import Dataset
 from numbacnn.errors import CheckpointError
+from numbacnn.normalisation import RAW_PIXELS
 from numbacnn.ops import Ops
 from numbacnn.training import Settings, State, check_matches, new_state
 from numbacnn.training.run_folder import RunFolder
@@ -25,6 +26,11 @@ from .resuming import check_output, folder_to_resume, forget_begun, note_begun
 from .signals import before_leaving, held_signals, is_first_to_say, received, say
 from .train_data import class_count, fingerprint, load, load_ahead
 from .train_options import TrainOptions
+
+RAW_PIXELS_NOTICE = (
+    "pixels are fed as numbers 0...255, as the lecture does. It costs accuracy: after three epochs, dense128 gets 92.4 % of MNIST's "
+    "test images right, and 98.0 % with pixels scaled to 0...1 (means of three seeds)"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
     """Start a run. Cheap checks come before the data are downloaded or drawn; a run that fails before its first step is abandoned."""
     source = read_model(options.model, options.input_shape)
     folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()
+    if source.normalisation == RAW_PIXELS:  # its weights fit no others
+        origin = replace(origin, raw_pixels=True)
     check_output(folder.path, resume=False)
     loading = load_ahead(origin, options.data_dir, source.graph.input_shape)
     ops = open_device(options.device, options.threads, options.exact_conv)
@@ -81,6 +89,8 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
             ahead = warm_up_in_processes(ops, graph, settings, exact_conv=options.exact_conv, digits=is_drawn)
             dataset = own_data or loading()
             check_matches(graph, dataset)
+            if origin.raw_pixels:
+                notice(RAW_PIXELS_NOTICE)
             if source.parameters is not None:
                 notice(f"starting from the weights of {options.model}")
             if folder.earlier_files():
