@@ -1,10 +1,12 @@
 """``numbacnn shapes``: the shape of an image after each layer of a network. Needs neither numpy nor numba."""
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
-from numbacnn.summary import summarise
+from numbacnn.remarks import remarks
+from numbacnn.summary import Summary, summarise
 
 from . import options
 from .model_source import read_model
@@ -43,12 +45,16 @@ def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, wit
     if output_format == "json":
         from .console import print_json
 
-        print_json(asdict(summary) | {"parameters": summary.parameters, "macs": summary.macs})
+        print_json(_as_dict(summary) | {"remarks": remarks(graph, summary)})
         return
     from .console import stdout
     from .tables import shapes_remark, shapes_table
 
     console = stdout()
     console.print(shapes_table(summary))
-    for line in shapes_remark(summary):
+    for line in (*shapes_remark(summary), *remarks(graph, summary)):
         console.print(line)
+
+
+def _as_dict(summary: Summary) -> dict[str, Any]:
+    return asdict(summary) | {"parameters": summary.parameters, "macs": summary.macs}

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from numbacnn.shapes import Pair, Shape
-from numbacnn.summary import FLOAT_BYTES, Summary
+from numbacnn.summary import FLOAT_BYTES, LayerSummary, Summary
 
 from .layout import Column, Table
 
@@ -27,13 +27,19 @@ def shapes_table(summary: Summary) -> Table:
     rows = table(
         "layer",
         Column("type", right=False, rank=2),
-        Column("input", rank=6),
+        Column("input", rank=11),
         "output",
+        Column("window", rank=3),
+        Column("stride", rank=4),
+        Column("padding", rank=6),
+        Column("fan-in", rank=8),
         "parameters",
+        Column("share", rank=9),
         Column("MACs", rank=1),
-        Column("sees", rank=4),
-        Column("jump", rank=5),
-        Column("memory", rank=3),
+        Column("work", rank=10),
+        Column("sees", rank=5),
+        Column("jump", rank=12),
+        Column("memory", rank=7),
     )
     for row in summary.layers:
         rows.add_row(
@@ -41,8 +47,14 @@ def shapes_table(summary: Summary) -> Table:
             row.type,
             _shape(row.input_shape),
             _shape(row.output_shape),
+            _window(row),
+            _pair(row.stride or (0, 0)),
+            _padding(row.padding),
+            f"{row.fan_in:,}" if row.fan_in else "-",
             f"{row.parameters:,}",
+            _share(row.parameter_share),
             f"{row.macs:,}",
+            _share(row.mac_share),
             _pair(row.receptive_field),
             _pair(row.jump),
             size(row.activation_bytes),
@@ -50,26 +62,20 @@ def shapes_table(summary: Summary) -> Table:
     rows.add_section()
     memory = sum(row.activation_bytes for row in summary.layers)
     rows.add_row(
-        summary.model, "", _shape(summary.input_shape), "", f"{summary.parameters:,}", f"{summary.macs:,}", "", "", size(memory)
-    )
+        summary.model, "", _shape(summary.input_shape), "", "", "", "", "", f"{summary.parameters:,}", "", f"{summary.macs:,}",
+        "", "", "", size(memory),
+    )  # fmt: skip
     return rows
 
 
 def shapes_remark(summary: Summary) -> list[str]:
-    """The meaning of the columns, and the layers with most weights and work."""
-    lines = [
+    """The meaning of the columns."""
+    return [
         f"MACs are multiply-accumulates for one image, biases not counted; memory is the activations of {summary.batch_size} image(s).",
         "sees is the receptive field and jump the distance between neighbouring cells, in pixels of the image.",
+        "fan-in is the count of numbers that a neuron reads; share is of all parameters, work of all MACs.",
         f"The parameters take {size(summary.parameters * FLOAT_BYTES)} as float32.",
     ]
-    if summary.parameters and summary.macs:
-        heaviest = max(summary.layers, key=lambda row: row.parameters)
-        busiest = max(summary.layers, key=lambda row: row.macs)
-        lines.append(
-            f"{heaviest.name} holds {heaviest.parameters / summary.parameters:.0%} of the parameters, "
-            f"{busiest.name} does {busiest.macs / summary.macs:.0%} of the work."
-        )
-    return lines
 
 
 def class_table(reports: "list[ClassReport]") -> Table:
@@ -106,6 +112,25 @@ def percent(share: Any) -> str:
 
 def _shape(shape: Shape) -> str:
     return " x ".join(map(str, shape))
+
+
+def _window(row: LayerSummary) -> str:
+    if row.window is None:
+        return "-"
+    gaps = "" if row.dilation in (None, (1, 1)) else f" every {_pair(row.dilation)}"
+    return f"{_shape(row.window)}{gaps}"
+
+
+def _padding(padding: tuple[Pair, Pair] | None) -> str:
+    """``2`` on each side; ``0+1`` before and after; rows x columns where these differ."""
+    if padding is None:
+        return "-"
+    down, across = (str(before) if before == after else f"{before}+{after}" for before, after in padding)
+    return down if down == across else f"{down} x {across}"
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share else "-"
 
 
 def _pair(pair: Pair) -> str:

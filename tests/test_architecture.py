@@ -29,6 +29,7 @@ FLOORS = [
         "numbacnn.models",
         "numbacnn.optimizers",
         "numbacnn.recipe",
+        "numbacnn.remarks",
         "numbacnn.schedules",
         "numbacnn.files",
         "numbacnn.memory",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from command_line import run_here
 from numbacnn_cli.main import COMMANDS, app
 from repository import ROOT
 
@@ -62,9 +63,9 @@ def test_every_help_has_an_example_and_one_sentence_that_the_list_of_commands_re
     assert "Example:" in (command.help or "")
 
 
-def test_the_table_of_the_readme_is_what_shapes_prints() -> None:
-    printed = (ROOT / "tests" / "golden" / "shapes-cnn.txt").read_text(encoding="utf-8")
-    assert printed.split("\n")[:12] == printed_block("numbacnn shapes cnn")[:12]
+def test_the_table_of_the_readme_is_what_shapes_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run_here("shapes", "cnn").out.split("\n") == printed_block("numbacnn shapes cnn")
 
 
 def printed_block(command: str) -> list[str]:
