@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from numbacnn.receptive import Read
 from numbacnn.shapes import Pair, Shape
 from numbacnn.summary import FLOAT_BYTES, LayerSummary, Summary
 
@@ -78,6 +79,67 @@ def shapes_remark(summary: Summary) -> list[str]:
     ]
 
 
+def receptive_table(reads: list[Read]) -> Table:
+    """The part of each layer that one cell reads, from the cell itself back to the image."""
+    rows = table("layer", Column("output", rank=2), "rows", "columns", Column("cells", rank=1))
+    for read in reads:
+        found = "-" if read.rows is None or read.columns is None else f"{_extent(read.rows) * _extent(read.columns):,}"
+        rows.add_row(read.name, _shape(read.shape), _range(read.rows), _range(read.columns), found)
+    return rows
+
+
+def receptive_remark(cell: str, reads: list[Read]) -> list[str]:
+    """The same of the image, in words."""
+    image = reads[-1]
+    height, width, channels = image.shape
+    reach = (image.unclipped_rows, image.unclipped_columns)
+    if image.rows is None or image.columns is None:
+        return [f"{cell} reads no pixel: padding alone."]
+    lines = [
+        f"{cell} reads rows {_range(image.rows)} and columns {_range(image.columns)} of the image: "
+        f"{_extent(image.rows) * _extent(image.columns) * channels:,} of {height * width * channels:,} numbers."
+    ]
+    if reach != (image.rows, image.columns):
+        lines.append(
+            f"Without the image's edges they would be rows {_range(reach[0])} and columns {_range(reach[1])}: "
+            "what lies beyond is padding."
+        )
+    return lines
+
+
+def comparison_tables(one: Summary, other: Summary) -> tuple[Table, Table]:
+    """The figures of two networks, and their layers, side by side."""
+    figures = table("", one.model, other.model, Column("ratio", rank=1))
+    for name, ours, theirs in (
+        ("layers", len(one.layers), len(other.layers)),
+        ("parameters", one.parameters, other.parameters),
+        ("MACs", one.macs, other.macs),
+    ):
+        figures.add_row(name, f"{ours:,}", f"{theirs:,}", f"{theirs / ours:.3g}" if ours else "-")
+    memory = [sum(row.activation_bytes for row in each.layers) for each in (one, other)]
+    figures.add_row("memory", size(memory[0]), size(memory[1]), f"{memory[1] / memory[0]:.3g}")
+    figures.add_row("input", _shape(one.input_shape), _shape(other.input_shape), "")
+    figures.add_row("output", _shape(one.layers[-1].output_shape), _shape(other.layers[-1].output_shape), "")
+    layers = table(
+        Column("layer", right=False),
+        Column("output", rank=1),
+        "parameters",
+        Column("layer", right=False),
+        Column("output", rank=1),
+        "parameters",
+    )
+    for row in range(max(len(one.layers), len(other.layers))):
+        layers.add_row(*_side(one, row), *_side(other, row))
+    return figures, layers
+
+
+def _side(summary: Summary, index: int) -> tuple[str, str, str]:
+    if index >= len(summary.layers):
+        return "", "", ""
+    row = summary.layers[index]
+    return row.name, _shape(row.output_shape), f"{row.parameters:,}"
+
+
 def class_table(reports: "list[ClassReport]") -> Table:
     """Precision, recall and F1 of each class."""
     rows = table("class", "images", "precision", "recall", "F1")
@@ -108,6 +170,18 @@ def size(count: float) -> str:
 def percent(share: Any) -> str:
     """A share as a percentage; a dash for none."""
     return "-" if share != share else f"{share:.2%}"
+
+
+def _extent(range_: Pair) -> int:
+    return range_[1] - range_[0] + 1
+
+
+def _range(range_: Pair | None) -> str:
+    """``2..6``, or ``2`` alone."""
+    if range_ is None:
+        return "-"
+    first, last = range_
+    return str(first) if first == last else f"{first}..{last}"
 
 
 def _shape(shape: Shape) -> str:
