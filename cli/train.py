@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from numbacnn.errors import CheckpointError
+from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, EvaluationStarted, Event, State, StepDone
@@ -36,6 +37,8 @@ from .train_run import Run, new_run, resume_command, resumed_run
     show_default=True,
     help="A preset, a .toml model file, or a .safetensors network to start from.",
 )
+@click.option("--initializer", type=click.Choice(list(INITIALIZERS)),
+              help="Distribution of the initial weights of every layer; by default the model's.")  # fmt: skip
 @options.labelled_images
 @options.input_shape
 @click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")

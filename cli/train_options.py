@@ -26,6 +26,7 @@ class TrainOptions:
     """
 
     model: str
+    initializer: str | None
     dataset: str
     data_dir: Path
     input_shape: tuple[int, ...] | None

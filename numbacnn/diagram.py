@@ -40,7 +40,7 @@ def svg(summary: Summary) -> str:
         for index, line in enumerate(lines):
             y = top + _PADDING + _LINE * index + _FONT
             weight = ' font-weight="bold"' if index == 0 else ""
-            parts.append(f'<text x="{_MARGIN + width / 2:.1f}" y="{y:.1f}"{weight}>{html.escape(line)}</text>')
+            parts.append(f'<text x="{_MARGIN + _PADDING}" y="{y:.1f}"{weight}>{html.escape(line)}</text>')
         top += height + _GAP
     for row in summary.layers:
         for name in row.inputs:
@@ -50,10 +50,8 @@ def svg(summary: Summary) -> str:
     title = html.escape(f"The network {plain(summary.model)}, {len(summary.layers)} layers, {summary.parameters:,} parameters")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{total:.0f}" height="{bottom:.0f}" '
-        f'viewBox="0 0 {total:.0f} {bottom:.0f}" font-family="monospace" font-size="{_FONT}" text-anchor="middle" fill="#212529">\n'
+        f'viewBox="0 0 {total:.0f} {bottom:.0f}" font-family="monospace" font-size="{_FONT}" fill="#212529">\n'
         f"<title>{title}</title>\n"
-        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        '<path d="M0,0 L8,4 L0,8 z" fill="#495057"/></marker></defs>\n'
         f'<rect width="100%" height="100%" fill="#ffffff"/>\n{chr(10).join(parts)}\n</svg>\n'
     )
 
@@ -110,11 +108,15 @@ def _lanes(summary: Summary) -> dict[tuple[str, str], int]:
 
 
 def _arrow(start: tuple[float, float], end: tuple[float, float], width: float, lane: int | None) -> str:
-    style = 'fill="none" stroke="#495057" stroke-width="1.5" marker-end="url(#head)"'
+    line = '<path class="arrow" fill="none" stroke="#495057" stroke-width="1.5"'
     if lane is None:
-        x = _MARGIN + width / 2
-        return f'<path d="M{x:.1f},{start[0] + start[1]:.1f} V{end[0] - 1:.1f}" {style}/>'
-    side, x = _MARGIN + width, _MARGIN + width + _LANE * (lane + 1)
-    return (
-        f'<path d="M{side:.1f},{start[0] + 0.6 * start[1]:.1f} H{x:.1f} V{end[0] + 0.4 * end[1]:.1f} H{side + 1:.1f}" {style}/>'
-    )
+        x, y = _MARGIN + width / 2, end[0]
+        shaft, head = (
+            f"M{x:.1f},{start[0] + start[1]:.1f} V{y - 4:.1f}",
+            f"M{x - 4:.1f},{y - 8:.1f} L{x:.1f},{y:.1f} L{x + 4:.1f},{y - 8:.1f} z",
+        )
+    else:
+        side, y = _MARGIN + width, end[0] + 0.4 * end[1]
+        shaft = f"M{side:.1f},{start[0] + 0.6 * start[1]:.1f} H{side + _LANE * (lane + 1):.1f} V{y:.1f} H{side + 4:.1f}"
+        head = f"M{side + 8:.1f},{y - 4:.1f} L{side:.1f},{y:.1f} L{side + 8:.1f},{y + 4:.1f} z"
+    return f'{line} d="{shaft}"/><path fill="#495057" d="{head}"/>'

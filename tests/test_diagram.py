@@ -43,7 +43,7 @@ def test_an_svg_has_a_box_for_each_layer_and_an_arrow_for_each_input_all_within_
     for (_, above, _, tall), (_, below, _, _) in pairwise(found):
         assert above + tall < below, "boxes do not overlap"
     assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in found)
-    arrows = [each.get("d", "") for each in root.iter(f"{SVG}path") if each.get("marker-end")]
+    arrows = [each.get("d", "") for each in root.iter(f"{SVG}path") if each.get("class") == "arrow"]
     assert len(arrows) == sum(len(row.inputs) for row in summary.layers)
     assert all(float(x) <= width for arrow in arrows for x in re.findall(r"[MH](\d+\.\d)", arrow))
 

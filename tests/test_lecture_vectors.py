@@ -409,6 +409,18 @@ def test_preset_is_the_lectures_network(name):
     check_summary(nc.summarise(PRESETS[name].graph), VECTORS["networks"][name])
 
 
+def test_preset_sigmoid5_sgd_is_what_the_slide_trains():
+    """Keras's defaults: glorot_uniform, SGD of rate 0.01 without momentum or decay."""
+    found = PRESETS["sigmoid5-sgd"]
+    check_summary(nc.summarise(found.graph), VECTORS["networks"]["sigmoid5"])
+    dense = [node.layer for node in found.graph.nodes if isinstance(node.layer, nc.Dense)]
+    assert [(layer.activation, layer.kernel_initializer) for layer in dense] == [
+        *[("sigmoid", "glorot_uniform")] * 4, ("softmax", "glorot_uniform")
+    ]  # fmt: skip
+    assert (found.recipe.optimizer, found.recipe.learning_rate, found.recipe.lr_decay) == ("sgd", 0.01, 1.0)
+    assert (found.recipe.batch_size, found.recipe.epochs) == (100, 10)
+
+
 def test_preset_relu5_is_sigmoid5_with_another_activation():
     check_summary(nc.summarise(PRESETS["relu5"].graph), VECTORS["networks"]["sigmoid5"])
 
