@@ -52,7 +52,7 @@ def test_a_network_without_kernels_has_none_to_initialise() -> None:
 
 
 def test_an_unknown_initializer_is_named() -> None:
-    with pytest.raises(nc.ModelError, match="kernel_initializer: expected one of glorot_uniform.*got 'he'"):
+    with pytest.raises(nc.ModelError, match=r"kernel_initializer: expected one of glorot_uniform.*got 'he'"):
         with_initializer(PRESETS["cnn"].graph, "he")
     refused = run_here(*TRAIN, "--initializer", "he", "--output", "run")
     assert refused.code == 2
