@@ -1,10 +1,12 @@
 """The report of ``numbacnn shapes``: shapes, costs and receptive fields of a graph's layers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from numbacnn.graph import INPUT, Graph, Node
 from numbacnn.layers import Dense
+from numbacnn.quoting import printable
 from numbacnn.shapes import Pair, Shape, Window, cells
 
 FLOAT_BYTES, IMAGE_AXES = 4, 3
@@ -68,6 +70,24 @@ class Summary:
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
         return sum(row.macs for row in self.layers)
+
+    def _repr_html_(self) -> str:
+        """The rows as a table, for notebooks."""
+        titles = ("layer", "type", "output", "window", "stride", "fan-in", "parameters", "MACs", "sees")
+        lines = [_html_row("th", titles)]
+        for row in self.layers:
+            pairs = (row.output_shape, row.window, row.stride)
+            sides = (" x ".join(map(str, pair)) if pair else "-" for pair in pairs)
+            numbers = (f"{row.parameters:,}", f"{row.macs:,}", " x ".join(map(str, row.receptive_field)))
+            lines.append(_html_row("td", (row.name, row.type, *sides, f"{row.fan_in:,}" if row.fan_in else "-", *numbers)))
+        lines.append(_html_row("th", (self.model, *[""] * 5, f"{self.parameters:,}", f"{self.macs:,}", "")))
+        return f"<table>{''.join(lines)}</table>"
+
+
+def _html_row(tag: str, texts: Sequence[str]) -> str:
+    from html import escape  # of no use to `shapes`
+
+    return f"<tr>{''.join(f'<{tag}>{escape(printable(text))}</{tag}>' for text in texts)}</tr>"
 
 
 class _Reach(NamedTuple):

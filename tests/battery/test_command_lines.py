@@ -109,7 +109,7 @@ WRONG_COUNTS = (*NO_NUMBERS, "0", "-1", "1.5", "1e3", "nan", "inf", "-" + "9" * 
 WRONG_RATES = (*NO_NUMBERS, "0", "-0.0", "-1", "nan", "-nan", "inf", "-inf", "infinity", "1e999", "-1e-3")
 WRONG_CHOICES = ("", " ", "x", "None", "auto,cpu", "\x1b[31m", "*", "é" * 40, "-")
 WRONG_SHAPES = ("", "x", "28", "28,28,1,1", "28,28,0", "-1,28,1", "28,28,", "1.5,2,3", "28;28;1", "9" * 12 + ",1,1", "nan,1,1")
-WRONG_CELLS = ("", "x", ",", ",1,2", "a,1", "a,1,", "a,-1,2", "a,1.5,2", "a,1,½", "a;1;2", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
+WRONG_CELLS = ("", "x", ",", ",1,2", "a,1", "a,1,", "a,-1,2", "a,1.5,2", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),

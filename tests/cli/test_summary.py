@@ -2,6 +2,7 @@
 
 import json
 import os
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -143,6 +144,15 @@ def test_branches_whose_cells_lie_unequally_far_apart_have_the_field_of_their_fa
     graph = branches(("a", nc.MaxPool2D(2), ["input"]), ("b", nc.Conv2D(2, 3), ["input"]), join=nc.Add(), of=["a", "b"], side=4)
     row = nc.summarise(graph).layers[-1]
     assert (row.receptive_field, row.jump) == ((3, 3), (2, 2))
+
+
+def test_a_summary_is_a_table_in_notebooks_whatever_the_names() -> None:
+    graph = nc.sequential(("<b>&", nc.Conv2D(2, (3, 2))), nc.Flatten(), input_shape=(5, 5, 1), name="<i>")
+    root = ET.fromstring(nc.summarise(graph)._repr_html_())
+    cells = [[cell.text or "" for cell in row] for row in root]
+    assert cells[1] == ["<b>&", "Conv2D", "3 x 4 x 2", "3 x 2", "1 x 1", "6", "14", "144", "3 x 2"]
+    assert cells[2] == ["flatten1", "Flatten", "24", "-", "-", "-", "0", "0", "3 x 2"]
+    assert cells[3] == ["<i>", "", "", "", "", "", "14", "144", ""]
 
 
 @pytest.mark.parametrize("name", ["cnn", "dense128", "residual", "cs231n"])
