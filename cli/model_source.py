@@ -9,6 +9,7 @@ from numbacnn.errors import CheckpointError
 from numbacnn.graph import Graph, with_outputs
 from numbacnn.layers import Dense
 from numbacnn.models import PRESETS, preset
+from numbacnn.normalisation import Normalisation
 from numbacnn.reading import read_bounded
 from numbacnn.recipe import Recipe
 
@@ -20,13 +21,21 @@ _LONGEST_PATH = 1 << 15  # bytes; no system takes a longer one
 
 
 class Source:
-    """A network by name or file: its graph, its recipe, and its weights if it is trained."""
+    """A network by name or file: its graph, its recipe, and its weights and their normalisation of pixels if it is trained."""
 
-    def __init__(self, graph: Graph, recipe: Recipe, parameters: dict[str, Any] | None = None, is_preset: bool = False):
+    def __init__(
+        self,
+        graph: Graph,
+        recipe: Recipe,
+        parameters: dict[str, Any] | None = None,
+        is_preset: bool = False,
+        normalisation: Normalisation | None = None,
+    ):
         self.graph = graph
         self.recipe = recipe
         self.parameters = parameters
         self.is_preset = is_preset
+        self.normalisation = normalisation
 
 
 def read_model(text: str, input_shape: tuple[int, ...] | None = None) -> Source:
@@ -52,7 +61,7 @@ def _read(text: str) -> Source:
         from numbacnn.checkpoint import load_network  # needs numpy, which `shapes` of a preset does without
 
         network = load_network(path)
-        return Source(network.graph, network.recipe, network.parameters)
+        return Source(network.graph, network.recipe, network.parameters, normalisation=network.normalisation)
     preset(text)  # raises an error that lists the presets
     raise AssertionError
 

@@ -30,6 +30,7 @@ class Origin:
         dataset: a name in ``DATASETS``, or the absolute path of one's own data.
         train_limit, test_limit: images of each part; None for all.
         exact_conv: whether convolutions are summed directly.
+        raw_pixels: whether the network reads pixels as numbers 0...255.
         data_sha256: of the images and labels; None for a run stopped before it had loaded them.
     """
 
@@ -38,6 +39,7 @@ class Origin:
     train_limit: int | None
     test_limit: int | None
     exact_conv: bool = False
+    raw_pixels: bool = False
     data_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,5 +67,6 @@ class Origin:
             train_limit=fields.whole_or_none("train_limit", 1),
             test_limit=fields.whole_or_none("test_limit", 1),
             exact_conv=fields.take("exact_conv", "true or false", lambda value: isinstance(value, bool), False),
+            raw_pixels=fields.take("raw_pixels", "true or false", lambda value: isinstance(value, bool), False),
             data_sha256=fields.take("data_sha256", "a text", lambda value: value is None or isinstance(value, str), None),
         )

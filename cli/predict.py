@@ -67,7 +67,7 @@ def predict(
     height, width, channels = network.graph.input_shape
     if channels not in (1, 3):
         raise ModelError(f"{path}: takes images of {channels} channels; pictures have 1 or 3. Choose another --model")
-    if network.normalisation != PIXELS:
+    if network.normalisation.dtype != PIXELS.dtype:
         raise ModelError(
             f"{path}: was trained on floats, whose scale only you know; pictures are pixels. Use nc.load(...).predict(images), "
             "or train on pixels 0...255 (uint8)"

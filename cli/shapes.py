@@ -1,14 +1,52 @@
 """``numbacnn shapes``: the shape of an image after each layer of a network. Needs neither numpy nor numba."""
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
-from numbacnn.summary import summarise
+from numbacnn.graph import Graph
+from numbacnn.quoting import plain
+from numbacnn.receptive import Read, receptive
+from numbacnn.remarks import remarks
+from numbacnn.summary import Summary, summarise
 
 from . import options
 from .model_source import read_model
-from .paths import MODEL
+from .paths import MODEL, UserPath
+
+DIAGRAMS = (".svg", ".mmd")
+
+
+class Cell(NamedTuple):
+    """One cell of a layer's feature maps."""
+
+    layer: str
+    row: int
+    column: int
+
+
+class CellName(click.ParamType):
+    """``conv2,4,9``"""
+
+    name = "LAYER,i,j"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Cell:
+        layer, *place = str(value).rsplit(",", 2)
+        if len(place) != 2 or not layer or not all(part.strip().isdecimal() and len(part) < 9 for part in place):
+            self.fail(f"{value!r} is not LAYER,ROW,COLUMN, counted from 0, such as conv2,4,9.", param, ctx)
+        return Cell(layer, int(place[0]), int(place[1]))
+
+
+class DiagramFile(UserPath):
+    """A file to write, .svg or .mmd."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in DIAGRAMS:
+            self.fail(f"{str(path)!r} does not end in .svg or .mmd (Mermaid).", param, ctx)
+        return path
 
 
 @click.command()
@@ -22,17 +60,33 @@ from .paths import MODEL
     metavar="N",
     help="Images in a batch, for the memory column and the plan.",
 )
+@click.option("--receptive", "cell", type=CellName(), help="Show what one cell reads: rows and columns, back to the image's.")
+@click.option("--compare", type=MODEL, metavar="MODEL", help="Show another network beside it.")
+@click.option("--diagram", type=DiagramFile(), metavar="FILE", help="Draw the network to a file, .svg or .mmd (Mermaid).")
 @click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes a batch of this size.")
 @options.reporting
-def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, with_plan: bool, output_format: str) -> None:
+def shapes(
+    model: str,
+    input_shape: tuple[int, ...] | None,
+    batch_size: int,
+    cell: Cell | None,
+    compare: str | None,
+    diagram: Path | None,
+    with_plan: bool,
+    output_format: str,
+) -> None:
     """Trace the shapes, parameters and cost of a network.
 
     MODEL is the name of a preset, a .toml model file, or a trained .safetensors file.
 
     \b
     Example: numbacnn shapes cnn --batch-size 100
+             numbacnn shapes cnn --receptive conv2,4,9
+             numbacnn shapes cnn --compare small --diagram cnn.svg
              numbacnn shapes cnn --batch-size 100 --plan
     """
+    if with_plan and (cell or compare or diagram):
+        raise click.UsageError("--plan does not go with --receptive, --compare or --diagram.")
     graph = read_model(model, input_shape).graph
     if with_plan:
         from .plans import show_plan  # needs numba, to know the CPU
@@ -40,15 +94,70 @@ def shapes(model: str, input_shape: tuple[int, ...] | None, batch_size: int, wit
         show_plan(graph, batch_size, output_format)
         return
     summary = summarise(graph, batch_size)
+    other = summarise(read_model(compare, input_shape).graph, batch_size) if compare else None
+    reads = receptive(graph, cell.layer, (cell.row, cell.column)) if cell else None
+    if diagram is not None:
+        _draw(summary, diagram)
     if output_format == "json":
         from .console import print_json
 
-        print_json(asdict(summary) | {"parameters": summary.parameters, "macs": summary.macs})
+        found = _as_dict(summary) | {"remarks": remarks(graph, summary)}
+        if cell and reads:
+            found["receptive"] = _receptive_dict(cell, reads)
+        if other is not None:
+            found["compare"] = _as_dict(other)
+        if diagram is not None:
+            found["diagram"] = str(diagram)
+        print_json(found)
         return
+    _print(graph, summary, cell, reads, other, diagram)
+
+
+def _print(
+    graph: Graph, summary: Summary, cell: Cell | None, reads: list[Read] | None, other: Summary | None, diagram: Path | None
+) -> None:
+    """The answers to what was asked for; the network's own table where nothing was."""
     from .console import stdout
-    from .tables import shapes_remark, shapes_table
+    from .tables import comparison_tables, receptive_remark, receptive_table, shapes_remark, shapes_table
 
     console = stdout()
-    console.print(shapes_table(summary))
-    for line in shapes_remark(summary):
-        console.print(line)
+    if cell and reads:
+        console.print(receptive_table(reads))
+        for line in receptive_remark(f"{plain(cell.layer)}[{cell.row},{cell.column}]", reads):
+            console.print(line)
+    if other is not None:
+        if reads:
+            console.print()
+        figures, layers = comparison_tables(summary, other)
+        console.print(figures)
+        console.print()
+        console.print(layers)
+    if not reads and other is None:
+        console.print(shapes_table(summary))
+        for line in (*shapes_remark(summary), *remarks(graph, summary)):
+            console.print(line)
+    if diagram is not None:
+        console.print(f"wrote {diagram}", soft_wrap=True)
+
+
+def _draw(summary: Summary, path: Path) -> None:
+    from numbacnn.diagram import mermaid, svg
+    from numbacnn.files import write_atomically
+
+    text = svg(summary) if path.suffix.lower() == ".svg" else mermaid(summary)
+    write_atomically(path, text.encode(), advice="Give another FILE with --diagram")
+
+
+def _as_dict(summary: Summary) -> dict[str, Any]:
+    return asdict(summary) | {"parameters": summary.parameters, "macs": summary.macs}
+
+
+def _receptive_dict(cell: Cell, reads: list[Read]) -> dict[str, Any]:
+    image = reads[-1]
+    return {
+        "layer": cell.layer,
+        "cell": [cell.row, cell.column],
+        "receptive_field": None if image.rows is None else [image.rows, image.columns],
+        "unclipped": [image.unclipped_rows, image.unclipped_columns],
+        "reads": [read._asdict() for read in reads],
+    }

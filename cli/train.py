@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from numbacnn.errors import CheckpointError
+from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.recipe import EARLY_STOP_VALIDATION
 from numbacnn.schedules import SCHEDULES
@@ -37,6 +38,8 @@ from .train_run import Run, new_run, resume_command, resumed_run
     show_default=True,
     help="A preset, a .toml model file, or a .safetensors network to start from.",
 )
+@click.option("--initializer", type=click.Choice(list(INITIALIZERS)),
+              help="Distribution of the initial weights of every layer; by default the model's.")  # fmt: skip
 @options.labelled_images
 @options.input_shape
 @click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")
@@ -61,6 +64,8 @@ from .train_run import Run, new_run, resume_command, resumed_run
 @options.computing
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
 @options.test_limit
+@click.option("--raw-pixels", is_flag=True,
+              help="Feed pixels as numbers 0...255, as the lecture does, not 0...1: for comparison, since it costs accuracy.")  # fmt: skip
 @click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>.")
 @click.option(
     "--resume",

@@ -4,10 +4,13 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from numbacnn.datasets import Dataset, load_dataset, named
+from numbacnn.errors import DataError
+from numbacnn.normalisation import RAW_PIXELS
 
 from .console import notice
 from .origin import Origin, is_own
@@ -15,8 +18,12 @@ from .progress import DownloadView
 
 
 def load(origin: Origin, data_dir: Path, input_shape: Sequence[int]) -> Dataset:
-    """Load, download or draw the images that a run is trained on; pictures of the user's own are scaled to the model's input."""
-    return load_dataset(
+    """Load, download or draw the images that a run is trained on; pictures of the user's own are scaled to the model's input.
+
+    Raises:
+        DataError: they cannot be had; or they are to be fed as raw pixels, and are floats.
+    """
+    dataset = load_dataset(
         origin.dataset,
         data_dir,
         train_limit=origin.train_limit,
@@ -25,6 +32,14 @@ def load(origin: Origin, data_dir: Path, input_shape: Sequence[int]) -> Dataset:
         progress=DownloadView(),
         notice=notice,
     )
+    if not origin.raw_pixels:
+        return dataset
+    if dataset.normalisation.dtype != RAW_PIXELS.dtype:
+        raise DataError(
+            f"{dataset.name}: expected pixels 0...255 for --raw-pixels, got floats, which are fed as they are. "
+            "Leave --raw-pixels out"
+        )
+    return replace(dataset, normalisation=RAW_PIXELS)
 
 
 def class_count(name: str) -> int:

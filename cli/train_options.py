@@ -23,6 +23,7 @@ class TrainOptions:
     """
 
     model: str
+    initializer: str | None
     dataset: str
     data_dir: Path
     input_shape: tuple[int, ...] | None
@@ -39,6 +40,7 @@ class TrainOptions:
     device: str
     threads: int | None
     exact_conv: bool
+    raw_pixels: bool
     train_limit: int | None
     test_limit: int | None
     output: Path | None
@@ -55,7 +57,7 @@ class TrainOptions:
 
     def origin(self) -> Origin:
         """What a checkpoint keeps of the options, besides the settings."""
-        return Origin(self.model, self.dataset, self.train_limit, self.test_limit, self.exact_conv)
+        return Origin(self.model, self.dataset, self.train_limit, self.test_limit, self.exact_conv, self.raw_pixels)
 
     def settings(self, recipe: Recipe) -> Settings:
         """The settings of a new run; the model's recipe fills in what the user left out."""

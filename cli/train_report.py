@@ -26,7 +26,8 @@ def heading(run: Run) -> str:
     images = f"{len(data.train_images):,} training and {tests} test images"
     return (
         f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {settings.optimizer} {settings.learning_rate:g}, "
-        f"batch {settings.batch_size}, {'augmented, ' if settings.augment else ''}{run.ops.describe()}, seed {settings.seed}"
+        f"batch {settings.batch_size}, {'augmented, ' if settings.augment else ''}"
+        f"{'raw pixels, ' if run.origin.raw_pixels else ''}{run.ops.describe()}, seed {settings.seed}"
     )
 
 
@@ -107,6 +108,7 @@ def config(run: Run) -> str:
         "data_dir": printable(str(run.data_dir)),
         "train_limit": run.origin.train_limit,
         "test_limit": run.origin.test_limit,
+        "raw_pixels": run.origin.raw_pixels or None,
         "device": run.ops.name,
         "threads": run.threads,
     }

@@ -11,7 +11,9 @@ from typing import Any
 
 from numbacnn.backends import threads
 from numbacnn.datasets import Dataset
-from numbacnn.errors import CheckpointError
+from numbacnn.errors import CheckpointError, ModelError
+from numbacnn.graph import with_initializer
+from numbacnn.normalisation import RAW_PIXELS
 from numbacnn.ops import Ops
 from numbacnn.training import Settings, State, check_matches, new_state
 from numbacnn.training.run_folder import RunFolder
@@ -19,12 +21,17 @@ from numbacnn.training.run_folder import RunFolder
 from .compiling import announced_compilations, warm_up_in_processes
 from .console import notice, printable
 from .device import open_device
-from .model_source import for_classes, read_model
+from .model_source import Source, for_classes, read_model
 from .origin import Origin, dataset_label, is_own
 from .resuming import check_output, folder_to_resume, forget_begun, note_begun
 from .signals import before_leaving, held_signals, is_first_to_say, received, say
 from .train_data import class_count, fingerprint, load, load_ahead
 from .train_options import TrainOptions
+
+RAW_PIXELS_NOTICE = (
+    "pixels are fed as numbers 0...255, as the lecture does. It costs accuracy: after three epochs, dense128 gets 92.4 % of MNIST's "
+    "test images right, and 98.0 % with pixels scaled to 0...1 (means of three seeds)"
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,11 @@ class Run:
 def new_run(options: TrainOptions) -> Iterator[Run]:
     """Start a run. Cheap checks come before the data are downloaded or drawn; a run that fails before its first step is abandoned."""
     source = read_model(options.model, options.input_shape)
+    if options.initializer is not None:
+        _initialise(source, options.initializer, options.model)
     folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()
+    if source.normalisation == RAW_PIXELS:  # its weights fit no others
+        origin = replace(origin, raw_pixels=True)
     check_output(folder.path, resume=False)
     loading = load_ahead(origin, options.data_dir, source.graph.input_shape)
     ops = open_device(options.device, options.threads, options.exact_conv)
@@ -81,6 +92,8 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
             ahead = warm_up_in_processes(ops, graph, settings, exact_conv=options.exact_conv, digits=is_drawn)
             dataset = own_data or loading()
             check_matches(graph, dataset)
+            if origin.raw_pixels:
+                notice(RAW_PIXELS_NOTICE)
             if source.parameters is not None:
                 notice(f"starting from the weights of {options.model}")
             if folder.earlier_files():
@@ -111,6 +124,7 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
         with announced_compilations() as compilations:
             state = folder.resume(checkpoint, ops)
             options.check_unchanged(origin, state.settings, folder.path)
+            _check_initializer(options, state, folder.path)
             is_changed = _change_epochs(state, options.epochs)
             origin = _place_of_data(origin, options, state, folder.path)
             dataset = load(origin, options.data_dir, state.graph.input_shape)
@@ -131,6 +145,28 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
                 folder.save_checkpoint(state, ops, origin.to_dict())
             notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)
+
+
+def _initialise(source: Source, name: str, model: str) -> None:
+    """Give the network's layers another distribution of initial weights.
+
+    Raises:
+        ModelError: it has weights already, or no layer that takes any.
+    """
+    if source.parameters is not None:
+        raise ModelError(
+            f"{model}: expected a network without weights for --initializer, got a trained one. Leave --initializer out"
+        )
+    source.graph = with_initializer(source.graph, name)
+
+
+def _check_initializer(options: TrainOptions, state: State, folder: Path) -> None:
+    """Raise CheckpointError if the user names other initial weights than the run began with."""
+    if options.initializer is not None and with_initializer(state.graph, options.initializer) != state.graph:
+        raise CheckpointError(
+            f"{folder}: the run was started with other initial weights, got --initializer {options.initializer}. "
+            "Leave --initializer out, or start a new run in another --output"
+        )
 
 
 def _place_of_data(origin: Origin, options: TrainOptions, state: State, folder: Path) -> Origin:

@@ -22,8 +22,12 @@ from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.layers.activation import activate, activate_backward
 from numbacnn.layers.base import check_fraction, check_positive
 from numbacnn.ops import NEGATIVE_SLOPE, Ops
+from numbacnn.quoting import short
 from numbacnn.shapes import Padding2D, Window2D, padding2d, pair, pool_window2d, window2d
 from numbacnn.values import DropoutKey
+
+ROUNDING = 1e-5
+"""How far a probability may lie above 1: a softmax in float32 rounds."""
 
 Floats = NDArray[Any]
 Size = int | Sequence[int]
@@ -293,6 +297,70 @@ def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, *, device: str =
     classes = check_labels("labels", _array("labels", labels), *rows.shape)
     losses, _, gradient = _run(device, lambda ops, z, t: ops.softmax_cross_entropy(z, t), rows, classes.astype(np.int64))
     return float(np.mean(losses, dtype=np.float64)), gradient
+
+
+def one_hot(labels: ArrayLike, classes: int, *, dtype: str = "float64") -> Floats:
+    """One row for each label: 1 in the label's column, 0 in the others.
+
+    >>> one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+
+    Args:
+        labels: whole numbers (n,), each in 0...classes-1.
+        classes: the number of columns.
+        dtype: ``"float64"`` or ``"float32"``.
+
+    Returns:
+        (n, classes).
+
+    Raises:
+        ShapeError, DataError, ModelError: labels are no row of whole numbers, a label has no class, or another argument is wrong.
+
+    Source: the lecture's slide "How Good the Predictions Are?".
+    """
+    check_positive("classes", classes)
+    if dtype not in ("float32", "float64"):
+        raise DataError(f"dtype: expected 'float32' or 'float64', got {short(dtype)}")
+    given = _array("labels", labels)
+    numbers = check_labels("labels", given.astype(np.int64) if given.shape == (0,) else given, given.size, classes)
+    rows = np.zeros((len(numbers), classes), dtype)
+    rows[np.arange(len(numbers)), numbers] = 1
+    return rows
+
+
+def cross_entropy(probabilities: ArrayLike, targets: ArrayLike) -> float:
+    """The mean over a batch of -sum_k Y_k * log(Yhat_k), summed in float64.
+
+    A class whose target is 0 adds nothing, whatever its probability. A class whose target is greater and whose probability is 0
+    makes the loss infinite: nothing is clipped. ``softmax_cross_entropy`` takes logits, stays finite and has a gradient.
+
+    >>> cross_entropy(np.array([[0.5, 0.25, 0.25]]), one_hot([0], 3))
+    0.6931471805599453
+
+    Args:
+        probabilities: Yhat (n, classes), each in 0...1, as ``softmax`` gives.
+        targets: Y (n, classes), each in 0...1, as ``one_hot`` gives.
+
+    Raises:
+        ShapeError, DataError: the shapes or types differ, the batch is empty, or a value lies outside 0...1.
+
+    Source: the lecture's slide "How Good the Predictions Are?".
+    """
+    predicted = _floats("probabilities", probabilities, axes=2)
+    _check_not_empty("probabilities", predicted)
+    wanted = _like(predicted, "targets", targets, predicted.shape)
+    for name, values in (("probabilities", predicted), ("targets", wanted)):
+        outside = (values < 0) | (values > 1 + ROUNDING)
+        if outside.any():
+            place = tuple(int(i) for i in np.argwhere(outside)[0])
+            raise DataError(
+                f"{name}: expected numbers in 0...1, got {values[place]} at {place}. "
+                "For a network's outputs before the softmax, use softmax_cross_entropy"
+            )
+    with np.errstate(divide="ignore"):
+        logs = np.log(predicted, where=wanted != 0, out=np.zeros(predicted.shape), dtype=np.float64)
+    return float(-(wanted * logs).sum(axis=1).mean()) + 0.0
 
 
 def dropout(x: ArrayLike, rate: float, seed: int, step: int, *, device: str = "cpu") -> Floats:

@@ -155,6 +155,28 @@ def with_outputs(graph: Graph, count: int) -> Graph:
     return Graph(graph.name, graph.input_shape, (*before, replace(last, layer=replace(last.layer, units=count))))
 
 
+def with_initializer(graph: Graph, name: str) -> Graph:
+    """The graph with initial kernels of another distribution in every layer that has one.
+
+    Args:
+        name: in ``INITIALIZERS``.
+
+    Raises:
+        ModelError: there is no such distribution, or no layer with a kernel.
+    """
+    nodes = tuple(
+        replace(node, layer=replace(node.layer, kernel_initializer=name)) if _has_kernel(node.layer) else node  # type: ignore[type-var]
+        for node in graph.nodes
+    )
+    if not any(_has_kernel(node.layer) for node in nodes):
+        raise ModelError(f"{plain(graph.name)}: expected a layer with a kernel to initialise, got none")
+    return Graph(graph.name, graph.input_shape, nodes)
+
+
+def _has_kernel(layer: Layer) -> bool:
+    return hasattr(layer, "kernel_initializer")
+
+
 def up_to(graph: Graph, name: str) -> Graph:
     """The part of a graph that computes one layer's output.
 

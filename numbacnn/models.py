@@ -32,9 +32,9 @@ class Preset:
 MNIST_SHAPE = (28, 28, 1)
 
 
-def _dense_stack(name: str, activation: str) -> Graph:
+def _dense_stack(name: str, activation: str, kernel_initializer: str = "he_normal") -> Graph:
     """Five layers, 200-100-60-30-10. Source: the lecture's slide "Some Improvement (1/5)"; Gorner's codelab, mnist_2.0."""
-    hidden = [Dense(units, activation=activation, kernel_initializer="he_normal") for units in (200, 100, 60, 30)]
+    hidden = [Dense(units, activation=activation, kernel_initializer=kernel_initializer) for units in (200, 100, 60, 30)]
     return sequential(Flatten(), *hidden, Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name=name)
 
 
@@ -192,6 +192,11 @@ PRESETS: dict[str, Preset] = {
     ),
     "sigmoid5": Preset(
         "five dense layers with sigmoid", _dense_stack("sigmoid5", "sigmoid"), Recipe("adam", 0.003, lr_decay=0.8, epochs=10)
+    ),
+    "sigmoid5-sgd": Preset(
+        "sigmoid5 as the slide has it, with Glorot and SGD: it stalls",
+        _dense_stack("sigmoid5-sgd", "sigmoid", "glorot_uniform"),
+        Recipe("sgd", 0.01, lr_decay=1.0, epochs=10),
     ),
     "relu5": Preset(
         "the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)

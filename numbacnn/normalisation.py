@@ -25,9 +25,11 @@ PIXEL_SCALE = 1 / 255
 """Factor of pixels 0...255, to numbers 0...1."""
 
 PIXELS = Normalisation("uint8", PIXEL_SCALE)
+RAW_PIXELS = Normalisation("uint8", 1.0)
+"""Pixels as numbers 0...255, as the lecture's listings feed them: a network learns worse from them."""
 NUMBERS = Normalisation("float32", 1.0)
 
-NORMALISATIONS = (PIXELS, NUMBERS)
+NORMALISATIONS = (PIXELS, RAW_PIXELS, NUMBERS)
 
 
 def read_normalisation(values: object) -> Normalisation | None:

@@ -1,10 +1,12 @@
 """The report of ``numbacnn shapes``: shapes, costs and receptive fields of a graph's layers."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from numbacnn.graph import INPUT, Graph, Node
 from numbacnn.layers import Dense
+from numbacnn.quoting import printable
 from numbacnn.shapes import Pair, Shape, Window, cells
 
 FLOAT_BYTES, IMAGE_AXES = 4, 3
@@ -23,6 +25,12 @@ class LayerSummary:
         jump: distance between the receptive fields of neighbouring cells, in pixels; 0 after a dense layer, whose cells have no
             neighbours.
         activation_bytes: size of the output for the whole batch, as float32.
+        window: height and width of the sliding window, in cells; None for a layer without one, as are the three that follow.
+        stride: its step down and across.
+        padding: ((top, bottom), (left, right)), in cells.
+        dilation: distance between neighbouring cells of the window, down and across.
+        fan_in: the numbers that one neuron reads, or one cell of a pooling; None for a layer that has neither.
+        parameter_share, mac_share: of the whole network, in 0...1; 0 where the network has none.
     """
 
     name: str
@@ -35,6 +43,13 @@ class LayerSummary:
     receptive_field: Pair
     jump: Pair
     activation_bytes: int
+    window: Pair | None = None
+    stride: Pair | None = None
+    padding: tuple[Pair, Pair] | None = None
+    dilation: Pair | None = None
+    fan_in: int | None = None
+    parameter_share: float = 0.0
+    mac_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,24 @@ class Summary:
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
         return sum(row.macs for row in self.layers)
+
+    def _repr_html_(self) -> str:
+        """The rows as a table, for notebooks."""
+        titles = ("layer", "type", "output", "window", "stride", "fan-in", "parameters", "MACs", "sees")
+        lines = [_html_row("th", titles)]
+        for row in self.layers:
+            pairs = (row.output_shape, row.window, row.stride)
+            sides = (" x ".join(map(str, pair)) if pair else "-" for pair in pairs)
+            numbers = (f"{row.parameters:,}", f"{row.macs:,}", " x ".join(map(str, row.receptive_field)))
+            lines.append(_html_row("td", (row.name, row.type, *sides, f"{row.fan_in:,}" if row.fan_in else "-", *numbers)))
+        lines.append(_html_row("th", (self.model, *[""] * 5, f"{self.parameters:,}", f"{self.macs:,}", "")))
+        return f"<table>{''.join(lines)}</table>"
+
+
+def _html_row(tag: str, texts: Sequence[str]) -> str:
+    from html import escape  # of no use to `shapes`
+
+    return f"<tr>{''.join(f'<{tag}>{escape(printable(text))}</{tag}>' for text in texts)}</tr>"
 
 
 class _Reach(NamedTuple):
@@ -81,24 +114,41 @@ def summarise(graph: Graph, batch_size: int = 1) -> Summary:
     for node in graph.nodes:
         reach[node.name] = _grow(graph, node, reach)
         rows.append(_row(graph, node, reach[node.name], batch_size))
-    return Summary(graph.name, graph.input_shape, batch_size, tuple(rows))
+    parameters, macs = sum(row.parameters for row in rows), sum(row.macs for row in rows)
+    shared = [
+        replace(row, parameter_share=row.parameters / max(parameters, 1), mac_share=row.macs / max(macs, 1)) for row in rows
+    ]
+    return Summary(graph.name, graph.input_shape, batch_size, tuple(shared))
 
 
 def _row(graph: Graph, node: Node, reach: _Reaches, batch_size: int) -> LayerSummary:
     inputs = graph.input_shapes(node)
     output = graph.shapes[node.name]
     rows, columns = output[:2] if len(output) == IMAGE_AXES else (1, 1)
-    return LayerSummary(
+    parameters, window = node.layer.parameters(*inputs), node.layer.window(*inputs)
+    row = LayerSummary(
         name=node.name,
         type=type(node.layer).__name__,
         inputs=node.inputs,
         input_shape=inputs[0],
         output_shape=output,
-        parameters=sum(cells(spec.shape) for spec in node.layer.parameters(*inputs).values()),
+        parameters=sum(cells(spec.shape) for spec in parameters.values()),
         macs=node.layer.macs(*inputs),
         receptive_field=(_field(reach[0], rows), _field(reach[1], columns)),
         jump=(max(r.jump for r in reach[0]), max(r.jump for r in reach[1])),
         activation_bytes=batch_size * cells(output) * FLOAT_BYTES,
+        fan_in=parameters["kernel"].fan_in if "kernel" in parameters else None,
+    )
+    if window is None:
+        return row
+    down, across = window
+    return replace(
+        row,
+        window=(down.kernel, across.kernel),
+        stride=(down.stride, across.stride),
+        padding=((down.pad_before, down.pad_after), (across.pad_before, across.pad_after)),
+        dilation=(down.dilation, across.dilation),
+        fan_in=row.fan_in or down.kernel * across.kernel,
     )
 
 

@@ -324,6 +324,13 @@ def softmax_cross_entropy(logits, labels):
     return each.mean(), (softmax(z) - onehot) / len(z)
 
 
+def cross_entropy(probabilities, targets):
+    """The mean of -sum Y log Yhat."""
+    predicted, wanted = float64(probabilities, targets)
+    each = [-sum(y * np.log(p) for p, y in zip(*rows, strict=True) if y) for rows in zip(predicted, wanted, strict=True)]
+    return sum(each) / len(each)
+
+
 # --- batch normalisation -----------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from numbacnn.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from numbacnn.datasets import load_dataset
 from numbacnn.training import Settings, State, new_state, to_checkpoint, train
 
-ABOUT = {"model": "net.toml", "dataset": "digits", "train_limit": 40, "test_limit": 10, "exact_conv": False}
+ABOUT = {"model": "net.toml", "dataset": "digits", "train_limit": 40, "test_limit": 10, "exact_conv": False, "raw_pixels": False}
 
 
 def net() -> nc.Graph:
@@ -153,6 +153,7 @@ WRONG = [
     (setting("about.train_limit", 0), "about.train_limit: expected a whole number of at least 1 or null, got 0"),
     (setting("about.test_limit", 1.5), "about.test_limit: expected a whole number of at least 1 or null, got 1.5"),
     (setting("about.exact_conv", "no"), "about.exact_conv: expected true or false, got 'no'"),
+    (setting("about.raw_pixels", 1), "about.raw_pixels: expected true or false, got 1"),
     (setting("about.data_sha256", 5), "about.data_sha256: expected a text, got 5"),
     (setting("about.data_sha256", "0"), "the images are not those the run was started with"),
 ]  # fmt: skip
@@ -214,7 +215,7 @@ def test_a_checkpoint_with_nothing_wrong_is_resumed(
 def test_a_checkpoint_of_an_earlier_version_is_resumed(good: Checkpoint, resume: Callable[..., tuple[int, str]]) -> None:
     """It has no field for what that version did not know."""
     state = copy.deepcopy(dict(good.state))
-    del state["settings"]["augment"], state["about"]["exact_conv"]
+    del state["settings"]["augment"], state["about"]["exact_conv"], state["about"]["raw_pixels"]
     code, error = resume(replace(good, state=state))
     assert code == 0, error
 

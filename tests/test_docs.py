@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from command_line import every_command
+from command_line import every_command, run_here
 from numbacnn_cli.main import app
 from repository import ROOT
 
@@ -82,9 +82,9 @@ def test_every_command_that_the_lecture_names_is_valid(line: str) -> None:
     check_command_line(line, "numbacnn lecture")
 
 
-def test_the_table_of_the_readme_is_what_shapes_prints() -> None:
-    printed = (ROOT / "tests" / "golden" / "shapes-cnn.txt").read_text(encoding="utf-8")
-    assert printed.split("\n")[:12] == printed_block("numbacnn shapes cnn")[:12]
+def test_the_table_of_the_readme_is_what_shapes_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run_here("shapes", "cnn").out.split("\n") == printed_block("numbacnn shapes cnn")
 
 
 def printed_block(command: str) -> list[str]:

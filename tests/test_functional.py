@@ -54,6 +54,7 @@ OPERATIONS = {
     "dense": (lambda api, *a, **k: api.dense(*a, **k), {"x": (N, 19), "kernel": (19, 7), "bias": (7,)}),
     "dense_backward": (lambda api, *a, **k: api.dense_backward(*a, **k), {"x": (N, 19), "kernel": (19, 7), "dy": (N, 7)}),
     "softmax_cross_entropy": (lambda api, *a, **k: api.softmax_cross_entropy(*a, **k), {"logits": (N, 10), "labels": (N,)}),
+    "cross_entropy": (lambda api, *a, **k: api.cross_entropy(*a, **k), {"probabilities": (N, 10), "targets": (N, 10)}),
     "dropout": (lambda api, x, **k: api.dropout(x, 0.3, 1, 2, **k), {"x": (N, 9, 8, 5)}),
     "dropout of rate 0": (lambda api, x, **k: api.dropout(x, 0.0, 1, 2, **k), {"x": (N, 9, 8, 5)}),
 }
@@ -71,16 +72,20 @@ for activation in ACTIVATIONS:
         {"x": shape, "dy": shape},
     )
 EVERY_OP = pytest.mark.parametrize("name", OPERATIONS)
+EVERY_OP_OF_A_DEVICE = pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "cross_entropy"])
 BOTH_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def arguments(name, n=7, dtype=np.float32):
     generator = np.random.default_rng(0)
     shapes = {key: tuple(n if side == N else side for side in shape) for key, shape in OPERATIONS[name][1].items()}
-    return {
-        key: generator.integers(0, 10, shape) if key == "labels" else generator.standard_normal(shape).astype(dtype)
-        for key, shape in shapes.items()
-    }
+
+    def values(key, shape):
+        if key in ("probabilities", "targets"):
+            return generator.uniform(0, 1, shape).astype(dtype)
+        return generator.integers(0, 10, shape) if key == "labels" else generator.standard_normal(shape).astype(dtype)
+
+    return {key: values(key, shape) for key, shape in shapes.items()}
 
 
 def call(name, given, api=F, **options):
@@ -189,7 +194,7 @@ def test_results_share_no_memory_with_the_inputs_or_each_other(name):
 @BOTH_TYPES
 def test_results_keep_the_inputs_type(name, dtype):
     results = call(name, arguments(name, dtype=dtype))
-    arrays = results[1:] if name == "softmax_cross_entropy" else results
+    arrays = results[1:] if name.endswith("cross_entropy") else results  # the loss is a Python float
     assert all(array.dtype == dtype for array in arrays)
 
 
@@ -227,7 +232,7 @@ def test_mixed_types_are_refused_naming_both(name, odd):
 @BOTH_TYPES
 def test_an_empty_batch_gives_empty_results_of_the_right_shapes(name, dtype):
     """Gradients of parameters, which do not count images, are zeros."""
-    if name == "softmax_cross_entropy":
+    if name.endswith("cross_entropy"):
         pytest.skip("the mean of no losses is refused")
     full = call(name, arguments(name, n=7, dtype=dtype))
     empty = call(name, arguments(name, n=0, dtype=dtype))
@@ -300,13 +305,13 @@ def test_a_process_whose_numba_may_use_one_thread_computes_with_one():
     assert run_python(program, "1").split() == ["2.0", "1"]
 
 
-@EVERY_OP
+@EVERY_OP_OF_A_DEVICE
 def test_the_device_can_be_named(name):
     given = arguments(name)
     assert_same_bits(call(name, given, device="cpu"), call(name, given))
 
 
-@EVERY_OP
+@EVERY_OP_OF_A_DEVICE
 def test_an_unknown_device_is_refused_by_name(name):
     with pytest.raises(DeviceError, match="abacus"):
         call(name, arguments(name), device="abacus")

@@ -196,6 +196,55 @@ def test_cross_entropy_rejects_logits_that_are_no_rows_of_classes(shape):
         F.softmax_cross_entropy(np.zeros(shape), np.zeros(shape[0], int))
 
 
+@pytest.mark.parametrize("integer", [np.uint8, np.int8, np.int32, np.int64, np.uint64])
+def test_one_hot_takes_labels_of_any_integer_type(integer):
+    np.testing.assert_array_equal(F.one_hot(np.array([2, 0], integer), 3), [[0, 0, 1], [1, 0, 0]])
+
+
+def test_one_hot_takes_lists_and_no_labels_and_both_float_types():
+    assert F.one_hot([1, 0], 2).tolist() == [[0, 1], [1, 0]]
+    assert F.one_hot([], 4).shape == (0, 4)
+    assert F.one_hot([0], 1, dtype="float32").dtype == np.float32
+
+
+@pytest.mark.parametrize("labels", [[3], [-1], [0.0], [True], ["1"], [[0, 1]], 1, [2**40]])
+def test_one_hot_rejects_labels_that_are_no_classes(labels):
+    with pytest.raises((DataError, ShapeError), match="labels"):
+        F.one_hot(labels, 3)
+
+
+@pytest.mark.parametrize("classes", [0, -1, 2.0, "3", None, True])
+def test_one_hot_rejects_a_number_of_classes_that_is_none(classes):
+    with pytest.raises(ModelError, match="classes"):
+        F.one_hot([0], classes)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float16", None, 3])
+def test_one_hot_rejects_another_type_by_name(dtype):
+    with pytest.raises(DataError, match="dtype"):
+        F.one_hot([0], 2, dtype=dtype)
+
+
+@pytest.mark.parametrize("shape", [(10,), (2, 3, 10), (2, 0), (0, 10)])
+def test_cross_entropy_of_probabilities_rejects_arrays_that_are_no_rows_of_classes(shape):
+    with pytest.raises(ShapeError):
+        F.cross_entropy(np.zeros(shape), np.zeros(shape))
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["probabilities", "targets"])
+def test_cross_entropy_rejects_logits_in_place_of_probabilities(name, wrong):
+    given = {"probabilities": np.full((2, 3), 0.5), "targets": np.full((2, 3), 0.5)}
+    given[name][1, 2] = wrong
+    with pytest.raises(DataError, match=rf"{name}: .*at \(1, 2\)"):
+        F.cross_entropy(**given)
+
+
+def test_cross_entropy_names_both_shapes_when_they_differ():
+    with pytest.raises(ShapeError, match=r"targets: expected shape \(2, 3\), got \(2, 4\)"):
+        F.cross_entropy(np.ones((2, 3)), np.ones((2, 4)))
+
+
 @pytest.mark.parametrize("rate", [1.0, 1.5, -0.1, math.nan, math.inf, "half", None])
 def test_dropout_rejects_a_rate_that_is_no_fraction_below_one(rate):
     with pytest.raises(NumbaCNNError, match="rate"):

@@ -215,6 +215,22 @@ def test_cross_entropy_is_a_mean_of_minus_the_logs_of_the_labels_probabilities(s
     np.testing.assert_allclose(twice_dlogits[:9], dlogits / 2, rtol=1e-14)
 
 
+@many
+@given(SEEDS)
+def test_cross_entropy_of_a_softmax_and_one_hot_rows_is_the_loss_of_the_logits(seed):
+    (logits,), labels = numbers(seed, (9, 6)), np.random.default_rng(seed).integers(0, 6, 9)
+    loss = F.cross_entropy(F.softmax(5 * logits), F.one_hot(labels, 6))
+    assert math.isclose(loss, F.softmax_cross_entropy(5 * logits, labels)[0], rel_tol=1e-13)
+
+
+def test_cross_entropy_of_a_certain_answer_is_0_if_right_and_infinite_if_wrong():
+    certain = np.array([[1.0, 0.0]])
+    right = F.cross_entropy(certain, F.one_hot([0], 2))
+    assert (right, math.copysign(1, right)) == (0, 1)
+    assert F.cross_entropy(certain, F.one_hot([1], 2)) == math.inf
+    assert math.isnan(F.cross_entropy(np.array([[math.nan, 0.5]]), F.one_hot([0], 2)))
+
+
 def test_dropout_mask_is_the_same_for_both_float_types():
     x = np.ones((100, 100))
     np.testing.assert_array_equal(F.dropout(x, 0.3, 1, 1) == 0, F.dropout(x.astype(np.float32), 0.3, 1, 1) == 0)

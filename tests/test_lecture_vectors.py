@@ -275,6 +275,8 @@ def test_cross_entropy_picture_is_no_softmax_and_its_loss_is_as_printed_or_as_no
     printed, label = np.array(LOSS["probabilities_as_printed"]), LOSS["label"]
     assert math.isclose(printed.sum(), LOSS["sum_as_printed"])
     assert math.isclose(-math.log(printed[label]), LOSS["loss_as_printed"], rel_tol=1e-14)
+    as_printed = F.cross_entropy(printed[None], F.one_hot([label], len(printed)))
+    assert math.isclose(as_printed, LOSS["loss_as_printed"], rel_tol=1e-14)
     loss, _ = F.softmax_cross_entropy(np.log(printed)[None], np.array([label]))
     assert math.isclose(loss, LOSS["loss_if_normalised"], rel_tol=1e-13)
 
@@ -404,6 +406,18 @@ def test_network_has_the_published_shapes_parameters_and_work(name, batch_size):
 @pytest.mark.parametrize("name", ["softmax", "sigmoid5", "dense128", "cnn"])
 def test_preset_is_the_lectures_network(name):
     check_summary(nc.summarise(PRESETS[name].graph), VECTORS["networks"][name])
+
+
+def test_preset_sigmoid5_sgd_is_what_the_slide_trains():
+    """Keras's defaults: glorot_uniform, SGD of rate 0.01 without momentum or decay."""
+    found = PRESETS["sigmoid5-sgd"]
+    check_summary(nc.summarise(found.graph), VECTORS["networks"]["sigmoid5"])
+    dense = [node.layer for node in found.graph.nodes if isinstance(node.layer, nc.Dense)]
+    assert [(layer.activation, layer.kernel_initializer) for layer in dense] == [
+        *[("sigmoid", "glorot_uniform")] * 4, ("softmax", "glorot_uniform")
+    ]  # fmt: skip
+    assert (found.recipe.optimizer, found.recipe.learning_rate, found.recipe.lr_decay) == ("sgd", 0.01, 1.0)
+    assert (found.recipe.batch_size, found.recipe.epochs) == (100, 10)
 
 
 def test_preset_relu5_is_sigmoid5_with_another_activation():

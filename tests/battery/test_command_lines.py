@@ -19,6 +19,7 @@ from numbacnn_cli.lecture_xo import CellOfMap
 from numbacnn_cli.matrix import Matrix
 from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
 from numbacnn_cli.paths import PathText
+from numbacnn_cli.shapes import CellName
 
 from numbacnn.backends import get_ops
 from numbacnn.backends.diagnostics import report
@@ -115,9 +116,10 @@ WRONG_SHAPES = ("", "x", "28", "28,28,1,1", "28,28,0", "-1,28,1", "28,28,", "1.5
 WRONG_MATRICES = (
     "", " ", ";", "x", "1 2; 3", "1;;2", "nan", "1 inf", "1e7", "1e999", "½", "None", "\x1b[31m", "1 " * 300, "é" * 40,
 )  # fmt: skip
-WRONG_CELLS = (
+WRONG_CELLS_OF_MAPS = (
     "", "x", "cross", "cross,3", "cross,3,3,3", "3,0,0", "-1,0,0", "cross,7,0", "cross,0,-1", "cross,1.5,0", "cros,0,0", "\x1b[31m,0,0",
 )  # fmt: skip
+WRONG_CELLS = ("", "x", ",", ",1,2", "a,1", "a,1,", "a,-1,2", "a,1.5,2", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
@@ -138,6 +140,8 @@ def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
     if isinstance(kind, Matrix):
         return WRONG_MATRICES
     if isinstance(kind, CellOfMap):
+        return WRONG_CELLS_OF_MAPS
+    if isinstance(kind, CellName):
         return WRONG_CELLS
     if isinstance(kind, (click.Choice, DatasetName)):
         return WRONG_CHOICES
@@ -339,6 +343,13 @@ FAILURES = [
     Line(("shapes", "net.toml", "--input", "99999999,1,1"), 1, "input_shape"), Line(("shapes", "text.png"), 1, "text.png"),
     Line(("shapes", "a b c"), 1, "a b c"), Line(("shapes", LONG), 1, "Presets: cnn,"),
     Line(("shapes", "~no-such-user/net.toml"), 1, "~no-such-user/net.toml"),
+    Line(("shapes", "cnn", "--receptive", "a\nb,0,0"), 1, r"a\nb"), Line(("shapes", "cnn", "--receptive", f"{LONG},0,0"), 1, "no layer"),
+    Line(("shapes", "cnn", "--receptive", "conv1,28,0"), 1, "a row from 0 to 27"),
+    Line(("shapes", "cnn", "--compare", LONG), 1, "Presets: cnn,"),
+    Line(("shapes", "cnn", "--compare", "none.safetensors"), 1, "none.safetensors"),
+    Line(("shapes", "cnn", "--diagram", "file/x.svg"), 1, "file/x.svg"), Line(("shapes", "cnn", "--diagram", LONG), 2, "--diagram"),
+    Line(("shapes", "cnn", "--diagram", f"{LONG}.mmd"), 1, LONG), Line(("shapes", "cnn", "--plan", "--diagram", "x.svg"), 2, "--plan"),
+    Line(("train", "--model", "net.safetensors", "--dataset", "digits", "--initializer", "zeros"), 1, "--initializer"),
     Line(("models", "--toml", "cnn", "--debug", "--format", "json"), 2, "--toml"),
     Line(("download", "--data-dir", "file"), 1, "file"), Line(("download", "--data-dir", "file/below"), 1, "file/below"),
     Line(("download", "--data-dir", "/proc"), 1, "/proc"), Line(("download", "--data-dir", LONG), 1, LONG),

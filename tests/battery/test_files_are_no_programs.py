@@ -131,7 +131,8 @@ PAYLOADS: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 COMMANDS = (
-    ("shapes", "FILE"), ("shapes", "FILE", "--plan"), ("predict", "FILE", "--model", "FILE"), ("predict", "3.png", "--model", "FILE"),
+    ("shapes", "FILE"), ("shapes", "FILE", "--plan"), ("shapes", "FILE", "--compare", "FILE"),
+    ("predict", "FILE", "--model", "FILE"), ("predict", "3.png", "--model", "FILE"),
     ("evaluate", "--model", "FILE", "--dataset", "digits", "--test-limit", "10"), ("warmup", "FILE"),
     ("train", "--model", "FILE", "--dataset", "digits", "--train-limit", "20", "--test-limit", "10", "--epochs", "1"),
     ("train", "--resume", "--output", "out"), ("predict", "3.png"),

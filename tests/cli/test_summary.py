@@ -2,6 +2,7 @@
 
 import json
 import os
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import numbacnn as nc
 from numbacnn.backends import get_ops
 from numbacnn.models import PRESETS
 from numbacnn.network import forward
+from numbacnn.remarks import remarks, without_pooling
 from numbacnn.shapes import cells
 
 GOLDEN = TESTS / "golden"
@@ -30,6 +32,41 @@ def test_totals_are_the_sums_over_the_layers(name: str) -> None:
     assert summary.parameters == sum(cells(spec.shape) for spec in graph.parameters.values())
     assert summary.macs == sum(row.macs for row in summary.layers)
     assert all(row.activation_bytes == 7 * 4 * cells(row.output_shape) for row in summary.layers)
+
+
+def remarks_of(*layers: nc.layers.Layer) -> list[str]:
+    graph = nc.sequential(*layers, input_shape=(8, 8, 2), name="net")
+    return remarks(graph, nc.summarise(graph))
+
+
+def test_pooling_saves_what_the_same_network_without_it_would_have_more() -> None:
+    conv, dense = nc.Conv2D(4, 3, padding="same"), nc.Dense(10)
+    bare = nc.summarise(nc.sequential(conv, conv, nc.Flatten(), dense, input_shape=(8, 8, 2)))
+    pooled = nc.summarise(nc.sequential(conv, nc.MaxPool2D(), conv, nc.AvgPool2D(), nc.Flatten(), dense, input_shape=(8, 8, 2)))
+    assert remarks_of(conv, nc.MaxPool2D(), conv, nc.AvgPool2D(), nc.Flatten(), dense)[-1] == (
+        f"Without its pooling, net would have {bare.parameters:,} parameters instead of {pooled.parameters:,} "
+        f"and {bare.macs:,} MACs instead of {pooled.macs:,}."
+    )
+    assert (bare.macs, pooled.macs) == (8 * 8 * 9 * (2 + 4) * 4 + 2560, 8 * 8 * 9 * 2 * 4 + 4 * 4 * 9 * 4 * 4 + 160)
+
+
+def test_pooling_after_which_nothing_is_computed_saves_nothing() -> None:
+    assert not any("pooling" in line for line in remarks_of(nc.Conv2D(4, 3), nc.MaxPool2D(), nc.GlobalAvgPool2D()))
+    assert not any("pooling" in line for line in remarks_of(nc.MaxPool2D(1), nc.Conv2D(4, 3)))
+    assert remarks_of(nc.MaxPool2D()) == []
+
+
+def test_a_network_that_does_not_fit_without_its_pooling_has_no_remark_on_it() -> None:
+    graph = branches(
+        ("a", nc.MaxPool2D(2), ["input"]), ("b", nc.Conv2D(2, 2, strides=2), ["input"]), join=nc.Add(), of=["a", "b"]
+    )
+    assert without_pooling(graph) is None
+    assert not any("pooling" in line for line in remarks(graph, nc.summarise(graph)))
+
+
+def test_a_filter_as_large_as_its_input_reads_what_a_dense_neuron_reads() -> None:
+    assert not any("neuron" in line for line in remarks_of(nc.Conv2D(4, 8)))
+    assert "A neuron of conv1 reads 9 numbers, a dense one would read 128." in remarks_of(nc.DepthwiseConv2D(3))[1]
 
 
 def test_receptive_fields_of_unequal_sides_are_given_per_axis() -> None:
@@ -109,6 +146,15 @@ def test_branches_whose_cells_lie_unequally_far_apart_have_the_field_of_their_fa
     assert (row.receptive_field, row.jump) == ((3, 3), (2, 2))
 
 
+def test_a_summary_is_a_table_in_notebooks_whatever_the_names() -> None:
+    graph = nc.sequential(("<b>&", nc.Conv2D(2, (3, 2))), nc.Flatten(), input_shape=(5, 5, 1), name="<i>")
+    root = ET.fromstring(nc.summarise(graph)._repr_html_())
+    cells = [[cell.text or "" for cell in row] for row in root]
+    assert cells[1] == ["<b>&", "Conv2D", "3 x 4 x 2", "3 x 2", "1 x 1", "6", "14", "144", "3 x 2"]
+    assert cells[2] == ["flatten1", "Flatten", "24", "-", "-", "-", "0", "0", "3 x 2"]
+    assert cells[3] == ["<i>", "", "", "", "", "", "14", "144", ""]
+
+
 @pytest.mark.parametrize("name", ["cnn", "dense128", "residual", "cs231n"])
 def test_shapes_prints_its_golden_table(name: str, numbacnn) -> None:  # type: ignore[no-untyped-def]
     printed = numbacnn("shapes", name).stdout
@@ -135,6 +181,12 @@ def test_shapes_as_json_is_one_object_with_the_promised_keys(numbacnn) -> None: 
         "activation_bytes",
     } <= set(row)
     assert row["activation_bytes"] == 10 * 28 * 28 * 32 * 4
+    assert [row[key] for key in ("window", "stride", "padding", "dilation")] == [[5, 5], [1, 1], [[2, 2], [2, 2]], [1, 1]]
+    assert [layer["fan_in"] for layer in value["layers"]] == [25, 4, 800, 4, None, 3136, 1024]
+    for share in ("parameter_share", "mac_share"):
+        assert sum(layer[share] for layer in value["layers"]) == pytest.approx(1)
+    assert value["layers"][5]["parameter_share"] == 3_212_288 / 3_274_634
+    assert "A neuron of conv2 reads 800 numbers, a dense one would read 6,272." in value["remarks"][1]
 
 
 def test_shapes_of_another_input_size(numbacnn) -> None:  # type: ignore[no-untyped-def]

@@ -21,7 +21,7 @@ from numbacnn.layers import LAYERS  # noqa: E402
 from numbacnn.layers.activation import ACTIVATIONS  # noqa: E402
 from numbacnn.models import PRESETS  # noqa: E402
 from numbacnn.network import forward  # noqa: E402
-from numbacnn.normalisation import NUMBERS, PIXELS, Normalisation  # noqa: E402
+from numbacnn.normalisation import NUMBERS, PIXELS, RAW_PIXELS, Normalisation  # noqa: E402
 from numbacnn.onnx import export_network, from_model, import_network, to_model  # noqa: E402
 from numbacnn.onnx.exporter import ACTIVATION_WRITERS, WRITERS, WRITTEN  # noqa: E402
 
@@ -50,7 +50,7 @@ def check(graph: Graph, normalisation: Normalisation = PIXELS) -> onnx.ModelProt
 
     random = np.random.default_rng(1)
     shape = (3, *graph.input_shape)
-    x = random.integers(0, 256, shape, np.uint8) if normalisation == PIXELS else random.standard_normal(shape, np.float32)
+    x = random.integers(0, 256, shape, np.uint8) if normalisation.dtype == "uint8" else random.standard_normal(shape, np.float32)
     ours = network(graph, normalisation)
     model = to_model(ours)
     onnx.checker.check_model(model, full_check=True)
@@ -59,7 +59,7 @@ def check(graph: Graph, normalisation: Normalisation = PIXELS) -> onnx.ModelProt
     assert result.shape == expected.shape
     np.testing.assert_allclose(result, expected, atol=1e-5 * max(1, abs(expected).max()))
     back = from_model(model)
-    assert back.normalisation == normalisation
+    assert back.normalisation == (PIXELS if normalisation == RAW_PIXELS else normalisation), "the weights take up the factor"
     np.testing.assert_allclose(output(back, x), expected, atol=1e-5 * max(1, abs(expected).max()))
     return model
 
@@ -92,7 +92,7 @@ LAYERS_AND_FIELDS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("normalisation", [PIXELS, NUMBERS], ids=["pixels", "numbers"])
+@pytest.mark.parametrize("normalisation", [PIXELS, RAW_PIXELS, NUMBERS], ids=["pixels", "raw pixels", "numbers"])
 @pytest.mark.parametrize("layers", LAYERS_AND_FIELDS.values(), ids=LAYERS_AND_FIELDS)
 def test_every_layer_and_field(layers: list[Any], normalisation: Normalisation) -> None:
     check(nc.sequential(*layers, input_shape=(7, 8, 3)), normalisation)
