@@ -27,10 +27,10 @@ def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, output
     Example: numbacnn import resnet50.onnx resnet50.safetensors
              numbacnn import mobilenet.onnx mobilenet.safetensors --input 224,224,3
     """
-    from numbacnn.onnx import import_network
-
     if model.suffix != ".safetensors":
         raise click.BadParameter(f"{str(model)!r} does not end in .safetensors.", param_hint="MODEL")
+    from numbacnn.onnx import import_network  # needs the extra onnx
+
     network = import_network(file, input_shape)
     save_network(model, network)
     graph = network.graph

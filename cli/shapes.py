@@ -39,16 +39,6 @@ class CellName(click.ParamType):
         return Cell(layer, int(place[0]), int(place[1]))
 
 
-class DiagramFile(UserPath):
-    """A file to write, .svg or .mmd."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = super().convert(value, param, ctx)
-        if path.suffix.lower() not in DIAGRAMS:
-            self.fail(f"{str(path)!r} does not end in .svg or .mmd (Mermaid).", param, ctx)
-        return path
-
-
 @click.command()
 @click.argument("model", type=MODEL, default="cnn")
 @click.option("--input", "input_shape", type=options.InputShape(), help="Trace images of this size instead of the model's own.")
@@ -62,7 +52,7 @@ class DiagramFile(UserPath):
 )
 @click.option("--receptive", "cell", type=CellName(), help="Show what one cell reads: rows and columns, back to the image's.")
 @click.option("--compare", type=MODEL, metavar="MODEL", help="Show another network beside it.")
-@click.option("--diagram", type=DiagramFile(), metavar="FILE", help="Draw the network to a file, .svg or .mmd (Mermaid).")
+@click.option("--diagram", type=UserPath(), metavar="FILE", help="Draw the network to a file, .svg or .mmd (Mermaid).")
 @click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes a batch of this size.")
 @options.reporting
 def shapes(
@@ -85,6 +75,8 @@ def shapes(
              numbacnn shapes cnn --compare small --diagram cnn.svg
              numbacnn shapes cnn --batch-size 100 --plan
     """
+    if diagram is not None and diagram.suffix.lower() not in DIAGRAMS:
+        raise click.BadParameter(f"{str(diagram)!r} does not end in .svg or .mmd (Mermaid).", param_hint="'--diagram'")
     if with_plan and (cell or compare or diagram):
         raise click.UsageError("--plan does not go with --receptive, --compare or --diagram.")
     graph = read_model(model, input_shape).graph
