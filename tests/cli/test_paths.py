@@ -59,7 +59,8 @@ def test_every_path_of_every_command_is_of_this_type() -> None:
     assert found == {
         "train --model", "train --data-dir", "train --log-dir", "train --output", "plot run", "plot --data-dir", "plot --output",
         "evaluate --model", "evaluate --data-dir", "predict files",
-        "predict --model", "shapes model", "shapes --compare", "shapes --diagram", "download --data-dir", "samples folder", "lecture xo --image", "lecture worksheet --output",
+        "predict --model", "shapes model", "shapes --compare", "shapes --diagram",
+        "download --data-dir", "samples folder", "lecture xo --image", "lecture worksheet --output",
         "lecture worksheet --check", "lecture filter image", "lecture filter --filter", "lecture filter --gif", "warmup models",
         "export model", "export file", "import file", "import model",
     }  # fmt: skip
