@@ -82,7 +82,7 @@ def test_the_listing_of_the_softmax_network_runs_as_it_is_printed(
     assert "60 images  loss" in said
     assert slides["x_train"].shape == (300, 28, 28)
     assert slides["x_train"].dtype == slides["y_train"].dtype == np.uint8
-    assert said.count("are fed raw, as in Keras. They cost accuracy") == 1
+    assert said.count("are fed raw, as in Keras. It costs accuracy") == 1
     assert slides["model"].count_params() == 7850
 
 
@@ -318,6 +318,7 @@ def test_a_saved_network_is_read_by_load(tmp_path: Path) -> None:
 
 
 def test_load_data_reads_the_folder_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NUMBACNN_DATA_DIR", raising=False)
     asked: list[Any] = []
     monkeypatch.setattr(keras_datasets, "load_dataset", lambda *args, **options: asked.append(args) or digits())
     (x_train, y_train), (x_test, y_test) = tf.keras.datasets.mnist.load_data()
