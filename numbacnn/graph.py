@@ -57,7 +57,7 @@ class Graph:
     """The output shape of every node, and of ``"input"``, for one image."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _is_plain_name(self.name):
+        if not isinstance(self.name, str) or not is_plain_name(self.name):
             raise ModelError(f"network name: expected {PLAIN_NAME}, got {short(self.name)}")
         object.__setattr__(self, "input_shape", _check_input_shape(self.input_shape))
         if not self.nodes:
@@ -313,13 +313,14 @@ def _check_input_shape(shape: Any) -> Shape:
     return sides
 
 
-def _is_plain_name(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
+    """Whether a network or layer may have this name; see ``PLAIN_NAME``."""
     return bool(name) and name.isprintable() and not name.startswith(".") and not {"/", "\\"} & set(name)
 
 
 def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     """The output shape of one node, whose name, inputs and shapes are checked first."""
-    if not isinstance(node.name, str) or not _is_plain_name(node.name):
+    if not isinstance(node.name, str) or not is_plain_name(node.name):
         raise ModelError(f"layer name: expected {PLAIN_NAME}, got {short(node.name)}")
     if node.name in shapes:
         raise ModelError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from numbacnn.errors import ModelError, ShapeError
-from numbacnn.graph import INPUT, Graph, Node
+from numbacnn.graph import INPUT, Graph, Node, is_plain_name
 from numbacnn.layers import BatchNorm, Flatten, Layer
 from numbacnn.normalisation import NUMBERS, PIXELS, Normalisation
 from numbacnn.onnx.attributes import Lacking, OnnxNode, Skipped, external_advice, is_external, to_array
@@ -92,7 +92,7 @@ class Importer:
 
     def __init__(self, model: onnx.ModelProto, source: str, name: str | None, input_shape: Shape | None) -> None:
         self.model, self.source, self.given_shape = model, source, input_shape
-        self.name = name or (model.graph.name if _is_plain(model.graph.name) else "network")
+        self.name = name or (model.graph.name if is_plain_name(model.graph.name) else "network")
         self.opset = _opset(model, source)
         self.values: dict[str, Value] = {}
         self.entries: dict[str, Entry] = {}
@@ -433,10 +433,6 @@ def _float32(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
     if not np.isfinite(taken).all():
         raise ModelError(f"{plain(name)}: expected finite numbers within the range of float32, got others. Train it again")
     return taken
-
-
-def _is_plain(name: str) -> bool:
-    return bool(name) and name.isprintable() and not name.startswith(".") and not {"/", "\\"} & set(name)
 
 
 def _type_name(kind: int) -> str:
