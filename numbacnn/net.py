@@ -167,18 +167,9 @@ class Net:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """The same as a table, for notebooks."""
-        from html import escape
-
-        rows = [
-            f"<tr><td>{escape(layer.name)}</td><td>{layer.type}</td><td>{layer.output_shape}</td>"
-            f"<td style='text-align:right'>{layer.parameters:,}</td></tr>"
-            for layer in summarise(self.graph).layers
-        ]
-        title = escape(repr(self).splitlines()[0])
-        foot = escape(_figures(self.history[-1])) if self.history else ""
-        heading = "<tr><th>layer</th><th>type</th><th>output</th><th>parameters</th></tr>"
-        return f"<table><caption>{title}</caption>{heading}{''.join(rows)}</table><p>{foot}</p>"
+        """The table of the layers, for notebooks, and the last epoch's figures."""
+        figures = f"<p>{_figures(self.history[-1])}</p>" if self.history else ""
+        return f"{summarise(self.graph)._repr_html_()}{figures}"
 
 
 def _figures(record: dict[str, Any]) -> str:
