@@ -120,7 +120,7 @@ def _usual_rate(optimizer: object) -> float:
 
 def as_dataset(graph: Graph, images: object, labels: object) -> Dataset:
     """The arrays as a data set, in the form that the graph takes."""
-    pixels, normalisation = take_images("X", images, graph.input_shape)
+    pixels, _ = take_images("X", images, graph.input_shape)
     numbers, names = take_labels("y", labels)
     classes = graph.output_shape[0] if len(graph.output_shape) == 1 else 0
     if classes and names == numbered_names(len(names)) and len(names) > classes >= len(np.unique(numbers)):
@@ -130,10 +130,7 @@ def as_dataset(graph: Graph, images: object, labels: object) -> Dataset:
         )
     if names == numbered_names(len(names)) and len(names) < classes:
         names = numbered_names(classes)  # the last classes may have no image
-    no_images, no_labels = np.zeros((0, *pixels.shape[1:]), pixels.dtype), np.zeros(0, np.int64)
-    return Dataset(
-        "arrays", pixels, numbers, no_images, no_labels, names or numbered_names(classes), "given as arrays", normalisation
-    )
+    return Dataset.from_arrays(pixels, numbers, class_names=names or numbered_names(classes))
 
 
 def _look_like_pixels(numbers: NDArray[Any]) -> bool:
@@ -147,7 +144,7 @@ def with_validation(dataset: Dataset, validation: object) -> Dataset:
         raise DataError(f"validation: expected (images, labels) or a share such as 0.1, got {short(validation)}")
     images, _ = take_images("validation images", validation[0], dataset.train_images.shape[1:], dataset.normalisation)
     labels, _ = take_labels("validation labels", validation[1], dataset.class_names)
-    return replace(dataset, validation_images=images, validation_labels=labels)
+    return dataset.with_validation(images, labels)
 
 
 def run(state: State, dataset: Dataset, ops: Ops, mode: str, rate: Schedule | None = None) -> None:
