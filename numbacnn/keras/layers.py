@@ -160,12 +160,7 @@ class Input:
     """The shape of one image, as the first of a model's layers: ``Input(shape=(28, 28, 1))``."""
 
     def __init__(self, shape: Sequence[int], name: str | None = None, **others: Any) -> None:
-        check_arguments(
-            "Input",
-            ["shape", "name"],
-            others,
-            {"batch_size": None, "dtype": None, "sparse": None, "ragged": None, "tensor": None},
-        )
+        check_arguments("Input", ["shape", "name"], others, _NOT_IN_INPUT)
         self.input_shape, self.name = read_shape("Input: shape", shape), name
 
 

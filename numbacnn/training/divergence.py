@@ -10,15 +10,16 @@ from numbacnn.ops import Ops
 from numbacnn.training.state import State
 from numbacnn.values import Array
 
+Locate = Callable[[int], str | None]
+"""Describes the first layer that is not finite in the step of this index in the epoch, or returns None. It may run the step's forward
+pass again, with the present parameters: no update has been applied since."""
 
-def read_losses(
-    state: State, ops: Ops, steps: int, learning_rate: float, locate: Callable[[int], str | None] = lambda index: None
-) -> None:
+
+def read_losses(state: State, ops: Ops, steps: int, learning_rate: float, locate: Locate = lambda index: None) -> None:
     """Read the losses of the epoch's first ``steps`` from the device.
 
     Args:
-        locate: describes the first layer that is not finite in the step of this index in the epoch, or returns None. It may run the
-            step's forward pass again, with the present parameters: no update has been applied since.
+        locate: names the layer where a loss stops being finite.
 
     Raises:
         TrainingError: one of them is not finite.

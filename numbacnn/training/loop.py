@@ -1,6 +1,6 @@
 """The training loop: for each epoch, for each batch: forward, loss, backward, update."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from traceback import clear_frames
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from numbacnn.plan import make_plan
 from numbacnn.schedules import Schedule, schedule
 from numbacnn.training.batch_limit import explain_shortage
 from numbacnn.training.clock import Clock
-from numbacnn.training.divergence import check_gradients, read_losses
+from numbacnn.training.divergence import Locate, check_gradients, read_losses
 from numbacnn.training.evaluation import finish_epoch
 from numbacnn.training.events import EvaluationStarted, Event, StepDone, StoppedEarly
 from numbacnn.training.matching import check_matches, check_normalisation, check_progress
@@ -134,10 +134,6 @@ def _step_done(state: State, images: int, slices: list[slice], clock: Clock) -> 
         accuracy=state.correct / images_read,
         images_per_second=clock.images_per_second,
     )
-
-
-Locate = Callable[[int], str | None]
-"""The argument of ``read_losses``."""
 
 
 def _step_or_explain_shortage(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float, locate: Locate) -> None:
