@@ -126,8 +126,11 @@ def read_note(note: Path) -> Path | None:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def trained_model(given: Path | None) -> Path:
+def trained_model(given: Path | None, option: str = "--model FILE") -> Path:
     """The file of a trained network: the one given, or that of the run last finished from this folder.
+
+    Args:
+        option: that names one, for messages.
 
     Raises:
         CheckpointError: there is none.
@@ -139,7 +142,7 @@ def trained_model(given: Path | None) -> Path:
     except FileNotFoundError:
         raise CheckpointError(
             "no network has been trained from this folder yet. Train one, as in 'numbacnn train --model small --dataset digits', "
-            "or give --model FILE"
+            f"or give {option}"
         ) from None
     except OSError as error:
-        raise CheckpointError(f"{LAST_RUN}: cannot be read: {error.strerror or error}. Give --model FILE") from None
+        raise CheckpointError(f"{LAST_RUN}: cannot be read: {error.strerror or error}. Give {option}") from None

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder
 from numbacnn.plotting import check_plotting, save_confusion, save_curves
 from numbacnn.training.history import read_history
@@ -13,7 +12,7 @@ from numbacnn.training.run_folder import HISTORY_FILE, MODEL_FILE
 from . import options
 from .console import print_json, stdout
 from .evaluate import measured
-from .model_source import LAST_RUN, trained_model
+from .model_source import trained_model
 from .paths import UserPath
 
 
@@ -72,9 +71,4 @@ def _run_folder(given: Path | None) -> Path:
     """The folder of a run: the one given, by its path or that of its network, or the one trained last."""
     if given is not None:
         return given.parent if given.suffix == ".safetensors" else given
-    if not LAST_RUN.exists():
-        raise CheckpointError(
-            "no network has been trained from this folder yet. Train one, as in 'numbacnn train --model small --dataset digits', "
-            "or give RUN"
-        )
-    return trained_model(None).parent
+    return trained_model(None, "RUN").parent
