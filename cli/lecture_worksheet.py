@@ -1,19 +1,19 @@
 """``numbacnn lecture worksheet``: a sheet of exercises for each student, and a key."""
 
-import os
 from pathlib import Path
 
 import click
 
 from numbacnn.backends import get_ops
 from numbacnn.errors import DataError
-from numbacnn.files import make_folder, write_atomically
+from numbacnn.files import make_folder
 from numbacnn.lecture.worksheet import key, markdown, marks, sheets
 from numbacnn.reading import read_bounded
 
 from . import options
 from .compiling import announced_compilations
 from .console import print_json, stdout
+from .new_files import write_new
 from .paths import UserPath
 from .tables import table, text
 
@@ -59,19 +59,12 @@ def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | No
     digits = len(str(students))
     files = {output / f"sheet-{sheet.student:0{digits}}.md": markdown(sheet) for sheet in made} | {output / "key.csv": key(made)}
     make_folder(output)
-    missing = {path: content.encode() for path, content in files.items() if not _holds(path, content.encode())}
-    taken = [path for path in missing if os.path.lexists(path)]
-    if taken and not force:
-        raise DataError(
-            f"{taken[0]}: expected no file or the sheet to be written, got another file. Nothing was written. "
-            "Give another --output, or --force to replace it"
-        )
-    for path, content in missing.items():
-        write_atomically(path, content, error=DataError, advice="Make room or give another folder")
+    contents = {path: content.encode() for path, content in files.items()}
+    written = write_new(contents, lambda path: _holds(path, contents[path]), "the sheet to be written", force)
     if output_format == "json":
-        print_json({"folder": str(output), "files": list(map(str, files)), "wrote": list(map(str, missing))})
+        print_json({"folder": str(output), "files": list(map(str, files)), "wrote": list(map(str, written))})
         return
-    stdout().print(f"{students} sheets and key.csv in {output}; {len(missing)} files written", soft_wrap=True)
+    stdout().print(f"{students} sheets and key.csv in {output}; {len(written)} files written", soft_wrap=True)
 
 
 def _content(path: Path) -> str:

@@ -1,7 +1,6 @@
 """``numbacnn samples``: pictures to try ``predict`` on, in the many forms of users' pictures."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from numbacnn.datasets import digits
-from numbacnn.errors import DataError
-from numbacnn.files import make_folder, write_atomically
+from numbacnn.files import make_folder
 from numbacnn.reading import open_regular
 
 from . import options
 from .compiling import announced_compilations
 from .console import print_json, stdout
+from .new_files import write_new
 from .paths import UserPath
 
 SAMPLES_SEED = 20
@@ -48,18 +47,15 @@ def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
     for image, label in zip(images, labels.tolist(), strict=True):
         name, convert = FORMS[label]
         pictures[folder / f"{label}-{name}.png"] = convert(image)
-    missing = [path for path, picture in pictures.items() if not _holds(path, picture)]
-    if not force:
-        _check_free(missing)
-    for path in missing:
-        write_atomically(path, _png(pictures[path]), error=DataError, advice="Make room or give another folder")
+    files = {path: _png(picture) for path, picture in pictures.items()}
+    written = write_new(files, lambda path: _holds(path, pictures[path]), "the picture to be drawn", force)
     if output_format == "json":
-        print_json({"folder": str(folder), "files": list(map(str, pictures)), "wrote": list(map(str, missing))})
+        print_json({"folder": str(folder), "files": list(map(str, pictures)), "wrote": list(map(str, written))})
     else:
         console = stdout()
-        there = len(pictures) - len(missing)
+        there = len(pictures) - len(written)
         console.print(
-            f"wrote {len(missing)} picture(s) to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
+            f"wrote {len(written)} picture(s) to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
         )
         console.print(f"next: numbacnn predict {folder}", soft_wrap=True)
 
@@ -77,16 +73,6 @@ def _holds(path: Path, picture: Image.Image) -> bool:
 def _pixels(picture: Image.Image) -> bytes:
     """The pixels; those of a palette by their colours."""
     return (picture.convert("RGB") if picture.mode == "P" else picture).tobytes()
-
-
-def _check_free(paths: list[Path]) -> None:
-    """Raise DataError if there are files of these names: they are the user's own."""
-    if taken := [path for path in paths if os.path.lexists(path)]:
-        others = f" (and so for {len(taken) - 1} more)" if len(taken) > 1 else ""
-        raise DataError(
-            f"{taken[0]}: expected no file or the picture to be drawn, got another file{others}. Nothing was written. "
-            f"Give another folder, or --force to replace {'them' if others else 'it'}"
-        )
 
 
 def _png(picture: Image.Image) -> bytes:
