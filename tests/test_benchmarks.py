@@ -80,3 +80,13 @@ def test_work_that_does_not_exist_is_a_usage_error() -> None:
     done = subprocess.run([sys.executable, str(DRIVER), "--only", "cnn-stepp"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "there is no 'cnn-stepp'" in done.stderr
+
+
+def test_the_errors_of_long_sums_are_printed_and_small() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "sums.py")], capture_output=True, text=True, check=True, timeout=600
+    )
+    rows = done.stdout.splitlines()[1:]
+    assert len(rows) == 5
+    for row in rows:
+        assert 0 < float(row.split()[-2]) < 64, row
