@@ -1,5 +1,6 @@
 """The documents agree with the program, and citations with the lecture."""
 
+import ast
 import os
 import re
 import shlex
@@ -201,3 +202,28 @@ def test_the_tests_that_hold_a_promise_exist() -> None:
             assert f"{part}(" in source if part == name else part in source, f"docs/reliability.md names {file or '...'}::{name}"
             count += 1
     assert count > 60
+
+
+def test_the_table_of_the_battery_has_a_row_for_each_of_its_loops_with_all_its_cases_and_no_failure() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    printed = re.findall(r"^\| (.+) \| ([\d,]+) \| (\d+) \| \d+ \|$", text.partition("<!-- battery -->")[2], re.MULTILINE)
+    rows = {title: int(cases.replace(",", "")) for title, cases, _ in printed}
+    assert {failures for _, _, failures in printed} == {"0"}
+    loops = 0
+    for path in sorted((ROOT / "tests" / "battery").glob("test_*.py")):
+        if path.name == "test_the_battery_itself.py":
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "battery"):
+                continue
+            loops += 1
+            title, whole = call.args[0], next(each.value for each in call.keywords if each.arg == "whole")
+            if isinstance(title, ast.Name):
+                continue  # a helper's argument: its callers give texts of their own
+            parts = title.values if isinstance(title, ast.JoinedStr) else [title]
+            pattern = "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in parts)
+            matching = [cases for name, cases in rows.items() if re.fullmatch(pattern, name)]
+            assert matching, f"{path.name}: no row for {ast.unparse(title)}"
+            if isinstance(whole, ast.Constant):
+                assert set(matching) == {whole.value}, f"{path.name}: {ast.unparse(title)}"
+    assert loops > 40
