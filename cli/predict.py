@@ -1,4 +1,4 @@
-"""``numbacnn predict``: the digits that a trained network reads in pictures."""
+"""``numbacnn predict``: what a trained network tells of pictures."""
 
 import io
 import re

@@ -100,7 +100,7 @@ class FourFiles:
 
     Args:
         name: as in ``--dataset``.
-        title: in messages; in lower case, in the names of the lock and the staging folder.
+        title: in messages; in lower case, in the name of the lock.
         files: by the keys of ``FILES``.
         layouts: folders below the data folder in which the files are looked for, in this order.
         mirrors: base URLs, tried in order.

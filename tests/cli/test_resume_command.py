@@ -15,7 +15,7 @@ from numbacnn_cli.train_run import resume_command
         ("digits", {}, ""),
         ("mnist", {}, " --data-dir 'my data'"),
         ("emnist-letters", {}, " --data-dir 'my data'"),
-        ("/home/me/my photos", {}, " --dataset '/home/me/my photos'"),
+        ("/pictures/my photos", {}, " --dataset '/pictures/my photos'"),
         ("digits", {"epochs": 10}, ""),  # of a new run: the checkpoint has them
         ("digits", {"resume": True, "epochs": 10}, " --epochs 10"),
         ("digits", {"device": "cuda", "named": {"device"}, "threads": 2}, " --device cuda --threads 2"),
