@@ -2,19 +2,21 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from numbacnn.graph import Graph
 from numbacnn.quoting import plain
-from numbacnn.receptive import Read, receptive
 from numbacnn.remarks import remarks
 from numbacnn.summary import Summary, summarise
 
 from . import options
 from .model_source import read_model
 from .paths import MODEL, UserPath
+
+if TYPE_CHECKING:
+    from numbacnn.receptive import Read
 
 DIAGRAMS = (".svg", ".mmd")
 
@@ -87,7 +89,7 @@ def shapes(
         return
     summary = summarise(graph, batch_size)
     other = summarise(read_model(compare, input_shape).graph, batch_size) if compare else None
-    reads = receptive(graph, cell.layer, (cell.row, cell.column)) if cell else None
+    reads = _reads(graph, cell) if cell else None
     if diagram is not None:
         _draw(summary, diagram)
     if output_format == "json":
@@ -105,8 +107,14 @@ def shapes(
     _print(graph, summary, cell, reads, other, diagram)
 
 
+def _reads(graph: Graph, cell: Cell) -> "list[Read]":
+    from numbacnn.receptive import receptive  # seldom needed
+
+    return receptive(graph, cell.layer, (cell.row, cell.column))
+
+
 def _print(
-    graph: Graph, summary: Summary, cell: Cell | None, reads: list[Read] | None, other: Summary | None, diagram: Path | None
+    graph: Graph, summary: Summary, cell: Cell | None, reads: "list[Read] | None", other: Summary | None, diagram: Path | None
 ) -> None:
     """The answers to what was asked for; the network's own table where nothing was."""
     from .console import stdout
@@ -144,7 +152,7 @@ def _as_dict(summary: Summary) -> dict[str, Any]:
     return asdict(summary) | {"parameters": summary.parameters, "macs": summary.macs}
 
 
-def _receptive_dict(cell: Cell, reads: list[Read]) -> dict[str, Any]:
+def _receptive_dict(cell: Cell, reads: "list[Read]") -> dict[str, Any]:
     image = reads[-1]
     return {
         "layer": cell.layer,

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from numbacnn.receptive import Read
 from numbacnn.shapes import Pair, Shape
 from numbacnn.summary import FLOAT_BYTES, LayerSummary, Summary
 
 from .layout import Column, Table
 
-if TYPE_CHECKING:  # these need numpy, which `shapes` does without
+if TYPE_CHECKING:  # modules that `shapes` does without, to start sooner; the first needs numpy
     from numbacnn.metrics import ClassReport, Evaluation
+    from numbacnn.receptive import Read
 
 
 def table(*columns: str | Column, in_parts: bool = False) -> Table:
@@ -79,7 +79,7 @@ def shapes_remark(summary: Summary) -> list[str]:
     ]
 
 
-def receptive_table(reads: list[Read]) -> Table:
+def receptive_table(reads: "list[Read]") -> Table:
     """The part of each layer that one cell reads, from the cell itself back to the image."""
     rows = table("layer", Column("output", rank=2), "rows", "columns", Column("cells", rank=1))
     for read in reads:
@@ -88,7 +88,7 @@ def receptive_table(reads: list[Read]) -> Table:
     return rows
 
 
-def receptive_remark(cell: str, reads: list[Read]) -> list[str]:
+def receptive_remark(cell: str, reads: "list[Read]") -> list[str]:
     """The same of the image, in words."""
     image = reads[-1]
     height, width, channels = image.shape

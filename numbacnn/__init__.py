@@ -3,8 +3,8 @@
 >>> import numbacnn as nc
 >>> graph = nc.sequential(nc.Flatten(), nc.Dense(10, activation="softmax"), input_shape=(28, 28, 1))
 
-Importing it loads neither numpy nor numba; ``fit``, ``load``, ``Net`` and ``Dataset``, and modules such as ``numbacnn.functional``, do
-when they are first used.
+Importing it loads next to nothing: names are imported at their first use. ``fit``, ``load``, ``Net`` and ``Dataset``, and modules such
+as ``numbacnn.functional``, load numpy and numba.
 """
 
 from importlib import import_module
@@ -20,48 +20,59 @@ from numbacnn.errors import (
     ShapeError,
     TrainingError,
 )
-from numbacnn.graph import Graph, Node, build_graph, sequential
-from numbacnn.layers import (
-    Activation,
-    Add,
-    AvgPool2D,
-    BatchNorm,
-    Concatenate,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    MaxPool2D,
-)
-from numbacnn.summary import summarise
 from numbacnn.version import __version__
 
 if TYPE_CHECKING:
     from numbacnn import keras as keras
     from numbacnn.datasets import Dataset
     from numbacnn.fitting import fit
+    from numbacnn.graph import Graph, Node, build_graph, sequential
+    from numbacnn.layers import (
+        Activation,
+        Add,
+        AvgPool2D,
+        BatchNorm,
+        Concatenate,
+        Conv2D,
+        Dense,
+        DepthwiseConv2D,
+        Dropout,
+        Flatten,
+        GlobalAvgPool2D,
+        MaxPool2D,
+    )
     from numbacnn.net import Net, load
+    from numbacnn.summary import summarise
 
-_LATE = {"fit": "numbacnn.fitting", "load": "numbacnn.net", "Net": "numbacnn.net", "Dataset": "numbacnn.datasets"}
-"""Names whose modules need numpy, imported at their first use."""
+_LATE = {
+    "numbacnn.datasets": ("Dataset",),
+    "numbacnn.fitting": ("fit",),
+    "numbacnn.graph": ("Graph", "Node", "build_graph", "sequential"),
+    "numbacnn.layers": (
+        "Activation", "Add", "AvgPool2D", "BatchNorm", "Concatenate", "Conv2D", "Dense", "DepthwiseConv2D", "Dropout", "Flatten",
+        "GlobalAvgPool2D", "MaxPool2D",
+    ),
+    "numbacnn.net": ("Net", "load"),
+    "numbacnn.summary": ("summarise",),
+}  # fmt: skip
+"""Names by the module that has them, imported at their first use: ``numbacnn --help`` needs none of them."""
 
-_LATE_MODULES = ("keras",)
-"""Modules that need numpy, reached as attributes (``import numbacnn as tf``, then ``tf.keras``) and imported at their first use."""
+_LATE_MODULES = ("graph", "keras", "layers", "summary")
+"""Modules reached as attributes (``import numbacnn as tf``, then ``tf.keras``), imported at their first use."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATE_MODULES:
         return import_module(f"numbacnn.{name}")  # which sets the attribute
-    if name in _LATE:
-        globals()[name] = value = getattr(import_module(_LATE[name]), name)
-        return value
+    for module, names in _LATE.items():
+        if name in names:
+            globals()[name] = value = getattr(import_module(module), name)
+            return value
     raise AttributeError(f"module 'numbacnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE, *_LATE_MODULES})
+    return sorted({*globals(), *(name for names in _LATE.values() for name in names), *_LATE_MODULES})
 
 
 __all__ = [

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from numbacnn.backends import environment as _environment
 from numbacnn.backends import threads as _threads
 from numbacnn.errors import DeviceError
 from numbacnn.ops import Ops
@@ -32,7 +31,9 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
     if device not in DEVICES:
         raise DeviceError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
     _start_threads(threads)
-    if _environment.import_numba().config.DISABLE_JIT and not plain:
+    from numbacnn.backends import environment  # late, as the options of commands need this module's names alone
+
+    if environment.import_numba().config.DISABLE_JIT and not plain:
         raise DeviceError(
             "NUMBA_DISABLE_JIT: expected 0, got 1: Python can run the readable kernels of numbacnn.functional, but not those of a "
             "network. Unset this environment variable"
@@ -76,16 +77,18 @@ def gpu() -> "Gpu":
 
 
 def _start_threads(threads: int | None) -> None:
+    from numbacnn.backends import environment
+
     if threads is not None and not 1 <= threads <= _threads.MOST_THREADS:
         raise DeviceError(f"threads: expected 1 to {_threads.MOST_THREADS}, got {threads}")
     if "numba" not in sys.modules:
         # Numba fixes the largest possible number when it is imported. An explicit ``threads`` overrides the environment and may exceed
         # the processors: tests use that to show that the number of threads changes no result.
-        _environment.check_number_of_threads()
+        environment.check_number_of_threads()
         os.environ["NUMBA_NUM_THREADS"] = str(max(threads or 1, _threads.available()))
         _threads.wait_briefly()
-    numba = _environment.import_numba()
-    _environment.check()
+    numba = environment.import_numba()
+    environment.check()
     if threads is None:
         return
     from numbacnn.backends import threading_layer
