@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from numbacnn.errors import DataError, ModelError, ShapeError
 from numbacnn.graph import INPUT, Graph
 from numbacnn.layers import Context
+from numbacnn.layers import Forward as LayerForward
 from numbacnn.ops import Ops
 from numbacnn.plan import PlannedLayer, fuse_nothing, make_plan
 from numbacnn.quoting import listed, plain
@@ -57,21 +58,57 @@ def forward(
     Raises:
         ShapeError, DataError, ModelError: the images or a parameter do not fit the graph.
     """
-    x = _take_batch(graph, ops, x)
-    parameters = take_parameters(graph, ops, parameters, x.dtype)
     plan = make_plan(graph, ops.can_fuse if fuse else fuse_nothing)
-    outputs: dict[str, Array] = {INPUT: x}
     caches: dict[str, Any] = {}
     updates: dict[str, Moving] = {}
-    for planned in plan:
-        own = {key: parameters[name] for key, name in planned.parameters}
-        context = Context(training, DropoutKey(seed, step, planned.position))
-        result = planned.layer.forward(ops, own, [outputs[name] for name in planned.inputs], context)
-        outputs[planned.name], caches[planned.name] = result.y, result.cache
+    outputs: dict[str, Array] = {}
+    for planned, result in _run(graph, ops, parameters, x, plan, outputs, training, seed, step):
+        caches[planned.name] = result.cache
         if result.updates:
             names = dict(planned.parameters)
             updates |= {names[key]: value for key, value in result.updates.items()}
     return Forward(outputs[plan[-1].name], caches, updates, plan)
+
+
+def trace(graph: Graph, ops: Ops, parameters: Mapping[str, Array], x: Array) -> dict[str, Array]:
+    """The output of every layer for a batch, as in a prediction: no layer is fused, and dropout drops nothing.
+
+    Args:
+        parameters, x: as for ``forward``.
+
+    Returns:
+        arrays (n, *shape) of the device, by the layers' names, in the graph's order; before them x, as ``graph.INPUT``. They lie in the
+        memory of the step: copy what is to outlive it.
+
+    Raises:
+        ShapeError, DataError, ModelError: as for ``forward``.
+    """
+    outputs: dict[str, Array] = {}
+    for _ in _run(graph, ops, parameters, x, make_plan(graph, fuse_nothing), outputs):
+        pass
+    return outputs
+
+
+def _run(
+    graph: Graph,
+    ops: Ops,
+    parameters: Mapping[str, Array],
+    x: Array,
+    plan: tuple[PlannedLayer, ...],
+    outputs: dict[str, Array],
+    training: bool = False,
+    seed: int = 0,
+    step: int = 0,
+) -> Iterator[tuple[PlannedLayer, LayerForward]]:
+    """The planned layers with their results, in order; fills ``outputs``."""
+    outputs[INPUT] = x = _take_batch(graph, ops, x)
+    parameters = take_parameters(graph, ops, parameters, x.dtype)
+    for planned in plan:
+        own = {key: parameters[name] for key, name in planned.parameters}
+        context = Context(training, DropoutKey(seed, step, planned.position))
+        result = planned.layer.forward(ops, own, [outputs[name] for name in planned.inputs], context)
+        outputs[planned.name] = result.y
+        yield planned, result
 
 
 def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, dy: Array) -> Gradients:

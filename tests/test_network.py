@@ -15,7 +15,7 @@ from numbacnn.layers.activation import ACTIVATIONS, OF_INPUT
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.metrics import evaluate
 from numbacnn.models import PRESETS
-from numbacnn.network import backward, batches, forward, to_device
+from numbacnn.network import backward, batches, forward, to_device, trace
 from numbacnn.normalisation import PIXEL_SCALE
 from numbacnn.prediction import Prediction, Predictor, predict
 
@@ -283,3 +283,18 @@ def test_metrics_count_what_was_taken_for_what() -> None:
     assert (zero.precision, zero.recall, one.precision, one.recall) == (0.5, 1.0, 1.0, 0.5)
     assert two.recall == 0.0
     assert (zero.images, one.images, two.images) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("make", [branched, pooled, softmax_inside])
+def test_a_trace_has_the_announced_shape_of_every_layer_and_the_bits_of_a_prediction(make: Any) -> None:
+    graph, ops = make(), get_ops("cpu")
+    parameters = to_device(ops, initial_parameters(graph, 3))
+    x = np.random.default_rng(4).standard_normal((5, *graph.input_shape)).astype(np.float32)
+    with ops.reuse_memory():
+        traced = {name: ops.to_host(y).copy() for name, y in trace(graph, ops, parameters, x).items()}
+    assert list(traced) == ["input", *(node.name for node in graph.nodes)]
+    assert {name: y.shape[1:] for name, y in traced.items()} == dict(graph.shapes)
+    with ops.reuse_memory():
+        expected = ops.to_host(forward(graph, ops, parameters, x).y).copy()
+    np.testing.assert_array_equal(traced[graph.nodes[-1].name], expected)
+    np.testing.assert_array_equal(traced["input"], x)
