@@ -41,6 +41,7 @@ FLOORS = [
     {"numbacnn.datasets", "numbacnn.pictures"},
     {
         "numbacnn.network",
+        "numbacnn.features",
         "numbacnn.finite",
         "numbacnn.prediction",
         "numbacnn.initializers",
