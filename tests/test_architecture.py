@@ -43,6 +43,7 @@ FLOORS = [
         "numbacnn.network",
         "numbacnn.features",
         "numbacnn.finite",
+        "numbacnn.inspection",
         "numbacnn.prediction",
         "numbacnn.initializers",
         "numbacnn.metrics",
