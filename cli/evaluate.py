@@ -1,29 +1,22 @@
 """``numbacnn evaluate``: the accuracy of a trained network, and the classes that it confuses."""
 
-import os
-import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from numbacnn.checkpoint import TrainedNetwork, load_network
-from numbacnn.config import MAX_FILE_BYTES
-from numbacnn.dataset_names import DATASETS
-from numbacnn.datasets import Dataset, load_dataset
-from numbacnn.errors import CheckpointError, ShapeError
+from numbacnn.checkpoint import load_network
+from numbacnn.datasets import Dataset
 from numbacnn.metrics import Evaluation
 from numbacnn.metrics import evaluate as evaluate_prediction
-from numbacnn.quoting import listed, short
-from numbacnn.reading import read_bounded
 
 from . import options
 from .compiling import announced_compilations
-from .console import notice, print_json, stdout
+from .console import print_json, stdout
 from .device import open_device
 from .model_source import trained_model
-from .progress import DownloadView
 from .tables import class_table, confusion_table, percent
+from .trained_on import data_for
 
 
 @click.command()
@@ -90,44 +83,8 @@ def measured(
     """
     path = trained_model(model)
     network = load_network(path)
-    if dataset is None:
-        dataset = _trained_on(network, path)
-        notice(f"--dataset {dataset}, which {path} was trained on")
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
-        data = load_dataset(
-            dataset, data_dir, train_limit=0, test_limit=test_limit, input_shape=network.graph.input_shape,
-            progress=DownloadView(), notice=notice,
-        )  # fmt: skip
-        if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
-            raise ShapeError(
-                f"{path}: expected {len(network.class_names)} classes ({listed(network.class_names)}) and images of shape "
-                f"{network.graph.input_shape}, got {dataset} with {len(data.class_names)} classes ({listed(data.class_names)}) and images "
-                f"of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
-            )
+        dataset, data = data_for(network, path, dataset, data_dir, train_limit=0, test_limit=test_limit)
         logits = network.predictor(ops)(data.test_images)
     return Measured(path, dataset, data, evaluate_prediction(logits, data.test_labels))
-
-
-def _trained_on(network: TrainedNetwork, path: Path) -> str:
-    """The data set that a network was trained on, as its file says."""
-    name = network.summary.get("dataset")
-    if not isinstance(name, str) or name not in DATASETS:
-        found = "its file does not say on what it was trained" if name is None else f"it was trained on {short(name)}"
-        own = _own_data(path)
-        if own is not None and os.path.lexists(own):
-            return own
-        if own is not None:
-            raise CheckpointError(f"{path}: it was trained on {own}, which is not there any more. Give --dataset PATH")
-        raise CheckpointError(f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH")
-    return str(name)
-
-
-def _own_data(path: Path) -> str | None:
-    """The path of the data set in the settings beside a network."""
-    try:
-        settings = tomllib.loads(read_bounded(path.parent / "config.toml", MAX_FILE_BYTES).decode())
-    except (OSError, ValueError):  # of TOML and UTF-8, too
-        return None
-    dataset = settings.get("dataset")
-    return dataset if isinstance(dataset, str) and os.path.isabs(dataset) else None

@@ -1,9 +1,6 @@
 """``numbacnn predict``: what a trained network tells of pictures."""
 
-import io
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +8,7 @@ import click
 import numpy as np
 
 from numbacnn.checkpoint import load_network
-from numbacnn.errors import ModelError, NumbaCNNError
-from numbacnn.normalisation import PIXELS
-from numbacnn.picture_forms import FORMS, PHOTOGRAPHS
-from numbacnn.pictures import MAX_FILE_BYTES, Picture, read_photograph, read_picture
-from numbacnn.pictures.files import PICTURE_ENDINGS, entries, is_picture
+from numbacnn.pictures import Picture
 from numbacnn.prediction import Predictor
 
 from . import options
@@ -24,9 +17,9 @@ from .console import error, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
 from .paths import PICTURE
+from .picture_files import picture_form, read, sources
 from .pictures import draw_picture
 
-STDIN = "-"
 UNSURE = 0.5
 
 
@@ -36,10 +29,7 @@ UNSURE = 0.5
 @click.option(
     "--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="Number of classes to list for each picture."
 )
-@click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
-              help="Whether the ink is dark on light; auto looks at the border.")  # fmt: skip
-@click.option("--pictures", "pictures_as", type=click.Choice(list(FORMS)),
-              help="How a picture takes the form of the training images; by default as the network's file says.")  # fmt: skip
+@options.picture_forms
 @options.computing
 @options.reporting
 def predict(
@@ -64,19 +54,11 @@ def predict(
     """
     path = trained_model(model)
     network = load_network(path)
-    height, width, channels = network.graph.input_shape
-    if channels not in (1, 3):
-        raise ModelError(f"{path}: takes images of {channels} channels; pictures have 1 or 3. Choose another --model")
-    if network.normalisation.dtype != PIXELS.dtype:
-        raise ModelError(
-            f"{path}: was trained on floats, whose scale only you know; pictures are pixels. Use nc.load(...).predict(images), "
-            "or train on pixels 0...255 (uint8)"
-        )
-    form = PHOTOGRAPHS if channels == 3 else pictures_as or network.pictures
+    form = picture_form(network, path, pictures_as)
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
         predictor = network.predictor(ops)  # before any picture is scaled to the size that the network asks for
-        results = [_read(name, source, form, invert, (height, width, channels)) for name, source in _sources(files)]
+        results = [read(name, source, form, invert, network.graph.input_shape) for name, source in sources(files)]
         pictures = [result for result in results if isinstance(result, Picture)]
         probabilities = iter(_probabilities(predictor, pictures))
     rows = [_row(result, next(probabilities) if isinstance(result, Picture) else None, network.class_names) for result in results]
@@ -85,47 +67,6 @@ def predict(
     else:
         _print(rows, network.class_names, top)
     return 1 if any("error" in row for row in rows) else 0
-
-
-def _sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | None]]:
-    """The names and pictures of the arguments; a folder stands for its pictures in natural order, or for None if it has none."""
-    for name in files:
-        path = Path(name)
-        if name == STDIN:
-            yield name, io.BytesIO(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))
-        elif path.is_dir():
-            inside = _pictures_in(path)
-            yield from ((str(p), p) for p in inside)
-            if not inside:
-                yield name, None
-        else:
-            yield name, path
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    try:
-        return [path for path in entries(folder) if is_picture(path) and path.is_file()]
-    except OSError:
-        return []
-
-
-def _read(
-    name: str, source: Path | io.BytesIO | None, form: str, invert: Any, shape: tuple[int, int, int]
-) -> Picture | tuple[str, str]:
-    """A picture, or its name and the error: one bad file does not stop the others."""
-    if source is None:
-        return (
-            name,
-            f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got none. "
-            "Folders inside of it are not searched: name one of them",
-        )
-    try:
-        height, width, channels = shape
-        if form == PHOTOGRAPHS:
-            return read_photograph(source, name=name, size=(height, width), channels=channels)
-        return read_picture(source, name=name, invert=invert, size=(height, width))
-    except NumbaCNNError as error:
-        return name, str(error)
 
 
 def _probabilities(predictor: Predictor, pictures: list[Picture]) -> Any:
@@ -140,7 +81,7 @@ def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tup
     best = int(np.argmax(probabilities))
     return {
         "file": result.name,
-        "label": _label(class_names[best]),
+        "label": label_of(class_names[best]),
         "probability": float(probabilities[best]),
         "probabilities": [float(p) for p in probabilities],
         "preprocessing": list(result.steps),
@@ -148,7 +89,7 @@ def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tup
     }
 
 
-def _label(name: str) -> int | str:
+def label_of(name: str) -> int | str:
     """A class as JSON has it: a number if its name is one."""
     return int(name) if re.fullmatch("0|[1-9][0-9]{0,8}", name) else name
 

@@ -130,7 +130,9 @@ def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, d
         raise DataError(f"dy: expected {forward_pass.y.dtype}, as the output, got {dy.dtype}. Convert it with .astype")
     arriving: dict[str, Array] = {forward_pass.plan[-1].name: _on_device(ops, dy)}
     gradients: Gradients = {}
-    reached = {planned.name for planned in forward_pass.plan if planned.has_gradient} | ({INPUT} if forward_pass.of_image else set())
+    reached = {planned.name for planned in forward_pass.plan if planned.has_gradient} | (
+        {INPUT} if forward_pass.of_image else set()
+    )
     for planned in reversed(forward_pass.plan):
         if not planned.has_gradient:
             continue

@@ -92,7 +92,7 @@ def explain_cell(
     value = bias[f] + sum_{u,v,c} x[i*s-p+u*d, j*s-p+v*d, c] * kernel[u,v,c,f]
 
     Args:
-        ops: of direct summation: ``get_ops(..., exact_conv=True)``. A transform's rounding depends on all its inputs.
+        ops: of direct summation (``exact_conv``). A transform's rounding depends on all its inputs.
         parameters: by ``<layer>/<parameter>``, float32, NumPy's or the device's.
         outputs: of each layer for one image, and of ``"input"``: float32.
         layer: its name.
@@ -170,14 +170,12 @@ def _under(window: Window, index: int) -> Iterator[tuple[int, int]]:
             yield u, cell
 
 
-def _fields(
-    graph: Graph, node: Node, place: tuple[int, ...]
-) -> tuple[tuple[Range, Range] | None, tuple[Range, Range] | None]:
+def _fields(graph: Graph, node: Node, place: tuple[int, ...]) -> tuple[tuple[Range, Range] | None, tuple[Range, Range] | None]:
     """What the cell reads of its layer's input, and of the image."""
     if len(place) != IMAGE_AXES:
         height, width, _ = graph.input_shape
         return None, ((0, height - 1), (0, width - 1))
-    reads = {read.name: read for read in receptive(graph, node.name, place[:2])}
+    reads = {read.name: read for read in receptive(graph, node.name, (place[0], place[1]))}
     found = [
         None if read.rows is None or read.columns is None else (read.rows, read.columns)
         for read in (reads[node.inputs[0]], reads["input"])

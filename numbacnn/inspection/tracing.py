@@ -44,6 +44,10 @@ class LayerTrace(NamedTuple):
         """Whether it has rows and columns."""
         return self.values.ndim == IMAGE_AXES
 
+    def numbers(self) -> dict[str, float | int]:
+        """All but its name and values, by name."""
+        return {name: value for name, value in self._asdict().items() if name not in ("name", "values")}
+
     def most_active(self, count: int) -> list[int]:
         """The maps of the largest mean size, at most ``count``, in their own order."""
         activity = np.abs(self.values.reshape(-1, self.maps)).mean(axis=0)
@@ -55,11 +59,18 @@ class Trace(NamedTuple):
 
     Args:
         layers: in the graph's order.
-        probabilities: of each class, float64 (classes,): those of a prediction.
+        probabilities: of each class, float64 (classes,): those of a prediction; None if the network has no classes.
+        x: the image as the first layer reads it, float32 (height, width, channels).
     """
 
     layers: tuple[LayerTrace, ...]
-    probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.float64] | None
+    x: NDArray[np.float32]
+
+    @property
+    def outputs(self) -> dict[str, NDArray[np.float32]]:
+        """The values of each layer, by its name, and before them x, as ``graph.INPUT``."""
+        return {INPUT: self.x} | {layer.name: layer.values for layer in self.layers}
 
     def layer(self, name: str) -> LayerTrace:
         """The layer of this name, which there must be."""
@@ -81,16 +92,16 @@ def trace_image(graph: Graph, predictor: Predictor, image: NDArray) -> Trace:
     """
     held = FLOAT_BYTES * sum(map(cells, graph.shapes.values()))
     memory.check(2 * held, f"{plain(graph.name)}: the outputs of all layers", "Use smaller images, or fewer filters or units")
-    probabilities = predictor(image[None]).probabilities[0]  # first, as it checks the image and the answer
+    prediction = predictor(image[None])  # first, as it checks the image and the answer
+    probabilities = prediction.probabilities[0] if prediction.logits.ndim == 2 else None
     ops = predictor.ops
     with ops.reuse_memory():
         x = ops.gather_images(ops.asarray(image[None]), ops.asarray(np.arange(1)), predictor.normalisation.scale)
-        outputs = {
-            name: ops.to_host(y)[0].copy() for name, y in trace(predictor.graph, ops, predictor.parameters, x).items()
-        }
-    if predictor.graph != graph:  # its last layer is a softmax
+        outputs = {name: ops.to_host(y)[0].copy() for name, y in trace(predictor.graph, ops, predictor.parameters, x).items()}
+    if predictor.graph != graph and probabilities is not None:  # its last layer is a softmax
         outputs[graph.nodes[-1].name] = probabilities.astype(np.float32)
-    return Trace(tuple(_described(name, values) for name, values in outputs.items() if name != INPUT), probabilities)
+    layers = tuple(_described(name, values) for name, values in outputs.items() if name != INPUT)
+    return Trace(layers, probabilities, outputs[INPUT])
 
 
 def _described(name: str, values: NDArray[np.float32]) -> LayerTrace:

@@ -7,10 +7,9 @@ import pytest
 
 import numbacnn as nc
 from numbacnn.backends import get_ops
-from numbacnn.graph import INPUT, Graph
+from numbacnn.graph import Graph
 from numbacnn.initializers import initial_parameters
 from numbacnn.inspection.cell import CellSum, explain_cell
-from numbacnn.models import PRESETS
 from numbacnn.network import to_device, trace
 
 WEIGHTED = (nc.Conv2D, nc.DepthwiseConv2D, nc.Dense)
