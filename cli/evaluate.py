@@ -80,7 +80,9 @@ def evaluate(
     console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
     console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
     if worst is not None:
-        console.print(f"wrote {sheet}: the {len(worst)} worst of {mistakes_in(result):,} mistakes", soft_wrap=True)
+        count, there = len(worst), mistakes_in(result)
+        shown = f"the {count} worst of {there:,} mistakes" if count < there else f"{count} mistake(s)"
+        console.print(f"wrote {sheet}: {shown}", soft_wrap=True)
 
 
 def mistakes_in(result: Evaluation) -> int:
