@@ -1,4 +1,4 @@
-"""Pictures of a training: curves over the epochs, and the confusion matrix. They need the extra ``plot``, and no display.
+"""Pictures of a training and of a contest: curves, and the confusion matrix. They need the extra ``plot``, and no display.
 
 >>> net.plot("curves.png")
 """
@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,16 @@ METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date
 """The formats, each with what is left out so that the same figures make the same file."""
 
 CURVES = (("", "training", "#0072B2", "o"), ("validation_", "validation", "#D55E00", "s"), ("test_", "test", "#009E73", "^"))
-"""Prefix of the fields, name, colour and marker; the colours differ for people who are colour-blind too."""
+"""Prefix of the fields, name, colour of ``PALETTE`` and marker."""
 
 MOST_NUMBERS = 30
 """The most classes for which a confusion matrix shows its counts."""
 
 MOST_MARKERS = 40
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours that differ for people who are colour-blind too. Source: Okabe & Ito 2008, "Color Universal Design"."""
+MARKERS = "osD^vPX"
 
 
 def check_plotting() -> None:
@@ -80,6 +84,59 @@ def save_confusion(confusion: NDArray[np.integer], class_names: Sequence[str], p
     side = min(max(5.0, 1.6 + 0.52 * classes), 16.0)
     with _figure(path, (side + 1, side), title) as figure:
         _matrix(figure, confusion, [plain(name) for name in class_names])
+
+
+class Panel(NamedTuple):
+    """Accuracies of several networks under one change that grows.
+
+    Args:
+        title: of the panel.
+        unit: of the strengths, in words.
+        strengths: the marks of the axis, in order; they are drawn at equal distances.
+        accuracies: of each network by its name, a fraction for each strength.
+    """
+
+    title: str
+    unit: str
+    strengths: Sequence[str]
+    accuracies: Mapping[str, Sequence[float]]
+
+
+def save_panels(panels: Sequence[Panel], path: Path, title: str = "", columns: int = 3) -> None:
+    """Draw a panel for each change, all with accuracies from 0 to 100 %.
+
+    Args:
+        panels: at least one, with the same networks.
+        path: of the picture: ``.png``, ``.svg`` or ``.pdf``.
+        columns: panels side by side.
+
+    Raises:
+        DeviceError, ModelError, CheckpointError: as for ``save_curves``.
+    """
+    rows = -(-len(panels) // columns)
+    with _figure(path, (3.6 * columns, 2.7 * rows + 0.6), title) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, panel in zip(grid, panels, strict=False):
+            _panel(axes, panel)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        lines, names = grid[0].get_legend_handles_labels()
+        figure.legend(lines, names, loc="outside lower center", ncols=len(names), frameon=False)
+
+
+def _panel(axes: Any, panel: Panel) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    places = range(len(panel.strengths))
+    for number, (name, values) in enumerate(panel.accuracies.items()):
+        colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        axes.plot(places, values, label=plain(name), color=colour, marker=marker, markersize=5, linewidth=1.8)
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel(panel.unit, fontsize=9)
+    axes.set_xticks(places, panel.strengths)
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(color="0.9")
 
 
 class _figure:
