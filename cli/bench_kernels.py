@@ -61,6 +61,7 @@ def bench_kernels(
              numbacnn bench kernels --layer conv1 --batch-size 1
              numbacnn bench kernels --compile --plot kernels.png
     """
+    from numbacnn.backends import using_threads
     from numbacnn.bench import compare_kernels, convolution
     from numbacnn.errors import DeviceError
     from numbacnn.plotting import check_picture, check_plotting
@@ -78,8 +79,8 @@ def bench_kernels(
             undrawn = error
             notice(f"{error}. The table follows all the same")
     problem = convolution(read_model(model).graph, layer, batch_size)
-    with announced_compilations():
-        report = compare_kernels(problem, threads, runs, anew=anew)
+    with using_threads(threads), announced_compilations():
+        report = compare_kernels(problem, threads, runs, anew=anew, on_start=lambda ways: notice(f"timing {ways} ways, in turns"))
     if picture is not None and undrawn is None:
         _draw(report, picture)
     if output_format == "json":
@@ -129,7 +130,7 @@ def _table(report: "KernelReport") -> "Table":
 
     rows = table(
         "way", "threads", "best", Column("median", rank=2), "GFLOP/s", "of peak", Column("times Python", rank=3),
-        Column("compiled in", rank=1), "difference",
+        Column("compile", rank=1), "error",
     )  # fmt: skip
     slowest = report.ways[0].seconds_min
     for way in report.ways:
@@ -165,13 +166,13 @@ def _remarks(report: "KernelReport", anew: bool) -> list[str]:
         "GFLOP/s: 2 x MACs of direct summation, biases not counted, in the best time. A transform does less, and may pass 100 %.",
         f"peak: {_three_digits(report.peak_gflops)} GFLOP/s, measured: multiply-adds of {report.vectors} registers, no memory, on "
         f"{_count(report.threads, 'thread')}; {_three_digits(report.peak_gflops_one_thread)} on one.",
-        f"difference: the largest from a sum in float64; the outputs reach {report.largest:.3g}.",
+        f"error: the largest difference from a sum in float64; the outputs reach {report.largest:.3g}.",
         _fastest(report),
         f"A training step takes {report.chosen}: {report.reason}.",
         f"GPU: {report.gpu}; its peak is not measured." if report.gpu else f"GPU: none, {report.no_gpu}.",
     ]
     if not anew and not any(way.kernels_compiled for way in report.ways):
-        lines.append("cached: kernels that an earlier run compiled; --compile shows how long that takes.")
+        lines.append("cached: an earlier run compiled these kernels; --compile shows how long that takes.")
     return lines
 
 
@@ -251,4 +252,6 @@ def _ratio(slow: float, fast: float) -> str:
 
 def _percent(share: float) -> str:
     hundredths = 100 * share
+    if hundredths < 0.01:
+        return "<0.01%"
     return f"{hundredths:.{0 if hundredths >= 10 else 1}f}%" if hundredths >= 1 else f"{hundredths:.1g}%"

@@ -112,7 +112,13 @@ class _Way(NamedTuple):
 
 
 def compare_kernels(
-    problem: Convolution, threads: int | None = None, runs: int | None = None, *, anew: bool = False, on_gpu: bool | None = None
+    problem: Convolution,
+    threads: int | None = None,
+    runs: int | None = None,
+    *,
+    anew: bool = False,
+    on_gpu: bool | None = None,
+    on_start: Callable[[int], None] = lambda ways: None,
 ) -> KernelReport:
     """Compute a convolution in every way, and time each.
 
@@ -121,6 +127,7 @@ def compare_kernels(
         runs: of each way, at least 1; None for at most MOST_RUNS, fewer if they take more than SECONDS.
         anew: compile kernels although the cache has them, to know how long that takes; those that this process has used are ready.
         on_gpu: None: if there is one.
+        on_start: told the number of ways when they are compiled and checked, and the clock starts.
 
     Raises:
         DeviceError: the CPU or the GPU cannot be used.
@@ -138,6 +145,7 @@ def compare_kernels(
             expected = in_float64(problem)
             with compiled_anew() if anew else nullcontext():
                 checked = [_checked(way, problem, expected) for way in ways]
+            on_start(len(ways))
             seconds, peaks = _timed(ways, runs, count)
         finally:
             for device in devices:
@@ -254,7 +262,8 @@ def _timed(ways: Sequence[_Way], runs: int | None, threads: int) -> tuple[list[l
     for run in range(runs or MOST_RUNS):
         for number in peaks:
             with using_threads(number):
-                peaks[number] = max(peaks[number], peak_rate())
+                # While other programs hold a processor, threads wait for each other; but two never reach less than one.
+                peaks[number] = max(peaks[number], peak_rate(), peaks[1])
         for index, way in enumerate(ways):
             with _threads_of(way):
                 if not way.is_settled:

@@ -12,7 +12,7 @@ from numbacnn.backends.cpu.codegen.multiply_adds import VALUES, repeat_multiply_
 STEPS = 500_000
 """Of the loop, for one look: about a millisecond."""
 
-LOOKS = 5
+LOOKS = 20
 
 
 @kernel(parallel=True)
