@@ -48,11 +48,11 @@ def bench_kernels(
     picture: Path | None,
     threads: int | None,
     output_format: str,
-) -> None:
+) -> int:
     """Compute one convolution in every way, and time each.
 
     The ways are plain Python (a small part of it), NumPy, the readable kernel on one thread and on all, each fast kernel that can
-    compute it, and the GPU, if there is one. The result of each is compared with a sum in float64.
+    compute it, and the GPU, if there is one. The result of each is compared with a sum in float64; the exit code is 1 if one is wrong.
 
     --plot needs pip install 'numbacnn[plot]', and no display.
 
@@ -89,6 +89,7 @@ def bench_kernels(
         _print(report, anew, None if undrawn else picture)
     if undrawn is not None:
         raise undrawn
+    return int(bool(report.wrong))
 
 
 def _print(report: "KernelReport", anew: bool, picture: Path | None) -> None:
@@ -162,7 +163,8 @@ def _compiled(way: "WayResult") -> str:
 def _remarks(report: "KernelReport", anew: bool) -> list[str]:
     part = report.ways[0].part
     lines = [
-        f"* {part:.2%} of it, scaled by MACs. best and median: of {_count(report.runs, 'run')} of each way, in turns.",
+        f"* {part:.2%} of it, scaled by MACs. NumPy's BLAS takes threads of its own.",
+        f"best and median: of {_count(report.runs, 'run')} of each way, in turns.",
         "GFLOP/s: 2 x MACs of direct summation, biases not counted, in the best time. A transform does less, and may pass 100 %.",
         f"peak: {_three_digits(report.peak_gflops)} GFLOP/s, measured: multiply-adds of {report.vectors} registers, no memory, on "
         f"{_count(report.threads, 'thread')}; {_three_digits(report.peak_gflops_one_thread)} on one.",
@@ -171,6 +173,7 @@ def _remarks(report: "KernelReport", anew: bool) -> list[str]:
         f"A training step takes {report.chosen}: {report.reason}.",
         f"GPU: {report.gpu}; its peak is not measured." if report.gpu else f"GPU: none, {report.no_gpu}.",
     ]
+    lines += [f"{NAMES[way.way]} is WRONG: its error is {way.difference:.1e}. Its speed means nothing." for way in report.wrong]
     if not anew and not any(way.kernels_compiled for way in report.ways):
         lines.append("cached: an earlier run compiled these kernels; --compile shows how long that takes.")
     return lines

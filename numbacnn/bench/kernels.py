@@ -33,6 +33,9 @@ LEAST_RUN = 0.001
 
 MOST_CALLS = 1000
 
+AGREEMENT = 1e-3
+"""The largest difference of a right result, as a part of the largest output: a hundred times what Winograd's transforms lose."""
+
 
 @dataclass(frozen=True)
 class WayResult:
@@ -87,6 +90,11 @@ class KernelReport:
     gpu: str | None
     no_gpu: str | None
     ways: tuple[WayResult, ...]
+
+    @property
+    def wrong(self) -> tuple[WayResult, ...]:
+        """The ways whose results are not the convolution's, NaN among them: their speed means nothing."""
+        return tuple(way for way in self.ways if not way.difference <= AGREEMENT * self.largest)
 
 
 class _Way(NamedTuple):

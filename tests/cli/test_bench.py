@@ -13,6 +13,7 @@ from command_line import run_here
 from PIL import Image
 
 from numbacnn import bench
+from numbacnn.bench import numpy_patches
 
 XO = ("bench", "kernels", "--model", "xo", "--batch-size", 3, "--runs", 1, "--threads", 1)
 
@@ -50,6 +51,16 @@ def test_the_table_fits_a_terminal_of_80_columns_and_needs_ascii_alone(monkeypat
         assert words in whole
     assert done.out.replace("─", "-").isascii()
     assert "timing 4 ways, in turns" in done.err
+
+
+def test_a_way_that_computes_something_else_is_named_and_the_exit_code_is_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = numpy_patches.convolve
+    monkeypatch.setattr(numpy_patches, "convolve", lambda problem: original(problem) * float("nan"))
+    done = run_here(*XO)
+    assert done.code == 1
+    assert "NumPy, im2col is WRONG: its error is nan. Its speed means nothing." in done.out
+    assert done.out.count("WRONG") == 1
+    assert run_here(*XO, "--format", "json").code == 1
 
 
 def test_as_json_it_is_one_object_with_the_figures_of_every_way() -> None:
