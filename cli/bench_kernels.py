@@ -143,7 +143,7 @@ def _table(report: "KernelReport") -> "Table":
             _duration(way.seconds_median),
             _three_digits(way.gflops),
             "-" if way.share_of_peak is None else _percent(way.share_of_peak),
-            _ratio(slowest, way.seconds_min),
+            _three_digits(slowest / way.seconds_min),
             _compiled(way),
             f"{way.difference:.1e}",
         )
@@ -183,7 +183,7 @@ def _fastest(report: "KernelReport") -> str:
     """The fastest way beside plain Python and NumPy."""
     python, numpy, *others = report.ways
     best = min(others, key=lambda way: way.seconds_min)
-    first, second = (_ratio(way.seconds_min, best.seconds_min) for way in (python, numpy))
+    first, second = (_three_digits(way.seconds_min / best.seconds_min) for way in (python, numpy))
     return f"{NAMES[best.way]} is {first} times as fast as plain Python, {second} times as fast as NumPy."
 
 
@@ -243,18 +243,15 @@ def _duration(seconds: float) -> str:
 
 
 def _three_digits(value: float) -> str:
-    """A positive number with three significant digits, never in the form 1e+03."""
+    """A positive number with three significant digits, two below 0.1; never in the form 1e+03."""
+    value = float(f"{value:.3g}")
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.{1 if value >= 10 else 2 if value >= 1 else 3}f}" if value >= 0.1 else f"{value:.2g}"
 
 
-def _ratio(slow: float, fast: float) -> str:
-    return _three_digits(float(f"{slow / fast:.3g}"))
-
-
 def _percent(share: float) -> str:
-    hundredths = 100 * share
+    hundredths = float(f"{100 * share:.3g}") if share >= 1 else float(f"{100 * share:.2g}")
     if hundredths < 0.01:
         return "<0.01%"
     return f"{hundredths:.{0 if hundredths >= 10 else 1}f}%" if hundredths >= 1 else f"{hundredths:.1g}%"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command_line import run_here
+from numbacnn_cli import bench_kernels
 from PIL import Image
 
 from numbacnn import bench
@@ -73,6 +74,18 @@ def test_as_json_it_is_one_object_with_the_figures_of_every_way() -> None:
     for way in report["ways"]:
         assert way["gflops"] == pytest.approx(report["flops"] / way["seconds_min"] / 1e9)
         assert way["difference"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ([bench_kernels._duration(s) for s in (273.4, 0.9996, 0.0123, 0.00234, 4.56e-7)], "273 s, 1,000 ms, 12.3 ms, 2.34 ms, 0.456 us"),
+        ([bench_kernels._three_digits(v) for v in (72_612, 99.96, 9.996, 0.5, 0.00734)], "72,600, 100, 10.0, 0.500, 0.0073"),
+        ([bench_kernels._percent(s) for s in (1.914, 0.0996, 0.0214, 0.00044, 1e-9)], "191%, 10%, 2.1%, 0.04%, <0.01%"),
+    ],
+)  # fmt: skip
+def test_figures_have_the_digits_that_mean_something(shown: list[str], expected: str) -> None:
+    assert ", ".join(shown) == expected
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
