@@ -136,17 +136,3 @@ def view(contest: Contest, count: int) -> Watch:
                 shown.show(event)
 
     return watch
-
-
-def check_ending(path: Path | None, endings: Sequence[str], option: str) -> None:
-    """Raise before minutes of work if the name of a file to write ends otherwise, or its folder is not there.
-
-    Raises:
-        click.BadParameter: with the endings, or the folder.
-    """
-    if path is None:
-        return
-    if path.suffix.lower() not in endings:
-        raise click.BadParameter(f"{str(path)!r} does not end in {' or '.join(endings)}.", param_hint=f"'{option}'")
-    if not path.parent.is_dir():
-        raise click.BadParameter(f"{str(path.parent)!r}: expected a folder, got none. Make it first.", param_hint=f"'{option}'")

@@ -7,7 +7,7 @@ import click
 from numbacnn.lecture.challenges import UNCHANGED, Challenges, contest, verdict
 from numbacnn.lecture.contenders import command
 from numbacnn.lecture.perturbations import FAMILIES
-from numbacnn.plotting import METADATA, Panel, check_plotting, save_panels
+from numbacnn.plotting import Panel, check_picture, check_plotting, save_panels
 
 from . import contests
 from .compiling import announced_compilations
@@ -47,8 +47,8 @@ def lecture_challenges(
     Example: numbacnn lecture challenges
              numbacnn lecture challenges --models dense128,small,cnn --plot challenges.png
     """
-    contests.check_ending(plot, [f".{name}" for name in METADATA], "--plot")
     if plot is not None:
+        check_picture(plot)
         check_plotting()
     with announced_compilations():
         opened = contests.open_contest(names, dataset, data_dir, train_limit, test_limit, device, threads, exact_conv)

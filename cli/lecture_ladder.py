@@ -14,7 +14,7 @@ from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .layout import Column
 from .paths import UserPath
-from .records import ENDINGS, write_records
+from .records import check_records, write_records
 from .signals import Terminated
 from .tables import percent, table, text
 
@@ -51,7 +51,8 @@ def lecture_ladder(
              numbacnn lecture ladder --epochs 1 --dataset digits --models softmax,dense128,small
              numbacnn lecture ladder --seeds 3 --output ladder.html
     """
-    contests.check_ending(output, ENDINGS, "--output")
+    if output is not None:
+        check_records(output)
     rungs: list[Rung] = []
     with announced_compilations():
         contest = contests.open_contest(

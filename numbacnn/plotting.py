@@ -1,4 +1,5 @@
-"""Pictures of a training and of a contest: curves, and the confusion matrix. They need the extra ``plot``, and no display.
+"""Pictures: curves and the confusion matrix of a training, curves of a contest, bars of a benchmark. They need the extra ``plot``, and
+no display.
 
 >>> net.plot("curves.png")
 """
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DeviceError, ModelError, ShapeError
-from numbacnn.files import write_atomically
+from numbacnn.files import check_replaceable, write_atomically
 from numbacnn.quoting import plain
 
 METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -42,6 +43,23 @@ def check_plotting() -> None:
         import matplotlib.backends.backend_agg  # noqa: F401
     except ImportError as error:
         raise DeviceError(f"plot: expected matplotlib 3.8 or later, got {error}. Run pip install 'numbacnn[plot]'") from None
+
+
+def check_picture(path: Path) -> None:
+    """Raise if no picture can be written there, before the work whose result it is to show.
+
+    Raises:
+        ModelError: the name ends otherwise than ``.png``, ``.svg`` or ``.pdf``. CheckpointError: no file can be written there.
+    """
+    _format_of(path)
+    check_replaceable(path, "Give another file")
+
+
+def _format_of(path: Path) -> str:
+    name = path.suffix.lower().removeprefix(".")
+    if name not in METADATA:
+        raise ModelError(f"{path}: expected a name that ends in {', '.join('.' + name for name in METADATA)}. Give another name")
+    return name
 
 
 def save_curves(history: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> None:
@@ -139,15 +157,31 @@ def _panel(axes: Any, panel: Panel) -> None:
     axes.grid(color="0.9")
 
 
+def save_speeds(
+    speeds: Sequence[tuple[str, float, str]], path: Path, title: str = "", peak: float | None = None, unit: str = "GFLOP/s"
+) -> None:
+    """Draw speeds as bars on a logarithmic axis, the first at the top: plain Python and a fast kernel are a factor of 10,000 apart.
+
+    Args:
+        speeds: (name, speed, the text beside the bar) of each; a speed is greater than 0.
+        path: of the picture: ``.png``, ``.svg`` or ``.pdf``.
+        peak: the highest possible speed, drawn as a line; None for no line.
+        unit: of the speeds.
+
+    Raises:
+        ModelError: there is no speed, or the name ends otherwise. DeviceError, CheckpointError: as for ``save_curves``.
+    """
+    if not speeds:
+        raise ModelError("speeds: expected at least one, got none. Measure something")
+    with _figure(path, (10, 1.4 + 0.45 * len(speeds)), title) as figure:
+        _bars(figure.subplots(), speeds, peak, unit)
+
+
 class _figure:
     """A figure to draw on, which is written at the end of the block."""
 
     def __init__(self, path: Path, inches: tuple[float, float], title: str):
-        self._path, self._format = path, path.suffix.lower().removeprefix(".")
-        if self._format not in METADATA:
-            raise ModelError(
-                f"{path}: expected a name that ends in {', '.join('.' + name for name in METADATA)}. Give another name"
-            )
+        self._path, self._format = path, _format_of(path)
         check_plotting()
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -234,3 +268,26 @@ def _matrix(figure: Any, confusion: NDArray[np.integer], names: list[str]) -> No
         for true, predicted in np.argwhere(confusion):
             colour = "white" if shares[true, predicted] > 0.4 else "black"
             axes.text(predicted, true, f"{confusion[true, predicted]}", ha="center", va="center", color=colour, fontsize=9)
+
+
+def _bars(axes: Any, speeds: Sequence[tuple[str, float, str]], peak: float | None, unit: str) -> None:
+    places = range(len(speeds))
+    values = [speed for _, speed, _ in speeds]
+    largest = max([*values, peak or 0.0])
+    axes.set_xscale("log")
+    axes.barh(places, values, color="#0072B2", height=0.7)
+    for place, (_, speed, words) in zip(places, speeds, strict=True):
+        axes.annotate(
+            words, (speed, place), (4, 0), textcoords="offset points", va="center", fontsize=9, parse_math=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    axes.set_yticks(places, [plain(name) for name, _, _ in speeds], parse_math=False)
+    axes.invert_yaxis()
+    # A bar on such an axis has no natural beginning: a third of the slowest leaves it a bar to be seen. The words need room on the right.
+    axes.set_xlim(min(values) / 3, largest * 3 * (3 * largest / min(values)) ** 0.22)
+    if peak is not None:
+        axes.axvline(peak, color="#D55E00", linestyle="--", linewidth=1.2, zorder=0, label=f"measured peak: {peak:.3g} {unit}")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0)
+    axes.set_xlabel(f"{unit} (logarithmic)")
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
