@@ -52,6 +52,7 @@ FLOORS = [
     {"numbacnn.training", "numbacnn.checkpoint", "numbacnn.safetensors_writer"},
     {
         "numbacnn.functional",
+        "numbacnn.bench",
         "numbacnn.fitting",
         "numbacnn.lecture",
         "numbacnn.net",

@@ -23,13 +23,16 @@ SECTIONS = {
         ("Let's Start With An Example", "Some Improvement (5/5)"),
         (
             "numbacnn lecture verify --section dense", "numbacnn shapes dense128",
-            "numbacnn train --model softmax", "numbacnn train --model dense128",
+            "numbacnn train --model softmax", "numbacnn train --model dense128", "numbacnn lecture ladder",
         ),
     ),
     "challenges": Section(
         "Why dense networks do not scale",
         ("Vanilla Deep Neural Networks Challenges (1/2)", "Tackle the Challenges"),
-        ("numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3"),
+        (
+            "numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3",
+            "numbacnn lecture challenges",
+        ),
     ),
     "filters": Section(
         "Filters and convolution",
