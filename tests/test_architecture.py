@@ -45,6 +45,7 @@ FLOORS = [
         "numbacnn.finite",
         "numbacnn.prediction",
         "numbacnn.initializers",
+        "numbacnn.likeness",
         "numbacnn.metrics",
         "numbacnn.plotting",
     },
