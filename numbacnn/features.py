@@ -15,6 +15,7 @@ from numbacnn.network import batches
 from numbacnn.normalisation import PIXELS, Normalisation
 from numbacnn.ops import Ops
 from numbacnn.prediction import Predictor
+from numbacnn.shapes import cells
 from numbacnn.values import Array
 
 _QUERIES = 250  # whose similarities to a whole bank are in memory at once
@@ -60,7 +61,7 @@ def features(
         values = images.astype(np.float32) * normalisation.scale
     else:
         values = Predictor(up_to(graph, name), ops, parameters, normalisation)(images).logits
-    values = values.reshape(len(images), -1)
+    values = values.reshape(len(images), cells(graph.shapes[name]))
     return unit_length(np.copysign(np.sqrt(np.abs(values)), values))
 
 

@@ -58,6 +58,10 @@ class Likeness:
         """
         return self.nearest(compressed(features))
 
+    def is_unlike(self, distance: float) -> bool:
+        """Whether an image at this distance is unlike every training image."""
+        return distance > self.threshold
+
     def nearest(self, small: NDArray[np.int8], neighbour: int = NEIGHBOUR) -> NDArray[np.float64]:
         """The same for compressed features, and for another neighbour."""
         return nearest(small.astype(np.float32), self._rows, neighbour).distances[:, -1]
