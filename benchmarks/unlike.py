@@ -50,7 +50,8 @@ def rows(run: Path, train_images: Pixels, test_images: Pixels, judged: Pixels, c
     predictor, parameters = network.predictor(ops), to_device(ops, network.parameters)
     likeness = load_likeness(run / "features.safetensors", network.graph, network.parameters)
     seed = int(network.summary["seed"])
-    held = train_images[sample(np.arange(len(train_images)), MOST_IMAGES, seed)][:: -(-MOST_IMAGES // MOST_HELD_OUT)]
+    indices = sample(np.arange(len(train_images)), MOST_IMAGES, seed)
+    held = train_images[indices[:: -(-len(indices) // MOST_HELD_OUT)]]
 
     def certainty(images: Pixels) -> NDArray[np.float64]:
         return -predictor(images).probabilities.max(axis=1)
