@@ -46,6 +46,7 @@ FLOORS = [
         "numbacnn.inspection",
         "numbacnn.prediction",
         "numbacnn.initializers",
+        "numbacnn.likeness",
         "numbacnn.metrics",
         "numbacnn.plotting",
     },
