@@ -50,7 +50,7 @@ class Why(NamedTuple):
 
 
 class Like(NamedTuple):
-    """A training image: its number among those searched, its class number, its similarity (a cosine), and its pixels."""
+    """A training image: its number among those searched, its class number, its similarity (the cosine of its features with the image's), and its pixels."""
 
     number: int
     label: int

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.graph import Graph, Node, up_to
-from numbacnn.layers import Context, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten
+from numbacnn.layers import Context, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten, Layer
 from numbacnn.network import take_parameters
 from numbacnn.ops import Ops
 from numbacnn.quoting import listed, plain
@@ -47,7 +47,7 @@ class CellSum(NamedTuple):
         sum: of the products, in float64.
         bias: 0 if the layer has none.
         value: sum + bias: the output before the activation.
-        kernel_value: the same as the layer's kernel computes it, in float32.
+        kernel_value: the same, where the layer's kernel has summed the products in float32.
         activation: its name, or None.
         output: the layer's output, after the activation.
         places: where each term's number is from: (row, column, channel) of the layer ``of``; (index,) if that has a vector.
@@ -71,14 +71,14 @@ class CellSum(NamedTuple):
 
     @property
     def bound(self) -> float:
-        """The largest difference of ``value`` and ``kernel_value`` by rounding: 2 K eps times the sum of all sizes.
+        """The largest difference of ``value`` and ``kernel_value`` by rounding, of K products: 2 K eps times the sum of their sizes.
 
-        K counts the products and the bias. Any order of summation stays below; only sums by transforms may not.
+        Any order of summation stays below; only sums by transforms may not.
 
         Source: Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 4.2.
         """
-        sizes = math.fsum(abs(term.product) for term in self.terms) + abs(self.bias)
-        return 2 * (len(self.terms) + 1) * float(np.finfo(np.float32).eps) * sizes
+        sizes = math.fsum(abs(term.product) for term in self.terms)
+        return 2 * len(self.terms) * float(np.finfo(np.float32).eps) * sizes
 
 
 def explain_cell(
@@ -115,10 +115,12 @@ def explain_cell(
     total = math.fsum(term.product for term, _ in found)
     shift = 0.0 if bias is None else float(ops.to_host(bias)[place[-1]])
     field, image_field = _fields(graph, node, place)
+    # Without the bias: where it is far larger than the sum, its rounding would hide whether the sums agree.
+    sums = replace(node.layer, activation=None, use_bias=False)  # type: ignore[type-var]
     return CellSum(
         layer, place, node.inputs[0], field, image_field, tuple(term for term, _ in found), total, shift, total + shift,
-        _computed(node, ops, own, x, place, activation=None), node.layer.activation,  # type: ignore[attr-defined]
-        _computed(node, ops, own, x, place, node.layer.activation),  # type: ignore[attr-defined]
+        _computed(node, sums, ops, own, x, place) + shift, node.layer.activation,  # type: ignore[attr-defined]
+        _computed(node, node.layer, ops, own, x, place),
         *_placed(graph, node.inputs[0], [where for _, where in found]),
     )  # fmt: skip
 
@@ -198,13 +200,9 @@ def _fields(graph: Graph, node: Node, place: tuple[int, ...]) -> tuple[tuple[Ran
     return found[0], found[1]
 
 
-def _computed(
-    node: Node, ops: Ops, parameters: Mapping[str, Array], x: NDArray, place: tuple[int, ...], activation: str | None
-) -> float:
-    """The layer's output at the cell, by its kernel."""
-    layer = replace(node.layer, activation=activation)  # type: ignore[type-var]
-    prefix = f"{node.name}/"
-    own = {name.removeprefix(prefix): array for name, array in parameters.items() if name.startswith(prefix)}
+def _computed(node: Node, layer: Layer, ops: Ops, parameters: Mapping[str, Array], x: NDArray, place: tuple[int, ...]) -> float:
+    """The output of the node's layer, or of one with the same kernel, at the cell."""
+    own = {key: parameters[f"{node.name}/{key}"] for key in layer.parameters(x.shape)}
     with ops.reuse_memory():
         y = layer.forward(ops, own, [ops.asarray(np.ascontiguousarray(x[None]))], Context(training=False)).y
         return float(ops.to_host(y)[(0, *place)])
