@@ -50,7 +50,14 @@ class Why(NamedTuple):
 
 
 class Like(NamedTuple):
-    """A training image: its number among those searched, its class number, its similarity (the cosine of its features with the image's), and its pixels."""
+    """A training image.
+
+    Args:
+        number: among those searched, from 0 on.
+        label: its class number.
+        similarity: the cosine of its features with those of the image.
+        image: its values.
+    """
 
     number: int
     label: int
