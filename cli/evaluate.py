@@ -1,29 +1,33 @@
 """``numbacnn evaluate``: the accuracy of a trained network, and the classes that it confuses."""
 
-import os
-import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
-from numbacnn.checkpoint import TrainedNetwork, load_network
-from numbacnn.config import MAX_FILE_BYTES
+from numbacnn.checkpoint import load_network
 from numbacnn.dataset_names import DATASETS
-from numbacnn.datasets import Dataset, load_dataset
-from numbacnn.errors import CheckpointError, ShapeError
-from numbacnn.metrics import Evaluation
+from numbacnn.datasets import Dataset
+from numbacnn.files import write_atomically
+from numbacnn.inspection.sheet import Captioned, mistakes_sheet
+from numbacnn.inspection.tiles import image_pixels
+from numbacnn.metrics import Evaluation, Mistake, worst_mistakes
 from numbacnn.metrics import evaluate as evaluate_prediction
-from numbacnn.quoting import listed, short
-from numbacnn.reading import read_bounded
+from numbacnn.prediction import Prediction
+from numbacnn.quoting import plain
 
 from . import options
 from .compiling import announced_compilations
-from .console import notice, print_json, stdout
+from .console import print_json, stdout
 from .device import open_device
 from .model_source import trained_model
-from .progress import DownloadView
+from .paths import UserPath
+from .predict import label_of
 from .tables import class_table, confusion_table, percent
+from .trained_on import data_for
+
+MOST_MISTAKES = 42
+"""Images on a sheet."""
 
 
 @click.command()
@@ -31,6 +35,7 @@ from .tables import class_table, confusion_table, percent
 @options.dataset_trained_on
 @options.data_dir
 @options.test_limit
+@click.option("--sheet", type=UserPath(), metavar="FILE.png", help="Draw the worst mistakes, with their probabilities.")
 @options.computing
 @options.reporting
 def evaluate(
@@ -38,6 +43,7 @@ def evaluate(
     dataset: str | None,
     data_dir: Path,
     test_limit: int | None,
+    sheet: Path | None,
     device: str,
     threads: int | None,
     exact_conv: bool,
@@ -48,13 +54,23 @@ def evaluate(
     \b
     Example: numbacnn evaluate
              numbacnn evaluate --model runs/cnn-digits/model.safetensors --dataset mnist
+             numbacnn evaluate --sheet mistakes.png
     """
-    path, dataset, data, result = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise click.BadParameter(f"{str(sheet)!r} does not end in .png.", param_hint="'--sheet'")
+    path, dataset, data, result, prediction = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
+    worst = None if sheet is None else worst_mistakes(prediction, data.test_labels, MOST_MISTAKES)
+    if sheet is not None and worst is not None:
+        has_numbers = dataset in DATASETS or test_limit is None  # of own data, a limit takes others than the first
+        write_atomically(sheet, _drawn(worst, path, dataset, data, result, has_numbers), advice="Give another FILE with --sheet")
     if output_format == "json":
-        print_json({
+        found = {
             "model": str(path), "dataset": dataset, "images": len(data.test_images), "loss": result.loss, "accuracy": result.accuracy,
             "confusion": result.confusion.tolist(),
-        })  # fmt: skip
+        }  # fmt: skip
+        if worst is not None:
+            found |= {"sheet": str(sheet), "mistakes": [_as_dict(mistake, data.class_names) for mistake in worst]}
+        print_json(found)
         return
     console = stdout()
     console.print(class_table(result.per_class(data.class_names)))
@@ -63,6 +79,30 @@ def evaluate(
     console.print()
     console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
     console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
+    if worst is not None:
+        count, there = len(worst), mistakes_in(result)
+        shown = f"the {count} worst of {there:,} mistakes" if count < there else f"{count} mistake(s)"
+        console.print(f"wrote {sheet}: {shown}", soft_wrap=True)
+
+
+def mistakes_in(result: Evaluation) -> int:
+    """The number of images taken for another class."""
+    return int(result.confusion.sum() - result.confusion.trace())
+
+
+def _drawn(worst: list[Mistake], path: Path, dataset: str, data: Dataset, result: Evaluation, has_numbers: bool) -> bytes:
+    names = [plain(name) for name in data.class_names]
+    images = []
+    for each in worst:
+        number = f" (test:{each.number})" if has_numbers else ""
+        words = f"{names[each.label]} taken for {names[each.answer]}, {each.probability:.1%}{number}"
+        images.append(Captioned(image_pixels(data.test_images[each.number]), words))
+    title = f"{mistakes_in(result):,} mistakes in {len(data.test_images):,} test images"
+    return mistakes_sheet(images, title, f"{path} on {dataset}; the worst first: where the true class is least probable")
+
+
+def _as_dict(mistake: Mistake, names: tuple[str, ...]) -> dict[str, Any]:
+    return mistake._asdict() | {"label": label_of(names[mistake.label]), "answer": label_of(names[mistake.answer])}
 
 
 class Measured(NamedTuple):
@@ -72,6 +112,7 @@ class Measured(NamedTuple):
     dataset: str
     data: Dataset
     result: Evaluation
+    prediction: Prediction
 
 
 def measured(
@@ -90,44 +131,8 @@ def measured(
     """
     path = trained_model(model)
     network = load_network(path)
-    if dataset is None:
-        dataset = _trained_on(network, path)
-        notice(f"--dataset {dataset}, which {path} was trained on")
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
-        data = load_dataset(
-            dataset, data_dir, train_limit=0, test_limit=test_limit, input_shape=network.graph.input_shape,
-            progress=DownloadView(), notice=notice,
-        )  # fmt: skip
-        if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
-            raise ShapeError(
-                f"{path}: expected {len(network.class_names)} classes ({listed(network.class_names)}) and images of shape "
-                f"{network.graph.input_shape}, got {dataset} with {len(data.class_names)} classes ({listed(data.class_names)}) and images "
-                f"of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
-            )
-        logits = network.predictor(ops)(data.test_images)
-    return Measured(path, dataset, data, evaluate_prediction(logits, data.test_labels))
-
-
-def _trained_on(network: TrainedNetwork, path: Path) -> str:
-    """The data set that a network was trained on, as its file says."""
-    name = network.summary.get("dataset")
-    if not isinstance(name, str) or name not in DATASETS:
-        found = "its file does not say on what it was trained" if name is None else f"it was trained on {short(name)}"
-        own = _own_data(path)
-        if own is not None and os.path.lexists(own):
-            return own
-        if own is not None:
-            raise CheckpointError(f"{path}: it was trained on {own}, which is not there any more. Give --dataset PATH")
-        raise CheckpointError(f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH")
-    return str(name)
-
-
-def _own_data(path: Path) -> str | None:
-    """The path of the data set in the settings beside a network."""
-    try:
-        settings = tomllib.loads(read_bounded(path.parent / "config.toml", MAX_FILE_BYTES).decode())
-    except (OSError, ValueError):  # of TOML and UTF-8, too
-        return None
-    dataset = settings.get("dataset")
-    return dataset if isinstance(dataset, str) and os.path.isabs(dataset) else None
+        dataset, data = data_for(network, path, dataset, data_dir, train_limit=0, test_limit=test_limit)
+        prediction = network.predictor(ops)(data.test_images)
+    return Measured(path, dataset, data, evaluate_prediction(prediction, data.test_labels), prediction)

@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "Measure a trained network on a test set.",
     "plot": "Draw the curves and the confusion matrix of a run.",
     "predict": "Tell what is in pictures.",
+    "inspect": "Look into a trained network: its maps, filters and reasons.",
     "shapes": "Trace shapes, parameters and cost through a network.",
     "models": "List the networks that are built in.",
     "download": "Fetch a data set.",

@@ -57,13 +57,22 @@ def _read(text: str) -> Source:
     path = Path(text)
     if path.suffix == ".toml":
         return Source(*read_model_file(path))
-    if path.suffix == ".safetensors":
+    if (trained := _trained_file(text)) is not None:
         from numbacnn.checkpoint import load_network  # needs numpy, which `shapes` of a preset does without
 
-        network = load_network(path)
+        network = load_network(trained)
         return Source(network.graph, network.recipe, network.parameters, normalisation=network.normalisation)
     preset(text)  # raises an error that lists the presets
     raise AssertionError
+
+
+def _trained_file(text: str) -> Path | None:
+    """The file of a trained network that MODEL names, by itself or by the folder of its run; None for another MODEL."""
+    if text in PRESETS:
+        return None
+    path = Path(text)
+    inside = path / "model.safetensors"
+    return path if path.suffix == ".safetensors" and not path.is_dir() else inside if inside.is_file() else None
 
 
 def for_classes(source: Source, classes: int, dataset: str) -> Graph:
@@ -87,8 +96,8 @@ def read_network(text: str) -> tuple["TrainedNetwork", bool]:
     from numbacnn.datasets.arrays import numbered_names
     from numbacnn.initializers import initial_parameters
 
-    if Path(text).suffix == ".safetensors" and text not in PRESETS:
-        return load_network(Path(text)), True
+    if (trained := _trained_file(text)) is not None:
+        return load_network(trained), True
     source = read_model(text)
     shape = source.graph.output_shape
     names = numbered_names(shape[0]) if len(shape) == 1 else ()

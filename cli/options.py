@@ -11,6 +11,7 @@ import click
 from numbacnn.backends import DEVICES
 from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.dataset_names import DATASETS
+from numbacnn.picture_forms import FORMS
 from numbacnn.spelling import did_you_mean
 
 from .paths import DATASET, UserPath
@@ -120,6 +121,16 @@ trained_model = click.option(
     help="A trained .safetensors network; by default the one trained last.",
 )
 
+invert = click.option(
+    "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
+    help="Whether the ink is dark on light; auto looks at the border.",
+)  # fmt: skip
+
+pictures_as = click.option(
+    "--pictures", "pictures_as", type=click.Choice(list(FORMS)),
+    help="How a picture takes the form of the training images; by default as the network's file says.",
+)  # fmt: skip
+
 
 def combine(*decorators: Decorator) -> Decorator:
     """Several options as one decorator, in the order in which --help lists them."""
@@ -135,3 +146,4 @@ def combine(*decorators: Decorator) -> Decorator:
 computing = combine(device, threads, exact_conv)
 reporting = combine(output_format, debug)
 labelled_images = combine(dataset, data_dir)
+picture_forms = combine(invert, pictures_as)

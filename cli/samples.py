@@ -1,6 +1,5 @@
 """``numbacnn samples``: pictures to try ``predict`` on, in the many forms of users' pictures."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ from PIL import Image
 
 from numbacnn.datasets import digits
 from numbacnn.files import make_folder
-from numbacnn.reading import open_regular
 
 from . import options
 from .compiling import announced_compilations
 from .console import print_json, stdout
 from .new_files import write_new
 from .paths import UserPath
+from .png_files import holds_picture, png_bytes
 
 SAMPLES_SEED = 20
 ENLARGED = 6
@@ -43,42 +42,20 @@ def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
     make_folder(folder)
     with announced_compilations():
         images, labels = digits.draw(10, seed=seed)
-    pictures: dict[Path, Image.Image] = {}
+    files: dict[Path, bytes] = {}
     for image, label in zip(images, labels.tolist(), strict=True):
         name, convert = FORMS[label]
-        pictures[folder / f"{label}-{name}.png"] = convert(image)
-    files = {path: _png(picture) for path, picture in pictures.items()}
-    written = write_new(files, lambda path: _holds(path, pictures[path]), "the picture to be drawn", force)
+        files[folder / f"{label}-{name}.png"] = png_bytes(convert(image))
+    written = write_new(files, lambda path: holds_picture(path, files[path]), "the picture to be drawn", force)
     if output_format == "json":
-        print_json({"folder": str(folder), "files": list(map(str, pictures)), "wrote": list(map(str, written))})
+        print_json({"folder": str(folder), "files": list(map(str, files)), "wrote": list(map(str, written))})
     else:
         console = stdout()
-        there = len(pictures) - len(written)
+        there = len(files) - len(written)
         console.print(
             f"wrote {len(written)} picture(s) to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
         )
         console.print(f"next: numbacnn predict {folder}", soft_wrap=True)
-
-
-def _holds(path: Path, picture: Image.Image) -> bool:
-    """Whether a file holds a picture, which other versions of Pillow may have packed into other bytes."""
-    try:
-        with open_regular(path) as file, Image.open(file, formats=["PNG"]) as found:
-            same_form = (found.mode, found.size) == (picture.mode, picture.size)
-            return same_form and _pixels(found) == _pixels(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # none, or not a picture
-        return False
-
-
-def _pixels(picture: Image.Image) -> bytes:
-    """The pixels; those of a palette by their colours."""
-    return (picture.convert("RGB") if picture.mode == "P" else picture).tobytes()
-
-
-def _png(picture: Image.Image) -> bytes:
-    packed = io.BytesIO()
-    picture.save(packed, "PNG")
-    return packed.getvalue()
 
 
 def _enlarged(image: NDArray[np.uint8], factor: int = ENLARGED) -> NDArray[np.uint8]:

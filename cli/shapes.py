@@ -1,4 +1,4 @@
-"""``numbacnn shapes``: the shape of an image after each layer of a network. Needs neither numpy nor numba."""
+"""``numbacnn shapes``: the shape of an image after each layer of a network. Needs neither numpy nor numba, but for ``--image``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +13,14 @@ from numbacnn.summary import Summary, summarise
 
 from . import options
 from .model_source import read_model
-from .paths import MODEL, UserPath
+from .paths import MODEL, PathText, UserPath
 
 if TYPE_CHECKING:
     from numbacnn.receptive import Read
 
+    from .tracing import Traced
+
+DEFAULT = "cnn"
 DIAGRAMS = (".svg", ".mmd")
 
 
@@ -42,7 +45,7 @@ class CellName(click.ParamType):
 
 
 @click.command()
-@click.argument("model", type=MODEL, default="cnn")
+@click.argument("model", type=MODEL, required=False)
 @click.option("--input", "input_shape", type=options.InputShape(), help="Trace images of this size instead of the model's own.")
 @click.option(
     "--batch-size",
@@ -54,6 +57,14 @@ class CellName(click.ParamType):
 )
 @click.option("--receptive", "cell", type=CellName(), help="Show what one cell reads: rows and columns, back to the image's.")
 @click.option("--compare", type=MODEL, metavar="MODEL", help="Show another network beside it.")
+@click.option(
+    "--image",
+    type=PathText("a picture's file, or test:N"),
+    metavar="FILE|test:N",
+    help="Let a picture through, or image N of the test part of the network's data set: what each layer makes of it.",
+)
+@options.dataset_trained_on
+@options.data_dir
 @click.option("--diagram", type=UserPath(), metavar="FILE", help="Draw the network to a file, .svg or .mmd (Mermaid).")
 @click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes a batch of this size.")
 @options.reporting
@@ -63,25 +74,33 @@ def shapes(
     batch_size: int,
     cell: Cell | None,
     compare: str | None,
+    image: str | None,
+    dataset: str | None,
+    data_dir: Path,
     diagram: Path | None,
     with_plan: bool,
     output_format: str,
 ) -> None:
     """Trace the shapes, parameters and cost of a network.
 
-    MODEL is the name of a preset, a .toml model file, or a trained .safetensors file.
+    MODEL is the name of a preset, a .toml model file, a trained .safetensors file or the folder of its run; by default cnn, and with
+    --image the network trained last.
 
     \b
     Example: numbacnn shapes cnn --batch-size 100
              numbacnn shapes cnn --receptive conv2,4,9
              numbacnn shapes cnn --compare small --diagram cnn.svg
              numbacnn shapes cnn --batch-size 100 --plan
+             numbacnn shapes runs/small-mnist/model.safetensors --image test:7
     """
     if diagram is not None and diagram.suffix.lower() not in DIAGRAMS:
         raise click.BadParameter(f"{str(diagram)!r} does not end in .svg or .mmd (Mermaid).", param_hint="'--diagram'")
     if with_plan and (cell or compare or diagram):
         raise click.UsageError("--plan does not go with --receptive, --compare or --diagram.")
-    graph = read_model(model, input_shape).graph
+    if image is not None and (with_plan or compare or input_shape):
+        raise click.UsageError("--image does not go with --plan, --compare or --input.")
+    traced = _traced(model, image, dataset, data_dir) if image is not None else None
+    graph = traced.network.graph if traced else read_model(model or DEFAULT, input_shape).graph
     if with_plan:
         from .plans import show_plan  # needs numba, to know the CPU
 
@@ -100,11 +119,21 @@ def shapes(
             found["receptive"] = _receptive_dict(cell, reads)
         if other is not None:
             found["compare"] = _as_dict(other)
+        if traced is not None:
+            found |= traced.as_dict()
+            for row, layer in zip(found["layers"], traced.trace.layers, strict=True):
+                row |= layer.numbers()
         if diagram is not None:
             found["diagram"] = str(diagram)
         print_json(found)
         return
-    _print(graph, summary, cell, reads, other, diagram)
+    _print(graph, summary, cell, reads, other, traced, diagram)
+
+
+def _traced(model: str | None, image: str, dataset: str | None, data_dir: Path) -> "Traced":
+    from .tracing import trace_model  # needs numba
+
+    return trace_model(model, image, dataset, data_dir)
 
 
 def _reads(graph: Graph, cell: Cell) -> "list[Read]":
@@ -114,7 +143,13 @@ def _reads(graph: Graph, cell: Cell) -> "list[Read]":
 
 
 def _print(
-    graph: Graph, summary: Summary, cell: Cell | None, reads: "list[Read] | None", other: Summary | None, diagram: Path | None
+    graph: Graph,
+    summary: Summary,
+    cell: Cell | None,
+    reads: "list[Read] | None",
+    other: Summary | None,
+    traced: "Traced | None",
+    diagram: Path | None,
 ) -> None:
     """The answers to what was asked for; the network's own table where nothing was."""
     from .console import stdout
@@ -132,7 +167,13 @@ def _print(
         console.print(figures)
         console.print()
         console.print(layers)
-    if not reads and other is None:
+    if traced is not None:
+        from .tracing import print_traced
+
+        if reads:
+            console.print()
+        print_traced(traced)
+    elif not reads and other is None:
         console.print(shapes_table(summary))
         for line in (*shapes_remark(summary), *remarks(graph, summary)):
             console.print(line)

@@ -15,8 +15,9 @@ from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import ModelError
 from numbacnn.export import export
 from numbacnn.graph import Graph, up_to
+from numbacnn.inspection.tracing import activations
 from numbacnn.metrics import evaluate
-from numbacnn.network import batches, forward, to_device
+from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.prediction import Prediction, Predictor
 from numbacnn.quoting import short
@@ -95,15 +96,10 @@ class Net:
         Raises:
             ModelError: there is no such layer. DataError, ShapeError: as for ``predict``.
         """
-        graph, ops = up_to(self.graph, layer), self._ops
+        graph = up_to(self.graph, layer)  # first, as it names an unknown layer
         pixels, normalisation = take_images("images", images, self.graph.input_shape, self._network.normalisation)
-        parameters = to_device(ops, {name: self._network.parameters[name] for name in graph.parameters})
-        source, indices, parts = ops.asarray(pixels), ops.asarray(np.arange(len(pixels))), []
-        for batch in batches(len(pixels), ops.inference_batch):
-            with ops.reuse_memory():
-                x = ops.gather_images(source, indices[batch], normalisation.scale)
-                parts.append(ops.to_host(forward(graph, ops, parameters, x).y).copy())
-        return np.concatenate(parts) if parts else np.zeros((0, *graph.output_shape), np.float32)
+        parameters = to_device(self._ops, {name: self._network.parameters[name] for name in graph.parameters})
+        return activations(graph, self._ops, parameters, pixels, layer, normalisation)
 
     def save(self, path: str | Path) -> None:
         """Write the network to a ``.safetensors`` file, the same that ``numbacnn train`` writes; never half of one.

@@ -16,7 +16,7 @@ from numbacnn.quoting import listed, plain
 from numbacnn.values import Array, DropoutKey, FactoredGradient, Moving
 
 Gradients = dict[str, Array | FactoredGradient]
-"""The gradient of each trainable parameter, by ``<layer>/<parameter>``."""
+"""The gradient of each trainable parameter, by ``<layer>/<parameter>``; that of the images as ``graph.INPUT``, if it was asked for."""
 
 
 class Forward(NamedTuple):
@@ -27,12 +27,14 @@ class Forward(NamedTuple):
         caches: values that the backward pass needs, by planned layer.
         updates: next values of the moving averages, by ``<layer>/<parameter>``.
         plan: the planned layers, in order.
+        of_image: whether ``backward`` is to give the gradient of the images too.
     """
 
     y: Array
     caches: dict[str, Any]
     updates: dict[str, Moving]
     plan: tuple[PlannedLayer, ...]
+    of_image: bool = False
 
 
 def forward(
@@ -45,6 +47,7 @@ def forward(
     seed: int = 0,
     step: int = 0,
     fuse: bool = True,
+    of_image: bool = False,
 ) -> Forward:
     """Run a batch through a graph.
 
@@ -54,11 +57,12 @@ def forward(
         training: whether dropout drops values, and batch normalisation uses the batch's mean and variance.
         seed, step: keys of the dropout masks.
         fuse: whether the device may fuse layers; it changes no number.
+        of_image: whether ``backward`` is to give the gradient of the images too.
 
     Raises:
         ShapeError, DataError, ModelError: the images or a parameter do not fit the graph.
     """
-    plan = make_plan(graph, ops.can_fuse if fuse else fuse_nothing)
+    plan = make_plan(graph, ops.can_fuse if fuse else fuse_nothing, of_image)
     caches: dict[str, Any] = {}
     updates: dict[str, Moving] = {}
     outputs: dict[str, Array] = {}
@@ -67,7 +71,7 @@ def forward(
         if result.updates:
             names = dict(planned.parameters)
             updates |= {names[key]: value for key, value in result.updates.items()}
-    return Forward(outputs[plan[-1].name], caches, updates, plan)
+    return Forward(outputs[plan[-1].name], caches, updates, plan, of_image)
 
 
 def trace(graph: Graph, ops: Ops, parameters: Mapping[str, Array], x: Array) -> dict[str, Array]:
@@ -115,7 +119,7 @@ def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, d
     """The gradient of every trainable parameter, given that of the output.
 
     If several layers read one output, their gradients are added. The image and the layers before the first trainable one get no
-    gradient.
+    gradient, unless ``forward`` was told that the image's is needed. That of a prediction leaves out what ``BatchNorm`` learns.
 
     Raises:
         ShapeError, DataError: ``dy`` has another shape or type than the output.
@@ -126,7 +130,9 @@ def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, d
         raise DataError(f"dy: expected {forward_pass.y.dtype}, as the output, got {dy.dtype}. Convert it with .astype")
     arriving: dict[str, Array] = {forward_pass.plan[-1].name: _on_device(ops, dy)}
     gradients: Gradients = {}
-    reached = {planned.name for planned in forward_pass.plan if planned.has_gradient}
+    reached = {planned.name for planned in forward_pass.plan if planned.has_gradient} | (
+        {INPUT} if forward_pass.of_image else set()
+    )
     for planned in reversed(forward_pass.plan):
         if not planned.has_gradient:
             continue
@@ -138,6 +144,8 @@ def backward(ops: Ops, parameters: Mapping[str, Array], forward_pass: Forward, d
         for name, dx in zip(planned.inputs, result.dx, strict=True):
             if name in reached:
                 arriving[name] = ops.add(arriving[name], dx) if name in arriving else dx
+    if forward_pass.of_image:
+        gradients[INPUT] = arriving[INPUT]
     return gradients
 
 

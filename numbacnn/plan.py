@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from numbacnn.graph import Graph, Node
+from numbacnn.graph import INPUT, Graph, Node
 from numbacnn.layers import Conv2D, Layer, MaxPool2D
 from numbacnn.layers.planned import PlannedConv2D
 from numbacnn.shapes import Window2D
@@ -25,8 +25,10 @@ class PlannedLayer(NamedTuple):
         inputs: names of the planned layers that it reads.
         parameters: (key, ``<layer>/<parameter>``) of each parameter.
         position: index of the layer in the graph, part of the key of dropout masks.
-        has_gradient: whether this layer, or one that it depends on, has a trainable parameter; otherwise backward skips it.
-        needs_dx: whether a layer that it depends on has a trainable parameter, so that the gradient of its input is needed.
+        has_gradient: whether this layer, or one that it depends on, has a trainable parameter, or the image's gradient is needed;
+            otherwise backward skips it.
+        needs_dx: whether a layer that it depends on has a trainable parameter, so that the gradient of its input is needed; or the
+            image's gradient is.
     """
 
     name: str
@@ -44,16 +46,17 @@ def fuse_nothing(pool: Window2D) -> bool:
 
 
 @lru_cache(maxsize=64)
-def make_plan(graph: Graph, can_fuse: Callable[[Window2D], bool]) -> tuple[PlannedLayer, ...]:
+def make_plan(graph: Graph, can_fuse: Callable[[Window2D], bool], of_image: bool = False) -> tuple[PlannedLayer, ...]:
     """The planned layers of a graph, in order.
 
     Args:
         can_fuse: a device's ``Ops.can_fuse``, or ``fuse_nothing``.
+        of_image: whether the gradient of the image is needed, which training does without.
     """
     fused = _pools_to_fuse(graph, can_fuse)
     fused_convs = {conv.name for conv in fused.values()}
     planned: list[PlannedLayer] = []
-    reached: set[str] = set()
+    reached: set[str] = {INPUT} if of_image else set()
     for position, node in enumerate(graph.nodes):
         if node.name in fused_convs:
             continue

@@ -41,9 +41,12 @@ FLOORS = [
     {"numbacnn.datasets", "numbacnn.pictures"},
     {
         "numbacnn.network",
+        "numbacnn.features",
         "numbacnn.finite",
+        "numbacnn.inspection",
         "numbacnn.prediction",
         "numbacnn.initializers",
+        "numbacnn.likeness",
         "numbacnn.metrics",
         "numbacnn.plotting",
     },

@@ -69,6 +69,10 @@ class BatchNorm(Layer):
         return Forward(y, cache=(x, mean, variance), updates=updates)
 
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
+        if cache is None:  # of a prediction: a scale and a shift, which depend on no image
+            variance = parameters["moving_variance"]
+            no_mean = ops.zeros_like(variance)
+            return Backward([ops.batch_norm_inference(dy, parameters.get("gamma"), None, no_mean, variance, self.epsilon)])
         x, mean, variance = cache
         dx, dgamma, dbeta = ops.batch_norm_backward(x, parameters.get("gamma"), mean, variance, self.epsilon, dy)
         return Backward([dx], ({"gamma": dgamma} if self.scale else {}) | ({"beta": dbeta} if self.center else {}))

@@ -55,7 +55,10 @@ SECTIONS = {
     "tensorflow": Section(
         "A network for MNIST, layer by layer",
         ("CNN in TensorFlow", "CNN in TensorFlow (7/7)"),
-        ("numbacnn lecture verify --section tensorflow", "numbacnn shapes cnn", "numbacnn train --model cnn"),
+        (
+            "numbacnn lecture verify --section tensorflow", "numbacnn shapes cnn", "numbacnn train --model cnn",
+            "numbacnn shapes --image test:0", "numbacnn inspect test:0 --cell conv2,4,9,12",
+        ),
     ),
     "training": Section(
         "Backpropagation through a convolution",

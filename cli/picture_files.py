@@ -1,0 +1,84 @@
+"""Pictures that the command line names, in the form of the images that a network was trained on."""
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numbacnn.checkpoint import TrainedNetwork
+from numbacnn.errors import ModelError, NumbaCNNError
+from numbacnn.normalisation import PIXELS
+from numbacnn.picture_forms import PHOTOGRAPHS
+from numbacnn.pictures import MAX_FILE_BYTES, Picture, read_photograph, read_picture
+from numbacnn.pictures.files import PICTURE_ENDINGS, entries, is_picture
+from numbacnn.shapes import Shape
+
+STDIN = "-"
+
+
+def picture_form(network: TrainedNetwork, name: object, given: str | None = None) -> str:
+    """How a picture takes the form of a network's images: as given, or as the network's file says; in colour, always as a photograph.
+
+    Args:
+        name: the network's, for messages.
+        given: one of ``picture_forms.FORMS``, or None.
+
+    Raises:
+        ModelError: no picture has that form.
+    """
+    channels = network.graph.input_shape[2]
+    if channels not in (1, 3):
+        raise ModelError(f"{name}: takes images of {channels} channels; pictures have 1 or 3. Choose another --model")
+    if network.normalisation.dtype != PIXELS.dtype:
+        raise ModelError(
+            f"{name}: was trained on floats, whose scale only you know; pictures are pixels. Use nc.load(...).predict(images), "
+            "or train on pixels 0...255 (uint8)"
+        )
+    return PHOTOGRAPHS if channels == 3 else given or network.pictures
+
+
+def sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | None]]:
+    """The names and pictures of the arguments; a folder stands for its pictures in natural order, or for None if it has none."""
+    for name in files:
+        path = Path(name)
+        if name == STDIN:
+            yield name, io.BytesIO(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))
+        elif path.is_dir():
+            inside = _pictures_in(path)
+            yield from ((str(p), p) for p in inside)
+            if not inside:
+                yield name, None
+        else:
+            yield name, path
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    try:
+        return [path for path in entries(folder) if is_picture(path) and path.is_file()]
+    except OSError:
+        return []
+
+
+def read(name: str, source: Path | io.BytesIO | None, form: str, invert: Any, shape: Shape) -> Picture | tuple[str, str]:
+    """A picture in the form of a network's images, or its name and the error: one bad file does not stop the others.
+
+    Args:
+        name, source: from ``sources``.
+        form: one of ``picture_forms.FORMS``.
+        invert: ``"auto"``, ``"yes"`` or ``"no"``, for digits.
+        shape: (height, width, channels) of the network's images.
+    """
+    if source is None:
+        return (
+            name,
+            f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got none. "
+            "Folders inside of it are not searched: name one of them",
+        )
+    try:
+        height, width, channels = shape
+        if form == PHOTOGRAPHS:
+            return read_photograph(source, name=name, size=(height, width), channels=channels)
+        return read_picture(source, name=name, invert=invert, size=(height, width))
+    except NumbaCNNError as error:
+        return name, str(error)

@@ -1,0 +1,74 @@
+"""The data set that a network was trained on, or another one that fits it."""
+
+import os
+import tomllib
+from pathlib import Path
+
+from numbacnn.checkpoint import TrainedNetwork
+from numbacnn.config import MAX_FILE_BYTES
+from numbacnn.dataset_names import DATASETS
+from numbacnn.datasets import Dataset, load_dataset
+from numbacnn.errors import CheckpointError, ShapeError
+from numbacnn.quoting import listed, short
+from numbacnn.reading import read_bounded
+
+from .console import notice
+from .progress import DownloadView
+
+
+def data_for(
+    network: TrainedNetwork,
+    path: Path,
+    dataset: str | None,
+    data_dir: Path,
+    *,
+    train_limit: int | None,
+    test_limit: int | None,
+) -> tuple[str, Dataset]:
+    """A data set that fits a network, and its name: the one given, or that which the network was trained on, with a notice.
+
+    Args:
+        path: of the network's file.
+        train_limit, test_limit: as for ``load_dataset``.
+
+    Raises:
+        CheckpointError, DataError, ShapeError: the data set is not known or cannot be had, or does not fit.
+    """
+    if dataset is None:
+        dataset = trained_on(network, path)
+        notice(f"--dataset {dataset}, which {path} was trained on")
+    data = load_dataset(
+        dataset, data_dir, train_limit=train_limit, test_limit=test_limit, input_shape=network.graph.input_shape,
+        progress=DownloadView(), notice=notice,
+    )  # fmt: skip
+    if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
+        raise ShapeError(
+            f"{path}: expected {len(network.class_names)} classes ({listed(network.class_names)}) and images of shape "
+            f"{network.graph.input_shape}, got {dataset} with {len(data.class_names)} classes ({listed(data.class_names)}) and images "
+            f"of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
+        )
+    return dataset, data
+
+
+def trained_on(network: TrainedNetwork, path: Path) -> str:
+    """The data set that a network was trained on, as its file says."""
+    name = network.summary.get("dataset")
+    if not isinstance(name, str) or name not in DATASETS:
+        found = "its file does not say on what it was trained" if name is None else f"it was trained on {short(name)}"
+        own = _own_data(path)
+        if own is not None and os.path.lexists(own):
+            return own
+        if own is not None:
+            raise CheckpointError(f"{path}: it was trained on {own}, which is not there any more. Give --dataset PATH")
+        raise CheckpointError(f"{path}: {found}; this version has {', '.join(DATASETS)}. Give --dataset NAME|PATH")
+    return str(name)
+
+
+def _own_data(path: Path) -> str | None:
+    """The path of the data set in the settings beside a network."""
+    try:
+        settings = tomllib.loads(read_bounded(path.parent / "config.toml", MAX_FILE_BYTES).decode())
+    except (OSError, ValueError):  # of TOML and UTF-8, too
+        return None
+    dataset = settings.get("dataset")
+    return dataset if isinstance(dataset, str) and os.path.isabs(dataset) else None

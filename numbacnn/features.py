@@ -1,0 +1,103 @@
+"""What a network's last hidden layer makes of images: the closer two images are there, the more alike the network finds them.
+
+A class is read off these numbers by one layer alone, so that a network cannot tell images apart that have the same ones.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.errors import ShapeError
+from numbacnn.graph import INPUT, Graph, up_to, without_softmax
+from numbacnn.network import batches
+from numbacnn.normalisation import PIXELS, Normalisation
+from numbacnn.ops import Ops
+from numbacnn.prediction import Predictor
+from numbacnn.shapes import cells
+from numbacnn.values import Array
+
+_QUERIES = 250  # whose similarities to a whole bank are in memory at once
+
+
+class Nearest(NamedTuple):
+    """The k rows of a bank that are nearest to each of n vectors, the nearest first.
+
+    Args:
+        indices: of the rows, int64 (n, k).
+        distances: cosine distances, 0 (the same direction) ... 2, float64 (n, k).
+    """
+
+    indices: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+
+def hidden_layer(graph: Graph) -> str:
+    """The name of the layer that the last layer with weights reads; ``graph.INPUT`` if that is the image itself."""
+    logits = without_softmax(graph)
+    weighted = [node for node in logits.nodes if node.layer.parameters(*logits.input_shapes(node))]
+    return weighted[-1].inputs[0] if weighted else INPUT
+
+
+def features(
+    graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray, normalisation: Normalisation = PIXELS
+) -> NDArray[np.float32]:
+    """The square roots of the last hidden layer's values for images (n, h, w, c), as vectors of length 1: float32 (n, width).
+
+    A negative value gives a negative root. An image's vector does not depend on the other images; it is zero where all of the layer's
+    values are. The roots keep a few strong neurons from drowning out the others: without them, the letter A, turned a little or drawn by
+    a thicker pen, was near the fours of MNIST.
+
+    Args:
+        parameters: of the network, on the device or as NumPy arrays.
+        normalisation: of the images that the network was trained on.
+
+    Raises:
+        ModelError, ShapeError, DataError, NotFiniteError: as for ``Predictor``.
+    """
+    name = hidden_layer(graph)
+    if name == INPUT:
+        values = images.astype(np.float32) * normalisation.scale
+    else:
+        values = Predictor(up_to(graph, name), ops, parameters, normalisation)(images).logits
+    values = values.reshape(len(images), cells(graph.shapes[name]))
+    return unit_length(np.copysign(np.sqrt(np.abs(values)), values))
+
+
+def unit_length(vectors: NDArray) -> NDArray[np.float32]:
+    """Vectors (n, width) divided by their lengths, float32; zeros stay zeros."""
+    return (vectors / _lengths(vectors)).astype(np.float32)
+
+
+def nearest(vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int) -> Nearest:
+    """The ``k`` rows of a bank that are nearest to each vector by cosine distance; of equal ones, that with the lower index.
+
+    Args:
+        vectors: of any length, (n, width); one of zeros is at a distance of 1 from all.
+        bank: of any length, (m, width), m at least ``k``.
+
+    Raises:
+        ShapeError: the widths differ, or the bank has fewer than ``k`` rows.
+    """
+    if bank.ndim != 2 or vectors.ndim != 2 or vectors.shape[1] != bank.shape[1]:
+        raise ShapeError(f"features: expected rows of one width, got shapes {vectors.shape} and {bank.shape}")
+    if not 0 < k <= len(bank):
+        raise ShapeError(f"features: expected a bank of at least {k} rows, got {len(bank)}")
+    lengths, inverse = _lengths(vectors), (1 / _lengths(bank).T).astype(np.float32)
+    indices, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
+    for rows in batches(len(vectors), _QUERIES):
+        similarities = vectors[rows] @ bank.T
+        similarities *= inverse
+        least = np.partition(similarities, -k, axis=1)[:, -k]
+        for row, similar in enumerate(similarities, rows.start):
+            near = np.flatnonzero(similar >= least[row - rows.start])  # few, unless many are equal
+            indices[row] = near[np.argsort(-similar[near], kind="stable")[:k]]
+            distances[row] = 1 - similar[indices[row]].astype(np.float64) / lengths[row]
+    return Nearest(indices, distances)
+
+
+def _lengths(vectors: NDArray) -> NDArray[np.float64]:
+    """The length of each vector, (n, 1); 1 for zeros."""
+    lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
+    return np.where(lengths > 0, lengths, 1)
