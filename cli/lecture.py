@@ -12,6 +12,7 @@ LECTURE_COMMANDS = {
     "xo": "Tell X from O by the lecture's toy network.",
     "filter": "Slide a filter over a picture.",
     "backprop": "Send an error back through one convolution.",
+    "figure": "Draw how a filter slides over its input, as a GIF or SVG.",
     "worksheet": "Write a sheet of exercises for each student, and mark answers.",
     "terms": "Explain the lecture's terms.",
 }

@@ -39,7 +39,10 @@ SECTIONS = {
     "layers": Section(
         "Convolution, padding, stride, pooling, flattening",
         ("Convolutional Neural Network (CNN)", "Flattening"),
-        ("numbacnn lecture verify --section layers", "numbacnn lecture terms pooling"),
+        (
+            "numbacnn lecture verify --section layers", "numbacnn lecture figure conv --output conv.gif",
+            "numbacnn lecture terms pooling",
+        ),
     ),
     "xo": Section(
         "A toy network for X and O",
