@@ -13,6 +13,7 @@ LECTURE_COMMANDS = {
     "filter": "Slide a filter over a picture.",
     "backprop": "Send an error back through one convolution.",
     "figure": "Draw how a filter slides over its input, as a GIF or SVG.",
+    "figures": "Draw the lecture's figures, with a page that shows them.",
     "worksheet": "Write a sheet of exercises for each student, and mark answers.",
     "terms": "Explain the lecture's terms.",
 }

@@ -29,7 +29,10 @@ SECTIONS = {
     "challenges": Section(
         "Why dense networks do not scale",
         ("Vanilla Deep Neural Networks Challenges (1/2)", "Tackle the Challenges"),
-        ("numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3"),
+        (
+            "numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3",
+            "numbacnn lecture figures --section challenges",
+        ),
     ),
     "filters": Section(
         "Filters and convolution",
@@ -69,7 +72,7 @@ SECTIONS = {
     "summary": Section(
         "The terms of the lecture",
         ("Summary", "Questions?"),
-        ("numbacnn lecture terms",),
+        ("numbacnn lecture terms", "numbacnn lecture figures --output figures"),
     ),
 }  # fmt: skip
 """By the name that ``--section`` takes, in the lecture's order."""

@@ -89,7 +89,14 @@ class Sliding:
     def description(self) -> str:
         """What is to be seen, for those who do not see it."""
         rows, columns = self.window
-        first, last = self.place(0, 0), self.place(rows.out - 1, columns.out - 1)
+        return self._described([self.place(0, 0), self.place(rows.out - 1, columns.out - 1)])
+
+    def described(self, i: int, j: int) -> str:
+        """The same of the still of one place."""
+        return self._described([self.place(i, j)])
+
+    def _described(self, places: list[Place]) -> str:
+        rows, columns = self.window
         around = (
             f"zeros around it: {rows.pad_before} row(s) above, {rows.pad_after} below, {columns.pad_before} column(s) left, "
             f"{columns.pad_after} right"
@@ -97,7 +104,7 @@ class Sliding:
         return (
             f"At the left the input, {rows.size} rows by {columns.size} columns, {around if self._is_padded() else 'without padding'}. "
             f"At the right the output, {rows.out} by {columns.out}. The filter of {rows.kernel} by {columns.kernel} visits "
-            f"{rows.out * columns.out} places, one for each cell of the output. {_words(first)} {_words(last)}"
+            f"{rows.out * columns.out} places, one for each cell of the output. {' '.join(map(_words, places))}"
         )
 
     def places(self) -> Iterator[Place]:
@@ -114,11 +121,12 @@ class Sliding:
     def gif(self) -> bytes:
         """An animation of a frame for each place."""
         base = self._base().image()
-        frames = []
+        frames: list[Image.Image] = []
         for place in self.places():
             frame = base.copy()
             paint(frame, self._marks(place).shapes)
-            frames.append(frame.quantize(64, dither=Image.Dither.NONE))
+            # One palette for all: every frame has the colours of the first.
+            frames.append(frame.quantize(64, palette=frames[0] if frames else None, dither=Image.Dither.NONE))
         packed = io.BytesIO()
         frames[0].save(
             packed, "GIF", save_all=True, append_images=frames[1:], duration=round(SECONDS * 1000), loop=0, optimize=False,
