@@ -67,6 +67,8 @@ def test_every_frame_of_the_gif_differs_from_the_one_before(size: tuple, kernel:
     assert len(shown) == sliding.window.out[0] * sliding.window.out[1]
     for before, after in itertools.pairwise(shown):
         assert (np.abs(before - after).max(axis=2) > 40).sum() > 100
+        assert (after[0] == 255).all(), "the paper stays white"
+        assert (after[:60] == before[:60]).all(), "the title does not flicker"
     assert sliding.gif() == sliding.gif()
 
 
