@@ -41,6 +41,7 @@ FLOORS = [
     {"numbacnn.datasets", "numbacnn.pictures"},
     {
         "numbacnn.network",
+        "numbacnn.dead_maps",
         "numbacnn.finite",
         "numbacnn.prediction",
         "numbacnn.initializers",
