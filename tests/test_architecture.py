@@ -51,6 +51,7 @@ FLOORS = [
     {"numbacnn.training", "numbacnn.checkpoint", "numbacnn.safetensors_writer"},
     {
         "numbacnn.functional",
+        "numbacnn.filter_frames",
         "numbacnn.fitting",
         "numbacnn.lecture",
         "numbacnn.net",

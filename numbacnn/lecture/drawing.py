@@ -1,9 +1,12 @@
 """Drawings as lists of shapes: the same shapes become an SVG figure, or the pixels of an animation's frame."""
 
 import html
+import io
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 INK, GREY, PALE, PAPER = "#212529", "#6c757d", "#e9ecef", "#ffffff"
@@ -124,6 +127,23 @@ class Drawing:
         return picture
 
 
+def animation(frames: Iterable[Image.Image], seconds: float, comment: str) -> bytes:
+    """A GIF of drawings that share their colours, over and over.
+
+    Args:
+        frames: RGB, of one size.
+        seconds: of each frame.
+        comment: in the file, ASCII: what is to be seen.
+    """
+    first, *others = _with_palette([_coded(frame) for frame in frames])
+    packed = io.BytesIO()
+    first.save(
+        packed, "GIF", save_all=True, append_images=others, duration=round(seconds * 1000), loop=0, optimize=False,
+        comment=comment.encode("ascii", "replace"),
+    )  # fmt: skip
+    return packed.getvalue()
+
+
 def elements(shapes: Sequence[Shape]) -> str:
     """Shapes as SVG elements, one in a line."""
     return "".join(_element(shape) + "\n" for shape in shapes)
@@ -202,6 +222,28 @@ def _head(start: Point, end: Point, colour: str) -> str:
 
 def _outline(stroke: str | None, line: float) -> str:
     return "" if stroke is None else f' stroke="{stroke}" stroke-width="{_number(line)}"'
+
+
+def _coded(frame: Image.Image) -> NDArray[np.uint16]:
+    """The colours of pixels as numbers of 5 bits for each channel: white stays white, and there are few colours."""
+    levels = (np.asarray(frame) >> 3).astype(np.uint16)
+    return (levels[:, :, 0] << 10 | levels[:, :, 1] << 5 | levels[:, :, 2]).astype(np.uint16)
+
+
+def _with_palette(painted: list[NDArray[np.uint16]]) -> list[Image.Image]:
+    """Frames that share a palette of all their colours: nothing flickers between two of them."""
+    is_used = np.zeros(1 << 15, bool)
+    for codes in painted:
+        is_used[codes] = True
+    colours = np.flatnonzero(is_used)
+    assert len(colours) <= 256  # drawings have a few colours, and blends of two
+    levels = np.stack([colours >> 10, colours >> 5 & 31, colours & 31], axis=1)
+    palette = np.rint(levels * (255 / 31)).astype(np.uint8).tobytes()
+    places = np.cumsum(is_used) - 1
+    frames = [Image.fromarray(places[codes].astype(np.uint8)) for codes in painted]
+    for frame in frames:
+        frame.putpalette(palette)
+    return frames
 
 
 def _number(value: float) -> str:

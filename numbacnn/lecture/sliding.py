@@ -3,16 +3,11 @@
 Source: the lecture's slides "Convolutional Layer (4/4)", "Padding" and "Stride"; Geron's figure 14-4 is the default of the command.
 """
 
-import io
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from numbacnn.errors import DataError
-from numbacnn.lecture.drawing import BLUE, CHARACTER, GREY, INK, ORANGE, PALE, PAPER, Drawing, elements, paint
+from numbacnn.lecture.drawing import BLUE, CHARACTER, GREY, INK, ORANGE, PALE, PAPER, Drawing, animation, elements, paint
 from numbacnn.shapes import Pair, Window, Window2D, window2d
 
 MOST_SIDE = 40
@@ -122,18 +117,11 @@ class Sliding:
 
     def gif(self) -> bytes:
         """An animation of a frame for each place."""
-        base, painted = self._base().image(), []
+        base, frames = self._base().image(), []
         for place in self.places():
-            frame = base.copy()
-            paint(frame, self._marks(place).shapes)
-            painted.append(_coded(frame))
-        first, *others = _with_palette(painted)
-        packed = io.BytesIO()
-        first.save(
-            packed, "GIF", save_all=True, append_images=others, duration=round(SECONDS * 1000), loop=0, optimize=False,
-            comment=f"{self.title}. {self.description}".encode("ascii"),
-        )  # fmt: skip
-        return packed.getvalue()
+            frames.append(base.copy())
+            paint(frames[-1], self._marks(place).shapes)
+        return animation(frames, SECONDS, f"{self.title}. {self.description}")
 
     def svg(self) -> str:
         """A picture that moves where the reader's program and wishes allow it, else a still of the first place."""
@@ -207,28 +195,6 @@ class Sliding:
         drawing.text(MARGIN, first, f"{number} of {rows.out * columns.out}: {_words(place)}", 13)
         drawing.text(MARGIN, second, _padding_words(place, rows.kernel * columns.kernel), 12, fill=GREY)
         return drawing
-
-
-def _coded(frame: Image.Image) -> NDArray[np.uint16]:
-    """The colours of pixels as numbers of 5 bits for each channel: white stays white, and there are few colours."""
-    levels = (np.asarray(frame) >> 3).astype(np.uint16)
-    return (levels[:, :, 0] << 10 | levels[:, :, 1] << 5 | levels[:, :, 2]).astype(np.uint16)
-
-
-def _with_palette(painted: list[NDArray[np.uint16]]) -> list[Image.Image]:
-    """Frames that share a palette of all their colours: nothing flickers between two of them."""
-    is_used = np.zeros(1 << 15, bool)
-    for codes in painted:
-        is_used[codes] = True
-    colours = np.flatnonzero(is_used)
-    assert len(colours) <= 256  # the shapes have five colours, and blends of two
-    levels = np.stack([colours >> 10, colours >> 5 & 31, colours & 31], axis=1)
-    palette = np.rint(levels * (255 / 31)).astype(np.uint8).tobytes()
-    places = np.cumsum(is_used) - 1
-    frames = [Image.fromarray(places[codes].astype(np.uint8)) for codes in painted]
-    for frame in frames:
-        frame.putpalette(palette)
-    return frames
 
 
 def _reads(axis: Window, index: int) -> Pair:
