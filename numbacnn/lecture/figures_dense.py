@@ -145,7 +145,7 @@ def _cross_entropy() -> Figure:
     grid(
         drawing,
         24,
-        118,
+        142,
         printed[None],
         50,
         13,

@@ -75,6 +75,20 @@ def test_no_text_is_small_or_leaves_the_paper(all_figures: list[Figure]) -> None
             assert size * 0.7 <= y <= height - 2, (each.name, text.text)
 
 
+def test_no_text_lies_on_another(all_figures: list[Figure]) -> None:
+    for each in all_figures:
+        boxes: list[tuple[float, float, float, float, str]] = []
+        for text in ElementTree.fromstring(each.svg).findall(f"{SVG}text"):  # those of an animation's places are seen in turn
+            size, x, y = (float(text.get(key, 0)) for key in ("font-size", "x", "y"))
+            length = ImageFont.load_default(int(size)).getlength(text.text or "")
+            left = x - length * {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")]
+            box = (left, y - 0.7 * size, left + length, y, text.text or "")
+            for other in boxes:
+                apart = box[0] >= other[2] or other[0] >= box[2] or box[1] >= other[3] or other[1] >= box[3]
+                assert apart, (each.name, box[4], other[4])
+            boxes.append(box)
+
+
 def luminance(colour: str) -> float:
     linear = [(int(colour[k : k + 2], 16) / 255) for k in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in linear)
