@@ -9,11 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.graph import Graph, Node
+from numbacnn.graph import Graph, Node, without_softmax
 from numbacnn.layers import Activation, BatchNorm, Conv2D, DepthwiseConv2D, MaxPool2D
 from numbacnn.network import batches, trace
 from numbacnn.normalisation import PIXELS, Normalisation
 from numbacnn.ops import Ops
+from numbacnn.prediction import Predictor
 from numbacnn.values import Array
 
 RECTIFIERS = ("relu", "relu6")
@@ -36,10 +37,16 @@ def dead_maps(
         images: (n, h, w, c), of the type that the network was trained on.
         batch_size: images looked at together.
 
+    Raises:
+        DeviceMemoryError: a single image takes more memory than there is. NotFiniteError: a parameter holds NaN or infinity.
+
     Returns:
         the numbers of the dead maps, from 0 on, by the name of every convolution that has a ReLU; an empty list where all are alive.
     """
     places = _rectified(graph)
+    predictor = Predictor(
+        without_softmax(graph), ops, parameters, normalisation
+    )  # as an evaluation: no kernel is compiled for this alone
     device_images, indices = ops.asarray(images), ops.asarray(np.arange(len(images)))
     is_alive = {name: np.zeros(graph.shapes[name][-1], bool) for name in places}
     for part in batches(len(images), batch_size):
@@ -47,7 +54,7 @@ def dead_maps(
             break
         with ops.reuse_memory():
             x = ops.gather_images(device_images, indices[part], normalisation.scale)
-            outputs = trace(graph, ops, parameters, x, fuse=True)
+            outputs = trace(predictor.graph, ops, predictor.parameters, x, fuse=True)
             for name, layers in places.items():
                 output = next(outputs[layer] for layer in layers if layer in outputs)
                 is_alive[name] |= ops.to_host(output).any(axis=(0, 1, 2))
