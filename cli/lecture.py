@@ -12,6 +12,8 @@ LECTURE_COMMANDS = {
     "xo": "Tell X from O by the lecture's toy network.",
     "filter": "Slide a filter over a picture.",
     "backprop": "Send an error back through one convolution.",
+    "figure": "Draw how a filter slides over its input, as a GIF or SVG.",
+    "figures": "Draw the lecture's figures, with a page that shows them.",
     "worksheet": "Write a sheet of exercises for each student, and mark answers.",
     "ladder": "Train the lecture's networks, each better than the one before.",
     "challenges": "Turn, light, bend, scale, move and shuffle digits: dense against CNN.",

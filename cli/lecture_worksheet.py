@@ -13,7 +13,7 @@ from numbacnn.reading import read_bounded
 from . import options
 from .compiling import announced_compilations
 from .console import print_json, stdout
-from .new_files import write_new
+from .new_files import has_content, write_new
 from .paths import UserPath
 from .tables import table, text
 
@@ -60,7 +60,7 @@ def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | No
     files = {output / f"sheet-{sheet.student:0{digits}}.md": markdown(sheet) for sheet in made} | {output / "key.csv": key(made)}
     make_folder(output)
     contents = {path: content.encode() for path, content in files.items()}
-    written = write_new(contents, lambda path: _holds(path, contents[path]), "the sheet to be written", force)
+    written = write_new(contents, lambda path: has_content(path, contents[path]), "the sheet to be written", force)
     if output_format == "json":
         print_json({"folder": str(output), "files": list(map(str, files)), "wrote": list(map(str, written))})
         return
@@ -74,10 +74,3 @@ def _content(path: Path) -> str:
         raise DataError(f"{path}: expected a text in UTF-8, got something else. Save it as CSV UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}. Give another file") from None
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    try:
-        return read_bounded(path, len(content)) == content
-    except OSError:
-        return False

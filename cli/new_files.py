@@ -6,6 +6,7 @@ from pathlib import Path
 
 from numbacnn.errors import DataError
 from numbacnn.files import write_atomically
+from numbacnn.reading import read_bounded
 
 
 def write_new(files: Mapping[Path, bytes], holds: Callable[[Path], bool], what: str, force: bool) -> list[Path]:
@@ -34,3 +35,11 @@ def write_new(files: Mapping[Path, bytes], holds: Callable[[Path], bool], what: 
     for path in missing:
         write_atomically(path, files[path], error=DataError, advice="Make room or give another folder")
     return missing
+
+
+def has_content(path: Path, content: bytes) -> bool:
+    """Whether a file is there and holds these bytes."""
+    try:
+        return read_bounded(path, len(content)) == content
+    except OSError:
+        return False

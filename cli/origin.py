@@ -31,6 +31,7 @@ class Origin:
         train_limit, test_limit: images of each part; None for all.
         exact_conv: whether convolutions are summed directly.
         raw_pixels: whether the network reads pixels as numbers 0...255.
+        keep_epochs: whether the network of each epoch is kept.
         data_sha256: of the images and labels; None for a run stopped before it had loaded them.
     """
 
@@ -41,11 +42,14 @@ class Origin:
     exact_conv: bool = False
     raw_pixels: bool = False
     data_sha256: str | None = None
+    keep_epochs: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
         values = asdict(self)
-        return values if self.data_sha256 else {key: value for key, value in values.items() if key != "data_sha256"}
+        absent = {"data_sha256"} if not self.data_sha256 else set()
+        absent |= {"keep_epochs"} if not self.keep_epochs else set()
+        return {key: value for key, value in values.items() if key not in absent}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any] | None, source: str) -> "Origin":
@@ -68,5 +72,6 @@ class Origin:
             test_limit=fields.whole_or_none("test_limit", 1),
             exact_conv=fields.take("exact_conv", "true or false", lambda value: isinstance(value, bool), False),
             raw_pixels=fields.take("raw_pixels", "true or false", lambda value: isinstance(value, bool), False),
+            keep_epochs=fields.take("keep_epochs", "true or false", lambda value: isinstance(value, bool), False),
             data_sha256=fields.take("data_sha256", "a text", lambda value: value is None or isinstance(value, str), None),
         )

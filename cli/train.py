@@ -27,8 +27,9 @@ from .model_source import remember_run
 from .paths import MODEL, UserPath
 from .progress import TrainingView
 from .signals import Terminated, before_leaving, held_signals, is_first_to_say, noted_signals, raised_signals, received, say_line
+from .train_findings import dead_maps_line, dead_maps_of, draw_curves
 from .train_options import TrainOptions
-from .train_report import config, heading, print_report, report, trained_network
+from .train_report import config, epoch_network, heading, print_report, report, trained_network
 from .train_run import Run, new_run, resume_command, resumed_run
 
 
@@ -76,6 +77,8 @@ from .train_run import Run, new_run, resume_command, resumed_run
 )
 @click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
               help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip
+@click.option("--keep-epochs", is_flag=True,
+              help="Keep the network of every epoch in the run's folder, as epoch-0001.safetensors and so on.")  # fmt: skip
 @click.option("--log-dir", type=UserPath(), metavar="DIR",
               help="Write an event file for TensorBoard to this folder; needs pip install 'numbacnn[log]'.")  # fmt: skip
 @click.option(
@@ -111,14 +114,16 @@ def train(ctx: click.Context, **given: Any) -> int:
             notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
         _save_features(run)
         figures = report(run, time.perf_counter() - started)
+        dead = dead_maps_of(run)
+        curves = draw_curves(run)
         with held_signals():
             if call.output_format == "json":
                 print_json({
-                    **figures, "kernels_compiled": run.compiled_ahead + run.compilations.count,
-                    "first_step_seconds": outcome.first_step,
+                    **figures, "dead_maps": dead, "curves": None if curves is None else str(curves),
+                    "kernels_compiled": run.compiled_ahead + run.compilations.count, "first_step_seconds": outcome.first_step,
                 })  # fmt: skip
             else:
-                print_report(figures, run, wrote=outcome.first_step is not None)
+                print_report(figures, run, dead_maps_line(run, dead), curves, wrote=outcome.first_step is not None)
         return 0
 
 
@@ -216,7 +221,8 @@ def _save_checkpoint(run: Run, state: State) -> None:
 
 def _save_epoch(run: Run, is_best: bool) -> None:
     network = trained_network(run) if is_best else None
-    run.folder.save_epoch(run.state, run.ops, network, config(run), run.origin.to_dict())
+    of_epoch = epoch_network(run) if run.origin.keep_epochs else None
+    run.folder.save_epoch(run.state, run.ops, network, config(run), run.origin.to_dict(), of_epoch)
 
 
 def _save_features(run: Run) -> None:

@@ -10,7 +10,11 @@ from numbacnn.training import Settings
 
 from .origin import Origin, dataset_label, is_own
 
-FIXED = ({field.name for field in fields(Origin)} | {field.name for field in fields(Settings)}) - {"data_sha256", "epochs"}
+FIXED = ({field.name for field in fields(Origin)} | {field.name for field in fields(Settings)}) - {
+    "data_sha256",
+    "epochs",
+    "keep_epochs",
+}
 """The options that a resumed run cannot change."""
 
 
@@ -46,6 +50,7 @@ class TrainOptions:
     output: Path | None
     resume: bool
     checkpoint_every: float
+    keep_epochs: bool
     log_dir: Path | None
     progress: str
     output_format: str
@@ -57,7 +62,15 @@ class TrainOptions:
 
     def origin(self) -> Origin:
         """What a checkpoint keeps of the options, besides the settings."""
-        return Origin(self.model, self.dataset, self.train_limit, self.test_limit, self.exact_conv, self.raw_pixels)
+        return Origin(
+            self.model,
+            self.dataset,
+            self.train_limit,
+            self.test_limit,
+            self.exact_conv,
+            self.raw_pixels,
+            keep_epochs=self.keep_epochs,
+        )
 
     def settings(self, recipe: Recipe) -> Settings:
         """The settings of a new run; the model's recipe fills in what the user left out."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from numbacnn.checkpoint import TrainedNetwork, weights_sha256
+from numbacnn.checkpoint import Arrays, TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
 from numbacnn.picture_forms import DIGITS
@@ -33,8 +33,17 @@ def heading(run: Run) -> str:
 
 def report(run: Run, seconds: float) -> dict[str, Any]:
     """The object of ``--format json``: the figures of the epoch whose network is kept."""
+    return _figures(run, seconds, _kept_epoch(run), run.state.parameters_to_keep(run.ops))
+
+
+def _kept_epoch(run: Run) -> int:
+    return run.state.best_epoch or len(run.state.history)
+
+
+def _figures(run: Run, seconds: float, epoch: int, parameters: Arrays) -> dict[str, Any]:
+    """The figures of an epoch whose network has these parameters."""
     state = run.state
-    record = state.history[(state.best_epoch or len(state.history)) - 1]
+    record = state.history[epoch - 1]
     return {
         "model": state.graph.name,
         "dataset": run.dataset.name,
@@ -51,15 +60,17 @@ def report(run: Run, seconds: float) -> dict[str, Any]:
         "test_accuracy": record.test_accuracy,
         "seconds": round(seconds, 3),
         "images_per_second": record.images_per_second,
-        "weights_sha256": weights_sha256(state.graph, state.parameters_to_keep(run.ops)),
+        "weights_sha256": weights_sha256(state.graph, parameters),
         "output": str(run.folder.path),
     }
 
 
-def print_report(figures: dict[str, Any], run: Run, wrote: bool) -> None:
+def print_report(figures: dict[str, Any], run: Run, dead: str, drawn: Path | None, wrote: bool) -> None:
     """The same as text, and the next command.
 
     Args:
+        dead: the dead feature maps in words, if there are any.
+        drawn: the picture of the curves, if there is one.
         wrote: whether this call wrote the files, or found them in place.
     """
     rows = table("", "loss", "accuracy")
@@ -72,10 +83,14 @@ def print_report(figures: dict[str, Any], run: Run, wrote: bool) -> None:
     console.print(rows)
     for line in curves(run.state.history, console):
         console.print(line)
+    if dead:
+        console.print(dead)
     console.print(f"{result} after {figures['kept_epoch']} epoch(s), {figures['seconds']:.1f} s")
     console.print(f"weights sha256 {figures['weights_sha256']}", soft_wrap=True)
     verb = "wrote" if wrote else "in place:"
     console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
+    if drawn is not None:
+        console.print(f"curves: {drawn}", soft_wrap=True)
     samples = Path("data") / "samples"
     if run.dataset.pictures != DIGITS:
         console.print("next: numbacnn evaluate, or numbacnn predict and the names of pictures")
@@ -87,12 +102,21 @@ def print_report(figures: dict[str, Any], run: Run, wrote: bool) -> None:
 
 def trained_network(run: Run) -> TrainedNetwork:
     """The network that the run keeps."""
-    figures = report(run, seconds=0)
+    return _network(run, _kept_epoch(run), run.state.parameters_to_keep(run.ops))
+
+
+def epoch_network(run: Run) -> TrainedNetwork:
+    """The network as it is after the latest epoch."""
+    return _network(run, len(run.state.history), run.state.present_parameters(run.ops))
+
+
+def _network(run: Run, epoch: int, parameters: Arrays) -> TrainedNetwork:
+    figures = _figures(run, 0, epoch, parameters)
     summary = {name: value for name, value in figures.items() if name not in VARIES}
     summary["recipe"] = run.state.settings.recipe().to_dict()
     return TrainedNetwork(
         run.state.graph,
-        run.state.parameters_to_keep(run.ops),
+        parameters,
         run.dataset.class_names,
         summary,
         run.dataset.normalisation,
@@ -109,6 +133,7 @@ def config(run: Run) -> str:
         "train_limit": run.origin.train_limit,
         "test_limit": run.origin.test_limit,
         "raw_pixels": run.origin.raw_pixels or None,
+        "keep_epochs": run.origin.keep_epochs or None,
         "device": run.ops.name,
         "threads": run.threads,
     }

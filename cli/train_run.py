@@ -15,6 +15,7 @@ from numbacnn.errors import CheckpointError, ModelError
 from numbacnn.graph import with_initializer
 from numbacnn.normalisation import COST_OF_RAW_PIXELS, RAW_PIXELS
 from numbacnn.ops import Ops
+from numbacnn.quoting import listed
 from numbacnn.training import Settings, State, check_matches, new_state
 from numbacnn.training.run_folder import RunFolder
 
@@ -124,6 +125,8 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
             _check_initializer(options, state, folder.path)
             is_changed = _change_epochs(state, options.epochs)
             origin = _place_of_data(origin, options, state, folder.path)
+            if options.keep_epochs and not origin.keep_epochs:
+                origin, is_changed = replace(origin, keep_epochs=True), True
             dataset = load(origin, options.data_dir, state.graph.input_shape)
             if origin.data_sha256 not in (None, fingerprint(dataset)):
                 option = "--dataset" if is_own(origin.dataset) else "--data-dir"
@@ -132,13 +135,13 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
                 )
             origin = replace(origin, data_sha256=fingerprint(dataset))
             if earlier := folder.earlier_files():
-                files = ", ".join(file.name for file in earlier)
+                files = listed(file.name for file in reversed(earlier))
                 notice(
                     f"going on with {folder.unfinished.name}, the run begun last; {files} are of the run before it, "
                     "and stay as they are"
                 )
             note_begun(folder.path)
-            if is_changed and state.epoch < state.settings.epochs:  # a kill must not bring the former number back
+            if is_changed and state.epoch < state.settings.epochs:  # a kill must not bring what was before back
                 folder.save_checkpoint(state, ops, origin.to_dict())
             notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
             yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)

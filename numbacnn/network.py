@@ -74,11 +74,12 @@ def forward(
     return Forward(outputs[plan[-1].name], caches, updates, plan, of_image)
 
 
-def trace(graph: Graph, ops: Ops, parameters: Mapping[str, Array], x: Array) -> dict[str, Array]:
+def trace(graph: Graph, ops: Ops, parameters: Mapping[str, Array], x: Array, *, fuse: bool = False) -> dict[str, Array]:
     """The output of every layer for a batch, as in a prediction: no layer is fused, and dropout drops nothing.
 
     Args:
         parameters, x: as for ``forward``.
+        fuse: whether the device may fuse layers: of two that are fused, the output of the second alone is known.
 
     Returns:
         arrays (n, *shape) of the device, by the layers' names, in the graph's order; before them x, as ``graph.INPUT``. They lie in the
@@ -88,7 +89,7 @@ def trace(graph: Graph, ops: Ops, parameters: Mapping[str, Array], x: Array) -> 
         ShapeError, DataError, ModelError: as for ``forward``.
     """
     outputs: dict[str, Array] = {}
-    for _ in _run(graph, ops, parameters, x, make_plan(graph, fuse_nothing), outputs):
+    for _ in _run(graph, ops, parameters, x, make_plan(graph, ops.can_fuse if fuse else fuse_nothing), outputs):
         pass
     return outputs
 

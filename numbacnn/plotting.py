@@ -17,8 +17,11 @@ from numbacnn.errors import DeviceError, ModelError, ShapeError
 from numbacnn.files import check_replaceable, write_atomically
 from numbacnn.quoting import plain
 
-METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""The formats, each with what is left out so that the same figures make the same file."""
+SOFTWARE = "numbacnn"
+"""In a PNG, the name of the program: what tells a run's curves from a picture of the user's own."""
+
+METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": SOFTWARE}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""The formats, each with what is changed or left out so that the same figures make the same file."""
 
 CURVES = (("", "training", "#0072B2", "o"), ("validation_", "validation", "#D55E00", "s"), ("test_", "test", "#009E73", "^"))
 """Prefix of the fields, name, colour of ``PALETTE`` and marker."""

@@ -42,6 +42,7 @@ FLOORS = [
     {
         "numbacnn.network",
         "numbacnn.features",
+        "numbacnn.dead_maps",
         "numbacnn.finite",
         "numbacnn.inspection",
         "numbacnn.prediction",
@@ -54,6 +55,7 @@ FLOORS = [
     {
         "numbacnn.functional",
         "numbacnn.bench",
+        "numbacnn.filter_frames",
         "numbacnn.fitting",
         "numbacnn.lecture",
         "numbacnn.net",

@@ -154,6 +154,7 @@ WRONG = [
     (setting("about.test_limit", 1.5), "about.test_limit: expected a whole number of at least 1 or null, got 1.5"),
     (setting("about.exact_conv", "no"), "about.exact_conv: expected true or false, got 'no'"),
     (setting("about.raw_pixels", 1), "about.raw_pixels: expected true or false, got 1"),
+    (setting("about.keep_epochs", "yes"), "about.keep_epochs: expected true or false, got 'yes'"),
     (setting("about.data_sha256", 5), "about.data_sha256: expected a text, got 5"),
     (setting("about.data_sha256", "0"), "the images are not those the run was started with"),
 ]  # fmt: skip

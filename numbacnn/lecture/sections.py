@@ -32,6 +32,7 @@ SECTIONS = {
         (
             "numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3",
             "numbacnn lecture challenges",
+            "numbacnn lecture figures --section challenges",
         ),
     ),
     "filters": Section(
@@ -42,7 +43,10 @@ SECTIONS = {
     "layers": Section(
         "Convolution, padding, stride, pooling, flattening",
         ("Convolutional Neural Network (CNN)", "Flattening"),
-        ("numbacnn lecture verify --section layers", "numbacnn lecture terms pooling"),
+        (
+            "numbacnn lecture verify --section layers", "numbacnn lecture figure conv --output conv.gif",
+            "numbacnn lecture terms pooling",
+        ),
     ),
     "xo": Section(
         "A toy network for X and O",
@@ -72,7 +76,7 @@ SECTIONS = {
     "summary": Section(
         "The terms of the lecture",
         ("Summary", "Questions?"),
-        ("numbacnn lecture terms",),
+        ("numbacnn lecture terms", "numbacnn lecture figures --output figures"),
     ),
 }  # fmt: skip
 """By the name that ``--section`` takes, in the lecture's order."""

@@ -80,6 +80,6 @@ def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:
         return True
     if validation.loss < state.best_loss:
         state.best_loss, state.best_epoch = validation.loss, state.epoch
-        state.best = {name: ops.to_host(array).copy() for name, array in state.parameters.items()}
+        state.best = state.present_parameters(ops)
         return True
     return False

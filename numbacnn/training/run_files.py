@@ -7,6 +7,7 @@ from pathlib import Path
 from numbacnn.checkpoint import is_written_by_numbacnn
 from numbacnn.config import read_toml
 from numbacnn.errors import ModelError
+from numbacnn.plotting import SOFTWARE
 from numbacnn.reading import open_regular
 from numbacnn.training.events import EpochRecord
 
@@ -14,21 +15,34 @@ CONFIG_KEYS = {"model", "dataset", "training", "network"}
 """Of all that ``config.toml`` holds, what no other program's is likely to have together."""
 
 _LONGEST_RECORD = 1 << 16  # bytes; a record takes 300
+_LONGEST_START = 1 << 10  # bytes of a PNG before its pixels
+_PNG_SOFTWARE = b"tEXtSoftware\x00" + SOFTWARE.encode()
 _RECORD_KEYS = {field.name for field in fields(EpochRecord)}
 _REQUIRED_KEYS = {field.name for field in fields(EpochRecord) if field.default is MISSING}
 
 
 def is_of_a_run(path: Path) -> bool:
-    """Whether this file, by its content, is a run's network, checkpoint, history or settings."""
+    """Whether this file, by its content, is a run's network, checkpoint, history, settings or curves."""
     match path.suffix:
         case ".safetensors":
             return is_written_by_numbacnn(path)
         case ".jsonl":
             return _begins_with_a_record(path)
+        case ".png":
+            return is_picture_of_a_run(path)
         case ".csv":
             return _begins_with_the_columns(path)
         case _:
             return _holds_settings(path)
+
+
+def is_picture_of_a_run(path: Path) -> bool:
+    """Whether a file is a PNG that ``plotting`` has written."""
+    try:
+        with open_regular(path) as file:
+            return _PNG_SOFTWARE in file.read(_LONGEST_START)
+    except OSError:
+        return False
 
 
 def is_lock(path: Path) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import filecmp
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -36,11 +37,18 @@ HALF_MADE = ".previous-half-made"
 MODEL_FILE = "model.safetensors"
 FEATURES_FILE = "features.safetensors"
 HISTORY_FILE = "history.jsonl"
+CURVES_FILE = "curves.png"
+EPOCH_FILE = re.compile(r"epoch-\d{4,}\.safetensors")
+"""The network of one epoch, if each is kept."""
 ANOTHER_FOLDER = "Give another folder with --output"
 
 
 class RunFolder:
     """``model.safetensors``, ``checkpoint.safetensors``, ``history.jsonl``, ``history.csv`` and ``config.toml`` of one run.
+
+    Beside these five files there may be ``epoch-0001.safetensors`` and so on, the network of each epoch; ``curves.png``; and
+    ``features.safetensors``, written at the end of the training. The last is bound to its network by the digest of the weights, and
+    removed before another network is written beside it.
 
     A run is on the disk from its beginning, so ``--resume`` takes the run begun last, and no other. While an earlier run is in
     the folder, a new one has only ``unfinished.safetensors`` beside it. Once the new run has completed an epoch, the earlier one
@@ -48,13 +56,11 @@ class RunFolder:
 
         unfinished.safetensors    the new run's epoch, and the name of the folder to come
         previous/                 links to the earlier run's files, in a folder made under another name
-        the five files            of the new run, each replaced as a whole; the checkpoint last
+        what was beside them      removed: the new run would be taken for its owner
+        the five files            of the new run, each replaced as a whole, its epoch's network before them; the checkpoint last
         unfinished.safetensors    removed
 
     If that is cut short anywhere, ``unfinished.safetensors`` is still in the folder and says what remains to be done.
-
-    A sixth file, ``features.safetensors``, is written at the end of the training. It is bound to its network by the digest of the
-    weights, and removed before another network is written beside it.
     """
 
     def __init__(self, path: Path):
@@ -66,6 +72,7 @@ class RunFolder:
         self.table = path / "history.csv"
         self.config = path / "config.toml"
         self.features = path / FEATURES_FILE
+        self.curves = path / CURVES_FILE
         self._is_ours = False
         self.is_only_begun = False
 
@@ -184,17 +191,45 @@ class RunFolder:
 
     def is_complete(self) -> bool:
         """Whether all files of the completed epochs are written."""
-        return not self.unfinished.exists() and all(file.exists() for file in self._files() if file != self.features)
+        return not self.unfinished.exists() and all(file.exists() for file in self._always())
 
     def save_checkpoint(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
         """Write the checkpoint; the files of an earlier run stay."""
         save_checkpoint(self._target(), to_checkpoint(state, ops, about))
         self.is_only_begun = False
 
-    def save_epoch(self, state: State, ops: Ops, network: TrainedNetwork | None, config: str, about: dict[str, Any]) -> None:
-        """After an epoch, write the network if it is to be kept (else None), history, settings and, last, the checkpoint."""
+    def epoch_file(self, epoch: int) -> Path:
+        """The network of one epoch, counted from 1."""
+        return self.path / f"epoch-{epoch:04}.safetensors"
+
+    def kept_epochs(self) -> list[Path]:
+        """The networks of single epochs, in their order."""
+        with contextlib.suppress(OSError), os.scandir(self.path) as entries:
+            names = [entry.name for entry in entries if EPOCH_FILE.fullmatch(entry.name)]
+            return [self.path / name for name in sorted(names, key=lambda name: (len(name), name))]
+        return []
+
+    def save_epoch(
+        self,
+        state: State,
+        ops: Ops,
+        network: TrainedNetwork | None,
+        config: str,
+        about: dict[str, Any],
+        epoch_network: TrainedNetwork | None = None,
+    ) -> None:
+        """After an epoch, write the network if it is to be kept (else None), history, settings and, last, the checkpoint.
+
+        Args:
+            epoch_network: the network as it is after this epoch, to be kept beside those of other epochs; None keeps none.
+        """
         if not self._is_ours:
             self._move_earlier_run(state, ops, about)
+        if self.unfinished.exists():  # the earlier run is whole in a folder of its own
+            for file in self._beside():
+                remove_file(file)
+        if epoch_network is not None:
+            save_network(self.epoch_file(state.epoch), epoch_network)
         if network is not None:
             remove_file(self.features)
             save_network(self.model, network)
@@ -228,12 +263,26 @@ class RunFolder:
 
     def _remove_half_written(self) -> None:
         """Remove the temporary files of processes that were killed while they wrote; each is as large as the file it was to be."""
-        for file in (*self._files(), self.unfinished):
+        for file in (*self._always(), self.unfinished, self.curves, self.features, *self._epochs_half_written()):
             remove_leftovers(file)
         shutil.rmtree(self.path / HALF_MADE, ignore_errors=True)
 
+    def _epochs_half_written(self) -> list[Path]:
+        names = [re.match(rf"\.({EPOCH_FILE.pattern})-", name) for name in os.listdir(self.path)]
+        return [self.path / found[1] for found in names if found]
+
+    def _always(self) -> tuple[Path, ...]:
+        """The files that every run has after its first epoch."""
+        return self.model, self.history, self.table, self.config, self.checkpoint
+
+    def _beside(self) -> list[Path]:
+        """The files beside them. A picture of the user's own is none: it is neither moved nor replaced."""
+        curves = [self.curves] if is_of_a_run(self.curves) else []
+        features = [self.features] if os.path.lexists(self.features) else []
+        return [*self.kept_epochs(), *curves, *features]
+
     def _files(self) -> tuple[Path, ...]:
-        return self.model, self.history, self.table, self.config, self.features, self.checkpoint
+        return *self._beside(), *self._always()
 
     def _target(self) -> Path:
         return self.checkpoint if self._is_ours else self.unfinished
@@ -244,7 +293,7 @@ class RunFolder:
             earlier_in = load_checkpoint(self.unfinished).state["about"].get(PREVIOUS)
         except (CheckpointError, KeyError, TypeError, AttributeError):
             return None
-        if not isinstance(earlier_in, str) or not any((self.path / earlier_in / file.name).exists() for file in self._files()):
+        if not isinstance(earlier_in, str) or not any((self.path / earlier_in / file.name).exists() for file in self._always()):
             return None
         return self.path / earlier_in
 

@@ -82,8 +82,10 @@ class State:
 
     def parameters_to_keep(self, ops: Ops) -> Arrays:
         """The network's parameters on the host: those of the best epoch if validation images are held out, else the present ones."""
-        if self.best is not None:
-            return self.best
+        return self.present_parameters(ops) if self.best is None else self.best
+
+    def present_parameters(self, ops: Ops) -> Arrays:
+        """The network's parameters as they are now, on the host."""
         return {name: ops.to_host(array).copy() for name, array in self.parameters.items()}
 
 

@@ -39,7 +39,7 @@ def parsed(name: str, parameter: click.Parameter, value: str) -> object:
     command = {" ".join(words): command for words, command in every_command()}[name]
     option = [f"{parameter.opts[0]}={value}"] if isinstance(parameter, click.Option) else []
     arguments = [
-        value if each is parameter else "x"
+        value if each is parameter else each.type.choices[0] if isinstance(each.type, click.Choice) else "x"
         for each in command.params
         if isinstance(each, click.Argument) and (each is parameter or each.required)
     ]
@@ -61,7 +61,8 @@ def test_every_path_of_every_command_is_of_this_type() -> None:
         "evaluate --model", "evaluate --data-dir", "predict files",
         "predict --model", "shapes model", "shapes --compare", "shapes --diagram",
         "download --data-dir", "samples folder", "lecture xo --image", "lecture worksheet --output",
-        "lecture worksheet --check", "lecture filter image", "lecture filter --filter", "lecture filter --gif", "warmup models",
+        "lecture worksheet --check", "lecture filter image", "lecture filter --filter", "lecture filter --gif",
+        "lecture figure --output", "lecture figures --output", "warmup models",
         "export model", "export file", "import file", "import model",
     }  # fmt: skip
     for source in (ROOT / "cli").glob("*.py"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,25 @@ def save_features(folder: RunFolder, state: State) -> TrainedNetwork:
     assert likeness is not None
     folder.save_features(likeness, network)
     return network
+
+
+def save_with_epochs(folder: RunFolder, state: State, epochs: int | None = None) -> None:
+    """As ``train --keep-epochs``, with the networks of some epochs, of the last alone if None."""
+    network = TrainedNetwork(
+        state.graph,
+        state.parameters_to_keep(get_ops("cpu")),
+        ("a", "b", "c"),
+        {"seed": state.settings.seed, "epochs": state.epoch},
+    )
+    last = state.epoch
+    for epoch in range(1 if epochs else last, last + 1):
+        state.epoch = epoch
+        folder.save_epoch(state, get_ops("cpu"), network, "config", {}, network)
+
+
+def curves(folder: Path, mark: bytes = b"") -> None:
+    """A picture as ``plotting`` writes it, as far as its first bytes tell."""
+    (folder / "curves.png").write_bytes(b"\x89PNG\r\n\x1a\n....tEXtSoftware\0numbacnn" + mark)
 
 
 def resumed(folder: RunFolder) -> State:
@@ -271,6 +291,138 @@ def test_a_finished_run_without_its_network_is_not_complete(tmp_path: Path) -> N
     assert folder.is_complete()
     folder.model.unlink()
     assert not folder.is_complete()
+
+
+# --- what is beside the five files ---------------------------------------------------------------------------------------------------
+
+
+def test_the_network_of_each_epoch_is_kept_beside_the_last_one(tmp_path: Path) -> None:
+    save_with_epochs(RunFolder(tmp_path), begun(3), epochs=3)
+    folder = RunFolder(tmp_path)
+    assert [file.name for file in folder.kept_epochs()] == [f"epoch-000{epoch}.safetensors" for epoch in (1, 2, 3)]
+    assert folder.is_complete()
+    (tmp_path / "epoch-0002.safetensors").unlink()
+    assert folder.is_complete(), "the user may remove one"
+    for name in ("epoch-10000.safetensors", "epoch-9999.safetensors", "epoch-1.safetensors", "epoch-0001.safetensors.bak"):
+        (tmp_path / name).write_bytes(b"")
+    assert [file.name for file in folder.kept_epochs()] == [
+        "epoch-0001.safetensors", "epoch-0003.safetensors", "epoch-9999.safetensors", "epoch-10000.safetensors",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_new_run_takes_no_epoch_of_an_earlier_one_for_its_own(tmp_path: Path, keeps: bool) -> None:
+    save_with_epochs(RunFolder(tmp_path), begun(3), epochs=3)
+    curves(tmp_path)
+    earlier = contents(tmp_path)
+    (save_with_epochs if keeps else save)(RunFolder(tmp_path), begun(1, seed=9))
+    assert contents(tmp_path / "previous") == earlier
+    assert {file.name for file in RunFolder(tmp_path).kept_epochs()} == ({"epoch-0001.safetensors"} if keeps else set())
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_a_resumed_run_keeps_the_epochs_that_it_has(tmp_path: Path) -> None:
+    save_with_epochs(RunFolder(tmp_path), begun(1))
+    first = (tmp_path / "epoch-0001.safetensors").read_bytes()
+    folder = RunFolder(tmp_path)
+    resumed(folder)
+    save_with_epochs(folder, begun(2))
+    assert [file.name for file in folder.kept_epochs()] == ["epoch-0001.safetensors", "epoch-0002.safetensors"]
+    assert (tmp_path / "epoch-0001.safetensors").read_bytes() == first
+
+
+def test_a_picture_of_the_users_own_is_neither_moved_nor_refused(tmp_path: Path) -> None:
+    (tmp_path / "curves.png").write_bytes(b"\x89PNG\r\n\x1a\n....tEXtSoftware\0Matplotlib")
+    RunFolder(tmp_path).check_names()
+    save(RunFolder(tmp_path), begun(1))
+    save(RunFolder(tmp_path), begun(1, seed=9))
+    assert (tmp_path / "curves.png").exists()
+    assert not (tmp_path / "previous" / "curves.png").exists()
+
+
+def test_an_epoch_that_is_the_users_own_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "epoch-0007.safetensors").write_bytes(b"mine")
+    with pytest.raises(nc.CheckpointError, match=r"epoch-0007\.safetensors: expected a file of an earlier run, got another file"):
+        RunFolder(tmp_path).check_names()
+
+
+@pytest.fixture
+def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for the disk: the changes and their order stay the same."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.mark.usefixtures("fast_disk")
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_at_any_change_keeps_the_epochs_of_both_runs_apart(tmp_path: Path, after: bool) -> None:
+    first, second = begun(2), begun(1, seed=9)
+    (tmp_path / "start").mkdir()
+    save_with_epochs(RunFolder(tmp_path / "start"), first, epochs=2)
+    curves(tmp_path / "start")
+    earlier = contents(tmp_path / "start")
+    number = 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "start", folder)
+        with pytest.MonkeyPatch.context() as patch:
+            count = kill_at(patch, number, after)
+            with contextlib.suppress(Killed):
+                save_with_epochs(RunFolder(folder), second)
+        if count() < number:
+            break
+        taken_over = RunFolder(folder)
+        state = resumed(taken_over)
+        if state.settings.seed == 9:  # the new run was on the disk
+            if not taken_over.is_complete():
+                save_with_epochs(taken_over, state)
+            assert contents(folder / "previous") == earlier, number
+            assert not (folder / "previous-2").exists(), number
+            kept = taken_over.kept_epochs()
+            assert [file.name for file in kept] == ["epoch-0001.safetensors"], number
+            assert {load_network(file).summary["seed"] for file in kept} == {9}, number
+            assert not (folder / "curves.png").exists(), number
+        else:
+            assert contents(folder).items() >= earlier.items(), number
+    assert number > 12, "epochs and curves are linked and removed too"
+
+
+@pytest.mark.usefixtures("fast_disk")
+def test_a_third_run_finds_no_epoch_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    ops = get_ops("cpu")
+    second, third = begun(1, 6), begun(1, 7)
+    (tmp_path / "start").mkdir()
+    save_with_epochs(RunFolder(tmp_path / "start"), begun(2, 5), epochs=2)
+    number = 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "start", folder)
+        with pytest.MonkeyPatch.context() as patch:
+            count = kill_at(patch, number, after=True)
+            with contextlib.suppress(Killed):
+                save_with_epochs(RunFolder(folder), second)
+        if count() < number:
+            break
+        taken_up = RunFolder(folder)
+        taken_up.begin(fresh(7), ops, {})
+        save_with_epochs(taken_up, third)
+        for path in (folder, *folder.glob("previous*")):
+            seeds = {load_network(file).summary["seed"] for file in RunFolder(path).kept_epochs()}
+            assert seeds <= seeds_in(path), (number, path.name, seeds)
+            assert len(seeds_in(path)) == 1
+        assert len(RunFolder(folder).kept_epochs()) == 1
+    assert number > 10
+
+
+def test_epochs_half_written_by_a_killed_process_do_not_stay(tmp_path: Path) -> None:
+    save_with_epochs(RunFolder(tmp_path), begun(1))
+    before = contents(tmp_path)
+    (tmp_path / ".epoch-0002.safetensors-0123abcd.partial").write_bytes(b"half")
+    (tmp_path / ".epoch-2.safetensors-0123abcd.partial").write_bytes(b"the user's own")
+    with RunFolder(tmp_path).writing():
+        pass
+    assert contents(tmp_path).keys() - before.keys() == {".lock", ".epoch-2.safetensors-0123abcd.partial"}
 
 
 # --- two at once, names -----------------------------------------------------------------------------------------------------------
