@@ -83,7 +83,9 @@ def nearest(vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int) -> 
         raise ShapeError(f"features: expected a bank of at least {k} rows, got {len(bank)}")
     indices, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
     for rows in batches(len(vectors), _QUERIES):
-        similarities = vectors[rows] @ bank.T
+        # For one vector, NumPy's own loop: the threads of a BLAS library take longer to wake than the product takes.
+        one = len(vectors) == 1
+        similarities = np.einsum("ik,jk->ij", vectors, bank) if one else vectors[rows] @ bank.T
         least = np.partition(similarities, -k, axis=1)[:, -k]
         for row, similar in enumerate(similarities, rows.start):
             near = np.flatnonzero(similar >= least[row - rows.start])  # few, unless many are equal
