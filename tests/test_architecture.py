@@ -58,6 +58,7 @@ FLOORS = [
         "numbacnn.export",
         "numbacnn.keras",
         "numbacnn.onnx",
+        "numbacnn.play",
         "numbacnn.sklearn",
         "numbacnn",
         "numbacnn.__main__",

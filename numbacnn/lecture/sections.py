@@ -29,7 +29,10 @@ SECTIONS = {
     "challenges": Section(
         "Why dense networks do not scale",
         ("Vanilla Deep Neural Networks Challenges (1/2)", "Tackle the Challenges"),
-        ("numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3"),
+        (
+            "numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3",
+            "numbacnn play --versus runs/dense128-mnist",
+        ),
     ),
     "filters": Section(
         "Filters and convolution",
