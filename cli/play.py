@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.dataset_names import DATASETS
 from numbacnn.datasets import load_dataset
@@ -40,7 +41,13 @@ DRAWN_BY_NUMBACNN = "digits"
 )  # fmt: skip
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @options.data_dir
-@options.computing
+@options.device
+@click.option(
+    "--threads", type=click.IntRange(1, MOST_THREADS), default=1, show_default=True, metavar="N",
+    help="CPU threads. A single image has too little work for several, which wait long for each other on a busy machine. Changes no "
+    "result.",
+)  # fmt: skip
+@options.exact_conv
 @options.reporting
 def play(
     model: Path | None,
@@ -49,7 +56,7 @@ def play(
     no_browser: bool,
     data_dir: Path,
     device: str,
-    threads: int | None,
+    threads: int,
     exact_conv: bool,
     output_format: str,
 ) -> None:
@@ -83,7 +90,7 @@ def play(
 
 
 def _player(
-    paths: list[Path], networks: list[TrainedNetwork], is_default: bool, data_dir: Path, computing: tuple[str, int | None, bool]
+    paths: list[Path], networks: list[TrainedNetwork], is_default: bool, data_dir: Path, computing: tuple[str, int, bool]
 ) -> Player:
     device, threads, exact_conv = computing
     ops = open_device(device, threads, exact_conv)

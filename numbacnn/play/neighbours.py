@@ -11,11 +11,14 @@ from numbacnn.features import features, nearest, unit_length
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.quoting import short
+from numbacnn.summary import summarise
 
 MOST_IMAGES = 10_000
 """Whose features are kept: 1,024 numbers each take 40 MB."""
 AT_ONCE = 100
-"""Images that are read in one go, so that an answer never waits for more."""
+"""Most images that are read in one go."""
+MOST_MACS, MACS_AT_ONCE = 2_000_000_000_000, 2_000_000_000
+"""Multiply-accumulates for all images, and in one go, for which an answer may have to wait: a large network reads fewer images."""
 
 
 class Neighbour(NamedTuple):
@@ -46,7 +49,10 @@ class Neighbours:
             raise DataError(f"training images: expected labels below {len(network.class_names)}, got {short(int(labels.max()))}")
         self._network, self._ops = network, ops
         self._parameters = to_device(ops, network.parameters)
-        self._images, self._labels = images[:MOST_IMAGES], labels[:MOST_IMAGES]
+        macs = max(summarise(network.graph).macs, 1)
+        self._at_once = min(AT_ONCE, max(1, MACS_AT_ONCE // macs))
+        most = min(MOST_IMAGES, max(self._at_once, MOST_MACS // macs))
+        self._images, self._labels = images[:most], labels[:most]
         self._bank: NDArray[np.float32] | None = None
         self.count = 0
         """The images read so far."""
@@ -56,8 +62,8 @@ class Neighbours:
         return len(self._images)
 
     def read_more(self) -> bool:
-        """Compute the features of the next ``AT_ONCE`` images; returns whether there are more."""
-        network, rows = self._network, slice(self.count, self.count + AT_ONCE)
+        """Compute the features of the next few images; returns whether there are more."""
+        network, rows = self._network, slice(self.count, self.count + self._at_once)
         if self.count < len(self):
             vectors = features(network.graph, self._ops, self._parameters, self._images[rows], network.normalisation)
             if self._bank is None:

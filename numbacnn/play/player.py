@@ -82,10 +82,13 @@ class Player:
         drawing = np.zeros(self.drawing_size, np.uint8)
         drawing[height // 4 : -(height // 4), width // 2 : width // 2 + max(width // 14, 1)] = 255
         self.answer(drawing.tobytes(), {})
+        _, pixels = self._seen(drawing.tobytes(), {})
         for index, each in enumerate(self._contestants):
-            for node in each.network.graph.nodes:
-                cell = tuple(side // 2 for side in each.network.graph.shapes[node.name])
-                self.cell(drawing.tobytes(), {}, index, node.name, cell)
+            graph = each.network.graph
+            outputs = trace_image(graph, self._predictors[index], pixels).outputs
+            for node in graph.nodes:
+                cell = tuple(side // 2 for side in graph.shapes[node.name])
+                told_cell(graph, self._exact_ops, self._parameters[index], outputs, node.name, cell)
 
     def about(self) -> dict[str, Any]:
         """What the page needs to know once: the networks with their layers, the classes, the sliders, the sizes."""
