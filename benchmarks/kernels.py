@@ -1,10 +1,11 @@
-"""The time and arithmetic of each op in a training step or a prediction, as a percentage of the micro-kernel's peak.
+"""The time and arithmetic of each op in a training step or a prediction, as a percentage of the CPU's peak.
 
     python benchmarks/kernels.py --model cnn --steps 60
     python benchmarks/kernels.py --model cnn --inference --batch-size 1 --steps 500
 
-The peak is that of the micro-kernel on a tile in the first-level cache, one thread, times the number of threads. Arithmetic is
-counted as for direct summation, so a transform can exceed the peak.
+The peak is that of multiply-adds in registers (``numbacnn.backends.cpu.peak``), one thread, times the number of threads. Arithmetic is
+counted as for direct summation, so a transform can exceed the peak. `numbacnn bench kernels` compares the ways to compute one of the
+convolutions.
 """
 
 import argparse
@@ -18,8 +19,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from numbacnn.backends import get_ops
-from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
+from numbacnn.backends import get_ops, using_threads
 from numbacnn.datasets import DIGIT_NAMES, Dataset
 from numbacnn.graph import without_softmax
 from numbacnn.initializers import initial_parameters
@@ -30,30 +30,7 @@ from numbacnn.prediction import Predictor
 from numbacnn.training import Settings, StepDone, new_state, train
 from numbacnn.values import ConvBlock, FactoredGradient
 
-DEPTH, REPEATS, ROUNDS = 256, 5_000, 10
 WATCHED = ("conv2d_block", "conv2d_block_backward", "dense", "dense_backward", "update")
-
-
-@numba.njit
-def tiles(a: Any, rows: Any, b: Any, out: Any) -> None:
-    for _ in range(REPEATS):
-        multiply_tile(
-            (a, rows, 0, 0, 0, 1), (b, 0, 0, TILE_COLUMNS), (1, DEPTH),
-            (out, 0, TILE_COLUMNS), (out, 0, TILE_COLUMNS), (TILE_ROWS, TILE_COLUMNS), False,
-        )  # fmt: skip
-
-
-def peak() -> float:
-    """Floating-point operations a second of the micro-kernel, one thread."""
-    a, b = np.ones(TILE_ROWS * DEPTH, np.float32), np.ones(DEPTH * TILE_COLUMNS, np.float32)
-    rows, out = np.arange(TILE_ROWS) * DEPTH, np.zeros(TILE_ROWS * TILE_COLUMNS, np.float32)
-    tiles(a, rows, b, out)
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        tiles(a, rows, b, out)
-        seconds.append(time.perf_counter() - start)
-    return 2 * TILE_ROWS * TILE_COLUMNS * DEPTH * REPEATS / min(seconds)
 
 
 def operations(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, float]:
@@ -137,8 +114,11 @@ def main() -> None:
     seconds: dict[tuple[str, str, float], list[float]] = defaultdict(list)
     watch(ops, seconds)
     steps = measure()
-    highest = peak() * threads
-    print(f"micro-kernel: {highest / threads / 1e9:.0f} GFLOP/s a thread, {highest / 1e9:.0f} on {threads} thread(s)")
+    from numbacnn.backends.cpu.peak import peak_rate  # late: the import settles the number of threads
+
+    with using_threads(1):
+        highest = peak_rate() * threads
+    print(f"multiply-adds alone: {highest / threads / 1e9:.0f} GFLOP/s a thread, {highest / 1e9:.0f} on {threads} thread(s)")
     rest = 1e3 * statistics.median(steps[3:])
     what = "prediction" if given.inference else "step"
     print(f"{given.model}, batch {given.batch_size}: {rest:.3g} ms a {what}, {1e3 * min(steps):.3g} at best; medians, and best")

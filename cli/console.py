@@ -68,11 +68,18 @@ def _width(stream: TextIO) -> int | None:
 
 
 def folded(text: str, width: int, console: Console) -> list[str]:
-    """A text, made printable, as lines of at most ``width`` columns: broken between words, and within longer words."""
+    """A text, made printable, as lines of at most ``width`` columns: broken between words, and within longer words.
+
+    All lines are indented as the first one is.
+    """
     text = printable(text)
     if cell_len(text) <= width:
         return [text]
-    return [line.plain.rstrip() for line in Text(text).wrap(console, width, overflow="fold")]
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    if len(indent) > width // 2:
+        indent = ""
+    lines = Text(text[len(indent) :]).wrap(console, width - len(indent), overflow="fold")
+    return [indent + line.plain.rstrip() for line in lines]
 
 
 def can_print(console: Console, text: str) -> bool:

@@ -1,22 +1,33 @@
 """``numbacnn evaluate``: the accuracy of a trained network, and the classes that it confuses."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from numbacnn.checkpoint import load_network
+from numbacnn.dataset_names import DATASETS
 from numbacnn.datasets import Dataset
-from numbacnn.metrics import Evaluation
+from numbacnn.files import write_atomically
+from numbacnn.inspection.sheet import Captioned, mistakes_sheet
+from numbacnn.inspection.tiles import image_pixels
+from numbacnn.metrics import Evaluation, Mistake, worst_mistakes
 from numbacnn.metrics import evaluate as evaluate_prediction
+from numbacnn.prediction import Prediction
+from numbacnn.quoting import plain
 
 from . import options
 from .compiling import announced_compilations
 from .console import print_json, stdout
 from .device import open_device
 from .model_source import trained_model
+from .paths import UserPath
+from .predict import label_of
 from .tables import class_table, confusion_table, percent
 from .trained_on import data_for
+
+MOST_MISTAKES = 42
+"""Images on a sheet."""
 
 
 @click.command()
@@ -24,6 +35,7 @@ from .trained_on import data_for
 @options.dataset_trained_on
 @options.data_dir
 @options.test_limit
+@click.option("--sheet", type=UserPath(), metavar="FILE.png", help="Draw the worst mistakes, with their probabilities.")
 @options.computing
 @options.reporting
 def evaluate(
@@ -31,6 +43,7 @@ def evaluate(
     dataset: str | None,
     data_dir: Path,
     test_limit: int | None,
+    sheet: Path | None,
     device: str,
     threads: int | None,
     exact_conv: bool,
@@ -41,13 +54,23 @@ def evaluate(
     \b
     Example: numbacnn evaluate
              numbacnn evaluate --model runs/cnn-digits/model.safetensors --dataset mnist
+             numbacnn evaluate --sheet mistakes.png
     """
-    path, dataset, data, result = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise click.BadParameter(f"{str(sheet)!r} does not end in .png.", param_hint="'--sheet'")
+    path, dataset, data, result, prediction = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
+    worst = None if sheet is None else worst_mistakes(prediction, data.test_labels, MOST_MISTAKES)
+    if sheet is not None and worst is not None:
+        has_numbers = dataset in DATASETS or test_limit is None  # of own data, a limit takes others than the first
+        write_atomically(sheet, _drawn(worst, path, dataset, data, result, has_numbers), advice="Give another FILE with --sheet")
     if output_format == "json":
-        print_json({
+        found = {
             "model": str(path), "dataset": dataset, "images": len(data.test_images), "loss": result.loss, "accuracy": result.accuracy,
             "confusion": result.confusion.tolist(),
-        })  # fmt: skip
+        }  # fmt: skip
+        if worst is not None:
+            found |= {"sheet": str(sheet), "mistakes": [_as_dict(mistake, data.class_names) for mistake in worst]}
+        print_json(found)
         return
     console = stdout()
     console.print(class_table(result.per_class(data.class_names)))
@@ -56,6 +79,30 @@ def evaluate(
     console.print()
     console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
     console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
+    if worst is not None:
+        count, there = len(worst), mistakes_in(result)
+        shown = f"the {count} worst of {there:,} mistakes" if count < there else f"{count} mistake(s)"
+        console.print(f"wrote {sheet}: {shown}", soft_wrap=True)
+
+
+def mistakes_in(result: Evaluation) -> int:
+    """The number of images taken for another class."""
+    return int(result.confusion.sum() - result.confusion.trace())
+
+
+def _drawn(worst: list[Mistake], path: Path, dataset: str, data: Dataset, result: Evaluation, has_numbers: bool) -> bytes:
+    names = [plain(name) for name in data.class_names]
+    images = []
+    for each in worst:
+        number = f" (test:{each.number})" if has_numbers else ""
+        words = f"{names[each.label]} taken for {names[each.answer]}, {each.probability:.1%}{number}"
+        images.append(Captioned(image_pixels(data.test_images[each.number]), words))
+    title = f"{mistakes_in(result):,} mistakes in {len(data.test_images):,} test images"
+    return mistakes_sheet(images, title, f"{path} on {dataset}; the worst first: where the true class is least probable")
+
+
+def _as_dict(mistake: Mistake, names: tuple[str, ...]) -> dict[str, Any]:
+    return mistake._asdict() | {"label": label_of(names[mistake.label]), "answer": label_of(names[mistake.answer])}
 
 
 class Measured(NamedTuple):
@@ -65,6 +112,7 @@ class Measured(NamedTuple):
     dataset: str
     data: Dataset
     result: Evaluation
+    prediction: Prediction
 
 
 def measured(
@@ -86,5 +134,5 @@ def measured(
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
         dataset, data = data_for(network, path, dataset, data_dir, train_limit=0, test_limit=test_limit)
-        logits = network.predictor(ops)(data.test_images)
-    return Measured(path, dataset, data, evaluate_prediction(logits, data.test_labels))
+        prediction = network.predictor(ops)(data.test_images)
+    return Measured(path, dataset, data, evaluate_prediction(prediction, data.test_labels), prediction)

@@ -139,7 +139,7 @@ def inspect(
             if why or output:
                 found.why = _why(network, predictor, found.seen, method or METHODS[0])
             if like:
-                found.likes = _likes(found, subject, ops, dataset, data_dir, train_limit)
+                found.likes = _likes(found, subject, ops, dataset or subject.dataset, data_dir, train_limit)
     if output is not None:
         found.files = write_sheets(found, output, force)
     if output_format == "json":

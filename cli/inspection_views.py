@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from numbacnn.graph import INPUT
 from numbacnn.inspection.cell import CellSum
 from numbacnn.inspection.tiles import Pixels, Scale, image_pixels, shrunk
 from numbacnn.quoting import plain
@@ -18,6 +19,9 @@ MOST_TERMS = 12
 """Products that are listed one by one; the others are given as one sum."""
 FIELD_LIGHT, OUTSIDE = 70, 0.5
 """Least brightness within a receptive field, and the factor outside of it."""
+
+SMALL_FILTER = 8
+"""Filters of fewer columns are drawn twice as large."""
 
 
 def print_findings(found: Findings) -> None:
@@ -54,10 +58,10 @@ def _print_answer(console: Printer, found: Findings, seen: Seen) -> None:
         console.print(line, soft_wrap=True)
     console.print(f"{INDENT}{found.about(subject)}", soft_wrap=True)
     pixels = image_pixels(subject.image)
+    if found.cell is not None and found.cell.image_field is not None and len(found.cell.cell) > 1:
+        pixels = _marked(pixels, *found.cell.image_field)
     if found.why is not None:
         _print_why(console, answer, pixels, found.why)
-    elif found.cell is not None and found.cell.image_field is not None:
-        console.print(draw_picture(_marked(pixels, *found.cell.image_field), console), soft_wrap=True)
     else:
         console.print(draw_picture(pixels, console), soft_wrap=True)
 
@@ -77,25 +81,30 @@ def _marked(pixels: Pixels, rows: Range, columns: Range) -> Pixels:
     marked = grey * OUTSIDE
     field = slice(rows[0], rows[1] + 1), slice(columns[0], columns[1] + 1)
     marked[field] = FIELD_LIGHT + grey[field] * (255 - FIELD_LIGHT) / 255
-    return np.rint(marked).astype(np.uint8)
+    return np.rint(marked).astype(np.uint8)[:, :, None]
 
 
 def _print_cell(console: Printer, found: Findings, cell: CellSum) -> None:
     """The sum of products: the largest of them one by one, two beside each other."""
-    name = f"{plain(cell.layer)}[{','.join(map(str, cell.cell))}]"
-    reads, shape = plain(cell.reads), found.network.graph.shapes[cell.reads]
+    name, reads = f"{plain(cell.layer)}[{','.join(map(str, cell.cell))}]", plain(cell.reads)
     zeros = sum(1 for term in cell.terms if not term.product)
-    if cell.receptive_field is None:
-        where = f"{len(cell.terms):,} numbers of {reads}" if len(cell.cell) == 1 else f"padding alone of {reads}"
+    is_dense, channels = len(cell.cell) == 1, len({term.c for term in cell.terms})
+    if is_dense:
+        where = f"the {_count(channels, 'number')} of {reads}"
+    elif cell.receptive_field is None:
+        where = f"nothing but the padding of {reads}"
     else:
         rows, columns = cell.receptive_field
-        channels = len({term.c for term in cell.terms})
-        where = f"rows {rows[0]}..{rows[1]}, columns {columns[0]}..{columns[1]}, {channels} channel(s) of {reads}"
-    dense = f"; a dense neuron: {cells(shape):,}" if len(cell.cell) > 1 else ""
-    console.print(f"{name} reads {where}: {len(cell.terms):,} products ({len(cell.terms) - zeros:,} not 0){dense}")
-    if cell.image_field is not None:
+        where = f"rows {rows[0]}..{rows[1]}, columns {columns[0]}..{columns[1]}, {_count(channels, 'channel')} of {reads}"
+    products = f"{_count(len(cell.terms), 'product')} ({len(cell.terms) - zeros:,} not 0)"
+    dense = "" if is_dense else f"; a dense neuron: {cells(found.network.graph.shapes[cell.reads]):,}"
+    console.print(f"{name} reads {where}: {products}{dense}")
+    if cell.image_field is not None and cell.reads != INPUT and not is_dense:
         (top, bottom), (left, right) = cell.image_field
         console.print(f"of the image it sees rows {top}..{bottom}, columns {left}..{right}")
+    if cell.terms:
+        axes = "(row, column, channel)" if len(cell.places[0]) > 1 else "(index)"
+        console.print(f"{axes} of {plain(cell.of)}, its value x the weight = the product")
     listed = [
         f"({','.join(map(str, place))}) {term.x:.4f} x {term.weight:.4f} = {term.product:+.4f}"
         for term, place in list(zip(cell.terms, cell.places, strict=True))[:MOST_TERMS]
@@ -109,11 +118,13 @@ def _print_cell(console: Printer, found: Findings, cell: CellSum) -> None:
     if others:
         rest = sum(term.product for term in cell.terms[len(listed) :])
         console.print(f"{INDENT}and {others:,} smaller ones, together {rest:+.4f}")
-    console.print(
-        f"{INDENT}sum {cell.sum:.6f}  bias {cell.bias:.6f}  z {cell.value:.6f}   kernel {cell.kernel_value:.6f}, "
-        f"{abs(cell.value - cell.kernel_value):.1e} from it"
-    )
+    console.print(f"{INDENT}sum {cell.sum:.6f}  bias {cell.bias:.6f}  z {cell.value:.6f}   kernel {cell.kernel_value:.6f}")
+    console.print(f"{INDENT}they differ by {abs(cell.value - cell.kernel_value):.1e}; rounding may make it {cell.bound:.1e}")
     console.print(f"{INDENT}after {cell.activation}: {cell.output:.6f}" if cell.activation else f"{INDENT}no activation follows")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _print_likes(console: Printer, found: Findings, likes: Likes) -> None:
@@ -130,14 +141,15 @@ def _print_filters(console: Printer, filters: Filters) -> None:
     count, channels, high, wide = filters.values.shape
     scale = Scale.of(filters.values)
     console.print(
-        f"{plain(filters.layer)}: {count} filters of {high}x{wide}, {channels} channel(s), weights from {scale.low:.3f}, black, to "
-        f"{scale.high:.3f}, white"
+        f"{plain(filters.layer)}: {_count(count, 'filter')} of {high}x{wide}, {_count(channels, 'channel')}, black {scale.low:.3f}, "
+        f"white {scale.high:.3f}"
     )
     if channels == 1:
-        fit = room(console, max(wide, len(str(count - 1))))
+        larger = 1 + (wide < SMALL_FILTER)
+        fit = room(console, max(larger * wide, len(str(count - 1))))
         for first in range(0, count, fit):
             some = range(first, min(first + fit, count))
-            tiles = [scale.grey(filters.values[index, 0]) for index in some]
+            tiles = [scale.grey(filters.values[index, 0]).repeat(larger, axis=0).repeat(larger, axis=1) for index in some]
             console.print(draw_row(tiles, [str(index) for index in some], console), soft_wrap=True)
         return
     fit = room(console, wide)

@@ -13,6 +13,8 @@ LECTURE_COMMANDS = {
     "filter": "Slide a filter over a picture.",
     "backprop": "Send an error back through one convolution.",
     "worksheet": "Write a sheet of exercises for each student, and mark answers.",
+    "ladder": "Train the lecture's networks, each better than the one before.",
+    "challenges": "Turn, light, bend, scale, move and shuffle digits: dense against CNN.",
     "terms": "Explain the lecture's terms.",
 }
 

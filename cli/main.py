@@ -38,6 +38,7 @@ COMMANDS = {
     "export": "Write a network as an ONNX file, or its parameters as arrays.",
     "import": "Make a network from an ONNX file.",
     "warmup": "Compile kernels ahead of the first run.",
+    "bench": "Benchmarks of this machine: one convolution in every way.",
     "doctor": "Report on this machine: versions, threads, kernel cache.",
 }
 

@@ -1,6 +1,7 @@
 """Small pictures in the terminal: two pixels to a character, one above the other."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +53,11 @@ def room(console: Console, width: int) -> int:
 
 
 def _lines(pixels: NDArray[np.uint8], console: Console) -> list[Text]:
-    """Two rows of pixels to a line."""
+    """Two rows of pixels to a line; an odd last row by itself."""
     if pixels.ndim == 3:
         pixels = pixels.mean(axis=2).round().astype(np.uint8)
-    if pixels.shape[0] % 2:
-        pixels = np.vstack([pixels, np.zeros_like(pixels[:1])])
     draw = _half_blocks if _has_greys(console) else _shaded(console)
-    return [draw(upper, lower) for upper, lower in zip(pixels[0::2], pixels[1::2], strict=True)]
+    return [draw(upper, lower) for upper, lower in zip_longest(pixels[0::2], pixels[1::2])]
 
 
 def _has_greys(console: Console) -> bool:
@@ -67,18 +66,19 @@ def _has_greys(console: Console) -> bool:
     return console.is_terminal and greys and not console.no_color and can_print(console, HALF_BLOCK)
 
 
-def _half_blocks(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
+def _half_blocks(upper: NDArray[np.uint8], lower: NDArray[np.uint8] | None) -> Text:
     line = Text()
-    for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
-        line.append(HALF_BLOCK, Style(color=Color.from_rgb(top, top, top), bgcolor=Color.from_rgb(bottom, bottom, bottom)))
+    for top, bottom in zip(upper.tolist(), [None] * len(upper) if lower is None else lower.tolist(), strict=True):
+        below = None if bottom is None else Color.from_rgb(bottom, bottom, bottom)
+        line.append(HALF_BLOCK, Style(color=Color.from_rgb(top, top, top), bgcolor=below))
     return line
 
 
 def _shaded(console: Console):  # type: ignore[no-untyped-def]
     shades = SHADES if can_print(console, SHADES) else ASCII_SHADES
 
-    def draw(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Text:
-        mean = (upper.astype(int) + lower) / 2
+    def draw(upper: NDArray[np.uint8], lower: NDArray[np.uint8] | None) -> Text:
+        mean = (upper.astype(int) + (0 if lower is None else lower)) / 2
         return Text("".join(shades[round(value / 255 * (len(shades) - 1))] for value in mean).rstrip())
 
     return draw

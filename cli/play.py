@@ -126,8 +126,8 @@ def _neighbours(path: Path, network: TrainedNetwork, ops: Ops, data_dir: Path) -
     if not len(found):
         return None, f"None: {dataset} has no training images."
     return found, (
-        f"Of {{read}} training images of {os.path.basename(dataset) or dataset}, by the angle between the values of the last hidden "
-        f"layer of {network.graph.name}: 0 is the same direction, 1 a right angle."
+        f"Of {{read}} training images of {os.path.basename(dataset) or dataset}, by the angle between the roots of the values "
+        f"of the last hidden layer of {network.graph.name}: 0 is the same direction, 1 a right angle."
     )
 
 

@@ -57,7 +57,7 @@ def plot(
     if confusion:
         if output_format == "text":
             console.print(f"wrote {files[0]}", soft_wrap=True)  # it stays if the data set cannot be had
-        _, name, data, result = measured(folder / MODEL_FILE, dataset, data_dir, test_limit, device, threads, exact_conv)
+        _, name, data, result, _ = measured(folder / MODEL_FILE, dataset, data_dir, test_limit, device, threads, exact_conv)
         files.append(target / "confusion.png")
         title = f"{folder.name}: {result.accuracy:.2%} of {len(data.test_images):,} test images of {name}"
         save_confusion(result.confusion, data.class_names, files[1], title)

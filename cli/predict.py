@@ -1,19 +1,29 @@
 """``numbacnn predict``: what a trained network tells of pictures."""
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
-from numbacnn.checkpoint import load_network
+from numbacnn.checkpoint import TrainedNetwork, load_likeness, load_network
+from numbacnn.errors import CheckpointError
+from numbacnn.features import features
+from numbacnn.likeness import Likeness
+from numbacnn.network import to_device
+from numbacnn.ops import Ops
+from numbacnn.picture_forms import DIGITS
 from numbacnn.pictures import Picture
-from numbacnn.prediction import Predictor
+from numbacnn.pictures.parts import count_parts
+from numbacnn.training.run_folder import FEATURES_FILE
 
 from . import options
 from .compiling import announced_compilations
-from .console import error, print_json, stdout
+from .console import error, notice, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
 from .paths import PICTURE
@@ -48,6 +58,8 @@ def predict(
     Any size, mode and colour; each picture is converted to the form of the training images, and the steps are shown: a digit is
     centred by its ink, a photograph only scaled.
 
+    A picture that is unlike every training image gets a class too, and a remark; so does one of several parts, as two digits are.
+
     \b
     Example: numbacnn predict data/samples
              numbacnn predict photo.png --top 5 --format json
@@ -58,34 +70,61 @@ def predict(
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
         predictor = network.predictor(ops)  # before any picture is scaled to the size that the network asks for
+        likeness = _likeness(path, network)
         results = [read(name, source, form, invert, network.graph.input_shape) for name, source in sources(files)]
         pictures = [result for result in results if isinstance(result, Picture)]
-        probabilities = iter(_probabilities(predictor, pictures))
-    rows = [_row(result, next(probabilities) if isinstance(result, Picture) else None, network.class_names) for result in results]
+        images = np.array([picture.pixels for picture in pictures], np.uint8).reshape(-1, *network.graph.input_shape)
+        seen = zip(pictures, predictor(images).probabilities, _distances(network, ops, likeness, images), strict=True)
+    answers = iter([_row(picture, shares, distance, likeness, form, network.class_names) for picture, shares, distance in seen])
+    rows = [next(answers) if isinstance(result, Picture) else {"file": result[0], "error": result[1]} for result in results]
     if output_format == "json":
         print_json([{key: value for key, value in row.items() if key != "picture"} for row in rows])
     else:
-        _print(rows, network.class_names, top)
+        _print(rows, network.class_names, top, likeness)
     return 1 if any("error" in row for row in rows) else 0
 
 
-def _probabilities(predictor: Predictor, pictures: list[Picture]) -> Any:
-    images = np.array([picture.pixels for picture in pictures], np.uint8).reshape(-1, *predictor.graph.input_shape)
-    return predictor(images).probabilities
+def _likeness(model: Path, network: TrainedNetwork) -> Likeness | None:
+    """What tells pictures unlike the training images, from the file beside the network's; else None, and the reason on stderr."""
+    path = model.with_name(FEATURES_FILE)
+    unknown = "whether a picture is unlike all training images is not told"
+    if not os.path.lexists(path):
+        notice(f"no {FEATURES_FILE} beside {model}: {unknown}")
+        return None
+    try:
+        return load_likeness(path, network.graph, network.parameters)
+    except CheckpointError as problem:
+        notice(f"{unknown}: {problem}")
+        return None
 
 
-def _row(result: Picture | tuple[str, str], probabilities: Any, class_names: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(result, Picture):
-        name, error = result
-        return {"file": name, "error": error}
+def _distances(network: TrainedNetwork, ops: Ops, likeness: Likeness | None, images: NDArray[np.uint8]) -> list[float | None]:
+    """The distance of each image from the training images; None without what tells it."""
+    if likeness is None:
+        return [None] * len(images)
+    on_device = to_device(ops, network.parameters)
+    return likeness.distances(features(network.graph, ops, on_device, images, network.normalisation)).tolist()
+
+
+def _row(
+    picture: Picture,
+    probabilities: Any,
+    distance: float | None,
+    likeness: Likeness | None,
+    form: str,
+    class_names: tuple[str, ...],
+) -> dict[str, Any]:
     best = int(np.argmax(probabilities))
     return {
-        "file": result.name,
+        "file": picture.name,
         "label": label_of(class_names[best]),
         "probability": float(probabilities[best]),
         "probabilities": [float(p) for p in probabilities],
-        "preprocessing": list(result.steps),
-        "picture": result.pixels,
+        "unlike": None if likeness is None or distance is None else likeness.is_unlike(distance),
+        "distance": distance,
+        "parts": count_parts(picture.pixels) if form == DIGITS else None,
+        "preprocessing": list(picture.steps),
+        "picture": picture.pixels,
     }
 
 
@@ -94,7 +133,7 @@ def label_of(name: str) -> int | str:
     return int(name) if re.fullmatch("0|[1-9][0-9]{0,8}", name) else name
 
 
-def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int) -> None:
+def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int, likeness: Likeness | None) -> None:
     console = stdout()
     for row in rows:
         if "error" in row:
@@ -102,8 +141,18 @@ def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int) -
             continue
         order = np.argsort(row["probabilities"])[::-1][:top]
         shares = ", ".join(f"{class_names[k]} {row['probabilities'][k]:.2%}" for k in order)
-        unsure = "  (unsure)" if row["probability"] < UNSURE else ""
-        console.print(f"{row['file']}: {row['label']}{unsure}", soft_wrap=True)
+        doubts = "; ".join(_doubts(row, likeness))
+        console.print(f"{row['file']}: {row['label']}{f'  ({doubts})' if doubts else ''}", soft_wrap=True)
         console.print(f"  {shares}", soft_wrap=True)
         console.print(f"  {'; '.join(row['preprocessing']) or 'taken as it is'}", soft_wrap=True)
         console.print(draw_picture(row["picture"], console), soft_wrap=True)
+
+
+def _doubts(row: dict[str, Any], likeness: Likeness | None) -> Iterator[str]:
+    """What speaks against the class."""
+    if row["probability"] < UNSURE:
+        yield "unsure"
+    if likeness is not None and row["unlike"]:
+        yield f"unlike any training image: distance {row['distance']:.3f}, usually at most {likeness.threshold:.3f}"
+    if (row["parts"] or 0) > 1:
+        yield f"seems to have {row['parts']} parts"

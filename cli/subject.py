@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.checkpoint import TrainedNetwork
+from numbacnn.dataset_names import DATASETS
 from numbacnn.errors import DataError
 from numbacnn.pictures import Picture
 
 from .picture_files import picture_form, read, sources
-from .trained_on import data_for
+from .trained_on import data_for, trained_on
 
 TEST = "test:"
 
@@ -26,12 +27,14 @@ class Subject(NamedTuple):
         image: (height, width, channels).
         steps: the changes that were made to a picture, or where a test image is from, in words.
         label: the class number of a test image, which is known; None for a picture.
+        dataset: that of a test image.
     """
 
     name: str
     image: NDArray[Any]
     steps: tuple[str, ...]
     label: int | None = None
+    dataset: str | None = None
 
 
 def read_subject(
@@ -69,9 +72,11 @@ def _test_image(text: str, network: TrainedNetwork, path: Path, dataset: str | N
     number = text.removeprefix(TEST)
     if not re.fullmatch("[0-9]{1,9}", number):
         raise DataError(f"{text}: expected test:N with the number of a test image, from 0 on, or a picture's file. As in test:0")
-    name, data = data_for(network, path, dataset, data_dir, train_limit=0, test_limit=None)
+    is_named = (dataset or trained_on(network, path)) in DATASETS
+    limit = int(number) + 1 if is_named else None  # of own data, a limit takes others than the first
+    name, data = data_for(network, path, dataset, data_dir, train_limit=0, test_limit=limit)
     images = data.test_images
     if int(number) >= len(images):
         raise DataError(f"{text}: expected a number from 0 to {len(images) - 1:,}, a test image of {name}, got {number}")
     image, label = np.ascontiguousarray(images[int(number)]), int(data.test_labels[int(number)])
-    return Subject(text, image, (f"image {number} of the test part of {name}",), label)
+    return Subject(text, image, (f"image {number} of the test part of {name}",), label, name)

@@ -10,12 +10,14 @@ import click
 
 from numbacnn.errors import CheckpointError
 from numbacnn.layers.initialization import INITIALIZERS
+from numbacnn.normalisation import PIXELS
 from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.recipe import EARLY_STOP_VALIDATION
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, EvaluationStarted, Event, State, StepDone
 from numbacnn.training import train as train_events
 from numbacnn.training.autosave import Autosave
+from numbacnn.training.likeness import likeness_of
 
 from . import options
 from .console import notice, print_json
@@ -107,6 +109,7 @@ def train(ctx: click.Context, **given: Any) -> int:
             _save_epoch(run, is_best=True)
         if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
             notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
+        _save_features(run)
         figures = report(run, time.perf_counter() - started)
         with held_signals():
             if call.output_format == "json":
@@ -214,3 +217,13 @@ def _save_checkpoint(run: Run, state: State) -> None:
 def _save_epoch(run: Run, is_best: bool) -> None:
     network = trained_network(run) if is_best else None
     run.folder.save_epoch(run.state, run.ops, network, config(run), run.origin.to_dict())
+
+
+def _save_features(run: Run) -> None:
+    """Write what ``predict`` needs to tell pictures that are unlike all training images, unless it is there."""
+    network = trained_network(run)
+    if network.normalisation.dtype != PIXELS.dtype or run.folder.has_features_of(network):
+        return  # to a network trained on floats, no picture can be given
+    likeness = likeness_of(run.state, network.parameters, run.dataset, run.ops)
+    if likeness is not None:
+        run.folder.save_features(likeness, network)

@@ -2,6 +2,7 @@
 
 A trained network holds its parameters as ``<layer>/<parameter>``, its graph, its class names and its normalisation of pixels.
 A checkpoint holds the state of a training run, which goes on from it as if it had never stopped.
+The features of training images are a file of their own, bound to a network by the digest of its weights.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from numbacnn.datasets.checks import check_class_names
 from numbacnn.errors import CheckpointError, DataError, ModelError, ShapeError
 from numbacnn.files import write_atomically
 from numbacnn.graph import Graph, graph_from_dict, graph_to_dict, without_softmax
+from numbacnn.likeness import LEAST_IMAGES, Likeness, width_for
 from numbacnn.network import to_device
 from numbacnn.normalisation import NORMALISATIONS, PIXELS, Normalisation, read_normalisation
 from numbacnn.ops import Ops
@@ -32,7 +34,7 @@ from numbacnn.recipe import Recipe, read_recipe
 from numbacnn.safetensors_writer import array_bytes, safetensors_parts
 from numbacnn.version import __version__
 
-FORMATS = {"network": 1, "checkpoint": 2}
+FORMATS = {"network": 1, "checkpoint": 2, "feature bank": 1}
 """The version of each kind of file. Checkpoints of format 1 mixed up a layer called "best" with the best epoch."""
 METADATA_KEY = "numbacnn"
 
@@ -158,6 +160,36 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(about.get("state"), dict):
         raise CheckpointError(f"{path}: state: expected an object, got {short(about.get('state'))}. Start without --resume")
     return Checkpoint(arrays, about["state"])
+
+
+def save_likeness(path: Path, likeness: Likeness, network_sha256: str) -> None:
+    """Write the features of training images; see ``write_atomically``.
+
+    Args:
+        network_sha256: ``weights_sha256`` of the network that they were computed by.
+    """
+    about = {"kind": "feature bank", "weights_sha256": network_sha256, "threshold": likeness.threshold}
+    _write(path, {"features": likeness.bank}, about)
+
+
+def load_likeness(path: Path, graph: Graph, parameters: Mapping[str, NDArray[Any]]) -> Likeness:
+    """Read the features of a network's training images.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or its features were computed by another network.
+    """
+    remedy = "Train the network again, or resume its run: that writes them"
+    arrays, about = _read(path, kind="feature bank", remedy=remedy)
+    if about.get("weights_sha256") != weights_sha256(graph, parameters):
+        raise CheckpointError(f"{path}: expected features of this network, got those of another one. {remedy}")
+    bank, threshold = arrays.get("features"), about.get("threshold")
+    width = width_for(graph)
+    if bank is None or bank.dtype != np.int8 or bank.ndim != 2 or bank.shape[1] != width or len(bank) < LEAST_IMAGES:
+        got = "none" if bank is None else f"{bank.dtype} {bank.shape}"
+        raise CheckpointError(f"{path}: features: expected int8 (at least {LEAST_IMAGES}, {width}), got {got}. {remedy}")
+    if not isinstance(threshold, float) or not 0 <= threshold <= 2:
+        raise CheckpointError(f"{path}: threshold: expected a distance from 0 to 2, got {short(threshold)}. {remedy}")
+    return Likeness(bank, threshold)
 
 
 def is_written_by_numbacnn(path: Path) -> bool:

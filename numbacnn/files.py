@@ -148,6 +148,20 @@ def create_folder(folder: Path) -> None:
         sync_folder(each.parent)
 
 
+def check_replaceable(path: Path, advice: str = "Give another path") -> None:
+    """Raise if ``write_atomically`` could write no file there, before the work whose result it is to hold.
+
+    Raises:
+        CheckpointError: its folder is missing or cannot be written to, or the path is that of a folder, pipe or device.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            check_regular(path, os.stat(path).st_mode)
+        check_writable(path.parent)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}. {advice}") from None
+
+
 def check_writable(folder: Path) -> None:
     """Make a file without a name in a folder. Raises OSError if none can be made."""
     with tempfile.TemporaryFile(dir=folder):

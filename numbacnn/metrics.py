@@ -1,6 +1,7 @@
 """The quality of a network: loss, accuracy, and which class it takes for which."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,41 @@ class Evaluation:
         images = self.confusion.sum(axis=1)
         rows = zip(class_names, images, precision, recall, f1, strict=True)
         return [ClassReport(name, int(n), float(p), float(r), float(f)) for name, n, p, r, f in rows]
+
+
+class Mistake(NamedTuple):
+    """An image taken for another class.
+
+    Args:
+        number: of the image, from 0 on.
+        label, answer: the class numbers of the truth and of the most probable class.
+        probability: of the answer.
+        label_probability: of the truth.
+    """
+
+    number: int
+    label: int
+    answer: int
+    probability: float
+    label_probability: float
+
+
+def worst_mistakes(prediction: Prediction, labels: NDArray, count: int) -> list[Mistake]:
+    """The images taken for another class, at most ``count``: those whose true class is least probable first.
+
+    Args:
+        prediction: the network's answer to n images.
+        labels: class numbers (n,), checked.
+    """
+    answers = prediction.logits.argmax(axis=1)
+    losses = prediction.losses(labels)
+    wrong = np.flatnonzero(answers != labels)
+    worst = wrong[np.argsort(-losses[wrong], kind="stable")[:count]]
+    shares = Prediction(prediction.logits[worst]).probabilities
+    return [
+        Mistake(int(index), int(labels[index]), int(answers[index]), float(share[answers[index]]), float(share[labels[index]]))
+        for index, share in zip(worst, shares, strict=True)
+    ]
 
 
 def evaluate(prediction: Prediction, labels: NDArray) -> Evaluation:

@@ -38,9 +38,9 @@ def _heaviest(summary: Summary) -> list[str]:
         return []
     heaviest = max(summary.layers, key=lambda row: row.parameters)
     busiest = max(summary.layers, key=lambda row: row.macs)
+    join = " and" if busiest is heaviest else f", {plain(busiest.name)}"
     return [
-        f"{plain(heaviest.name)} holds {heaviest.parameter_share:.0%} of the parameters, "
-        f"{plain(busiest.name)} does {busiest.mac_share:.0%} of the work."
+        f"{plain(heaviest.name)} holds {heaviest.parameter_share:.0%} of the parameters{join} does {busiest.mac_share:.0%} of the work."
     ]
 
 

@@ -227,3 +227,53 @@ def test_the_table_of_the_battery_has_a_row_for_each_of_its_loops_with_all_its_c
             if isinstance(whole, ast.Constant):
                 assert set(matching) == {whole.value}, f"{path.name}: {ast.unparse(title)}"
     assert loops > 40
+
+
+TRAINS = ("train", "lecture ladder", "lecture challenges", "bench")
+"""Commands whose output the lecture's page shows, but which take minutes, or whose figures are a machine's."""
+
+
+def printed_blocks(document: str) -> list[tuple[str, list[str]]]:
+    """Each command that a document shows with its output."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    found = re.findall(r"^```\n\$ (numbacnn [^\n]+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(command, output.rstrip("\n").split("\n")) for command, output in found]
+
+
+def agrees(shown: list[str], printed: list[str]) -> bool:
+    """Whether lines are those printed, where a line of three dots stands for any number of them."""
+    pattern = "".join("(?:.*\n)*" if line == "..." else f"{re.escape(line)}\n" for line in shown)
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
+
+
+@pytest.mark.parametrize(("command", "shown"), printed_blocks("lecture.md"))
+def test_the_page_of_the_lecture_shows_what_its_commands_print(
+    command: str, shown: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command.removeprefix("numbacnn ").startswith(TRAINS):
+        assert shown != [""]
+        return
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert run_here("samples", "samples").code == 0
+    done = run_here(*shlex.split(command)[1:])
+    assert done.code == 0, done.err
+    assert agrees(shown, done.out.rstrip("\n").split("\n")), done.out
+
+
+def test_lines_left_out_of_a_block_may_be_any_and_the_others_not() -> None:
+    printed = ["a", "b", "c", "d"]
+    for shown in (printed, ["...", "d"], ["a", "...", "c", "d"], ["a", "b", "..."], ["..."], ["a", "b", "...", "c", "d"]):
+        assert agrees(shown, printed)
+    for shown in (["a", "b", "c"], ["b", "..."], ["a", "...", "e", "d"], ["a", "...", "c"]):
+        assert not agrees(shown, printed)
+
+
+def test_the_page_of_the_lecture_names_every_section_and_every_command_of_it() -> None:
+    text = (ROOT / "docs" / "lecture.md").read_text(encoding="utf-8")
+    group = app.get_command(click.Context(app), "lecture")
+    assert isinstance(group, click.Group)
+    assert [name for name in group.list_commands(click.Context(group)) if f"numbacnn lecture {name}" not in text] == []
+    headings = re.findall(r"^### (.+)$", text, re.MULTILINE)
+    named = [title for line in headings for title in SLIDES if title.partition(" (")[0] in line]
+    assert len(set(named)) > len(SLIDES) // 2

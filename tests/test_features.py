@@ -23,13 +23,13 @@ def test_the_last_hidden_layer_is_what_the_last_layer_with_weights_reads(name: s
     assert hidden_layer(PRESETS[name].graph) == layer
 
 
-def test_features_are_the_values_of_that_layer_with_length_1() -> None:
+def test_features_are_the_roots_of_that_layers_values_with_length_1() -> None:
     graph, ops = PRESETS["small"].graph, get_ops("cpu")
     parameters = initial_parameters(graph, seed=0)
     images = RNG.integers(0, 256, (3, 28, 28, 1), dtype=np.uint8)
     found = features(graph, ops, parameters, images)
     network = Net(TrainedNetwork(graph, parameters, tuple("0123456789"), {}), ops)
-    values = network.activations(images, "dense1").astype(np.float64)
+    values = np.sqrt(network.activations(images, "dense1").astype(np.float64))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, values / np.linalg.norm(values, axis=1, keepdims=True), atol=1e-6)
     np.testing.assert_array_equal(found[1:2], features(graph, ops, parameters, images[1:2]))
@@ -38,17 +38,17 @@ def test_features_are_the_values_of_that_layer_with_length_1() -> None:
 def test_a_network_of_one_layer_compares_pixels() -> None:
     graph = nc.sequential(nc.Conv2D(filters=2, kernel_size=3), nc.GlobalAvgPool2D(), input_shape=(3, 3, 1))
     assert hidden_layer(graph) == INPUT
-    images = np.full((2, 3, 3, 1), 7, np.uint8)
-    images[1] = 0
+    images = np.zeros((2, 3, 3, 1), np.uint8)
+    images[0, :, 0], images[0, :, 1] = 7, 28
     found = features(graph, get_ops("cpu"), initial_parameters(graph, seed=0), images)
-    np.testing.assert_allclose(found, [[1 / 3] * 9, [0] * 9], atol=1e-6)
+    np.testing.assert_allclose(found, [[15**-0.5, 2 * 15**-0.5, 0] * 3, [0] * 9], atol=1e-6)
 
 
 def test_the_nearest_are_those_of_the_least_angle() -> None:
-    bank, vectors = unit_length(RNG.normal(size=(50, 6))), unit_length(RNG.normal(size=(4, 6)))
+    bank, vectors = RNG.normal(size=(50, 6)).astype(np.float32), RNG.normal(size=(4, 6)).astype(np.float32)
     found = nearest(vectors, bank, 3)
     for i, vector in enumerate(vectors.astype(np.float64)):
-        distances = [1 - float(vector @ row) for row in bank.astype(np.float64)]
+        distances = [1 - float(vector @ row) / np.linalg.norm(vector) / np.linalg.norm(row) for row in bank.astype(np.float64)]
         expected = sorted(range(50), key=distances.__getitem__)[:3]
         assert found.indices[i].tolist() == expected
         np.testing.assert_allclose(found.distances[i], [distances[j] for j in expected], atol=1e-6)

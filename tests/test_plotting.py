@@ -1,4 +1,4 @@
-"""Pictures of a training: what is in them, and what is refused."""
+"""Pictures of a training and of a benchmark: what is in them, and what is refused."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from numbacnn.errors import CheckpointError, DeviceError, ModelError, ShapeError
-from numbacnn.plotting import save_confusion, save_curves
+from numbacnn.plotting import check_picture, save_confusion, save_curves, save_speeds
 
 NEEDS = "needs the extra plot: pip install 'numbacnn[plot]'"
 TWO = [{"epoch": epoch, "loss": 2.0 / epoch, "accuracy": 0.4 * epoch, "test_loss": 1.5, "test_accuracy": 0.5} for epoch in (1, 2)]
@@ -88,10 +88,44 @@ def test_the_settings_of_the_users_own_plots_stay(tmp_path: Path) -> None:
         assert rcParams["text.usetex"]
 
 
+SPEEDS = [("slow & $x^", 0.01, "$a^"), ("fast", 100.0, "0.1 ms")]
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_a_bar_for_each_speed_on_a_logarithmic_axis_and_a_line_at_the_peak(tmp_path: Path) -> None:
+    save_speeds(SPEEDS, tmp_path / "bars.png", "a title", peak=1000.0)
+    with Image.open(tmp_path / "bars.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    is_blue, is_orange = np.abs(pixels - BLUE).max(axis=2) < 8, pixels[..., 0] - pixels[..., 2] > 60
+    rows = np.flatnonzero(is_blue.any(axis=1))
+    first, second = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    slow, fast = (int(is_blue[middle].sum()) for middle in (int(first.mean()), int(second.mean())))
+    line = np.flatnonzero(is_orange[first[0] : second[-1]].any(axis=0))
+    peak = line.mean() - np.flatnonzero(is_blue.any(axis=0))[0]
+    # From 0.01 to 100 are four decades, to the peak one more: so bars and line lie on the same axis.
+    assert (peak - fast) * 4 == pytest.approx(fast - slow, abs=12)
+    assert slow > 10, "the slowest one is a bar, too"
+
+
 @pytest.mark.parametrize("name", ["curves", "curves.gif", "curves.png.txt"])
 def test_a_picture_of_another_kind_is_refused_in_words(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"expected a name that ends in \.png, \.svg, \.pdf"):
-        save_curves(TWO, tmp_path / name)
+    for draw in (lambda path: save_curves(TWO, path), lambda path: save_speeds(SPEEDS, path), check_picture):
+        with pytest.raises(ModelError, match=r"expected a name that ends in \.png, \.svg, \.pdf"):
+            draw(tmp_path / name)
+
+
+def test_a_place_for_a_picture_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
+    check_picture(tmp_path / "a.png")
+    (tmp_path / "b.svg").write_text("before")
+    check_picture(tmp_path / "b.svg")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("b.svg", "before")]
+    with pytest.raises(CheckpointError, match=r"cannot be written: No such file or directory\. Give another file"):
+        check_picture(tmp_path / "none" / "a.png")
+
+
+def test_without_a_speed_there_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="speeds: expected at least one, got none"):
+        save_speeds([], tmp_path / "a.png")
 
 
 def test_a_network_from_a_file_has_no_curves(tmp_path: Path) -> None:

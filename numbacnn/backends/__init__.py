@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from numbacnn.backends import threads as _threads
@@ -103,6 +103,30 @@ def _start_threads(threads: int | None) -> None:
     numba.set_num_threads(threads)
 
 
+@contextmanager
+def using_threads(threads: int | None = None) -> Iterator[int]:
+    """Within it, kernels that this thread calls run on ``threads`` threads; None for as many as now. Yields their number.
+
+    Raises:
+        DeviceError: as ``get_ops``.
+    """
+    before = _number_of_threads() if "numba" in sys.modules else _threads.available()
+    _start_threads(threads)
+    from numbacnn.backends import environment
+
+    try:
+        yield _number_of_threads()
+    finally:
+        environment.import_numba().set_num_threads(before)
+
+
+def _number_of_threads() -> int:
+    from numbacnn.backends import environment, threading_layer
+
+    threading_layer.start()
+    return int(environment.import_numba().get_num_threads())
+
+
 def has_compiled_kernels() -> bool | None:
     """Whether the cache has any kernel of the CPU; None if there is no cache."""
     from numbacnn.backends.cpu._jit import SOURCES
@@ -132,3 +156,10 @@ def compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
     listener = _jit.CompilationListener(on_first)
     with _jit.listen(listener):
         yield listener
+
+
+def compiled_anew() -> AbstractContextManager[None]:
+    """Within it, kernels of the CPU that this process has not used yet are compiled, whatever the cache holds; the cache keeps them."""
+    from numbacnn.backends.cpu import _jit
+
+    return _jit.compiled_anew()

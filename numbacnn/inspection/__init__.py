@@ -4,7 +4,8 @@
     cell      one output as the sum of its products
     heat      the pixels that the answer depends on: by occlusion, or by the gradient
     tiles     outputs and filters as small pictures
-    sheet     pages of them, as PNG files
+    drawing   the blocks of a page: texts, tiles, bars
+    sheet     the pages, as PNG files
 
 The training images most like it are found by ``numbacnn.features``.
 """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.graph import Graph, Node, up_to
-from numbacnn.layers import Context, Conv2D, Dense, DepthwiseConv2D
+from numbacnn.layers import Context, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten
 from numbacnn.network import take_parameters
 from numbacnn.ops import Ops
 from numbacnn.quoting import listed, plain
@@ -50,7 +50,8 @@ class CellSum(NamedTuple):
         kernel_value: the same as the layer's kernel computes it, in float32.
         activation: its name, or None.
         output: the layer's output, after the activation.
-        places: (row, column, channel) in the input of each term; (index,) if that is a vector.
+        places: where each term's number is from: (row, column, channel) of the layer ``of``; (index,) if that has a vector.
+        of: the layer that it reads, or the one before that has maps, if it reads these in a row, as after a Flatten.
     """
 
     layer: str
@@ -66,6 +67,7 @@ class CellSum(NamedTuple):
     activation: str | None
     output: float
     places: tuple[tuple[int, ...], ...]
+    of: str
 
     @property
     def bound(self) -> float:
@@ -117,8 +119,21 @@ def explain_cell(
         layer, place, node.inputs[0], field, image_field, tuple(term for term, _ in found), total, shift, total + shift,
         _computed(node, ops, own, x, place, activation=None), node.layer.activation,  # type: ignore[attr-defined]
         _computed(node, ops, own, x, place, node.layer.activation),  # type: ignore[attr-defined]
-        tuple(where for _, where in found),
+        *_placed(graph, node.inputs[0], [where for _, where in found]),
     )  # fmt: skip
+
+
+def _placed(graph: Graph, reads: str, places: list[tuple[int, ...]]) -> tuple[tuple[tuple[int, ...], ...], str]:
+    """The places in the layer that is read; in maps, if only flattening lies between."""
+    nodes = {node.name: node for node in graph.nodes}
+    of = reads
+    while len(graph.shapes[of]) != IMAGE_AXES and isinstance(nodes[of].layer, (Flatten, Dropout)):
+        of = nodes[of].inputs[0]
+    shape = graph.shapes[of]
+    if of == reads or len(shape) != IMAGE_AXES:
+        return tuple(places), reads
+    _, columns, maps = shape
+    return tuple((c // (columns * maps), c // maps % columns, c % maps) for (c,) in places), of
 
 
 def _checked(graph: Graph, node: Node, cell: Sequence[int]) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Pages from blocks: texts, tiles and bars, side by side or one below the other. Drawn by Pillow, with its own font."""
 
 import io
+from bisect import bisect
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +11,10 @@ from numbacnn.inspection.tiles import Pixels
 from numbacnn.quoting import printable
 
 Block = Image.Image
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER, INK, FAINT, FRAME, BAR = "#ffffff", "#202020", "#707070", "#b0b0b0", "#0072B2"
+FRAME_WIDTH = 1
 WIDTH = 960
 """Of a page's content, in pixels."""
 MARGIN = 24
@@ -41,17 +44,16 @@ def text(words: str, size: int = BODY, width: int = WIDTH, colour: str = INK) ->
     return block
 
 
-def _cut(word: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _cut(word: str, font: Font, width: int) -> str:
     if font.getlength(word) <= width:
         return word
-    kept = word
-    while kept and font.getlength(f"{kept}...") > width:
-        kept = kept[:-1]
-    return f"{kept}..."
+    fits = bisect(range(len(word)), width, key=lambda length: int(font.getlength(f"{word[:length]}...")) + 1)
+    return f"{word[: max(0, fits - 1)]}..."
 
 
 def tile(pixels: Pixels, side: int) -> Block:
-    """Pixels (h, w, 3), enlarged by a whole factor to at most ``side``, or averaged down to it."""
+    """Pixels (h, w, 3) in a frame, enlarged by a whole factor to at most ``side``, or averaged down to it."""
+    side -= 2 * FRAME_WIDTH
     image, longest = Image.fromarray(pixels), max(pixels.shape[:2])
     if longest > side:
         width, height = (max(1, round(length * side / longest)) for length in image.size)
@@ -59,7 +61,7 @@ def tile(pixels: Pixels, side: int) -> Block:
     else:
         factor = side // longest
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    return ImageOps.expand(image, 1, FRAME)  # white parts would be lost on the paper
+    return ImageOps.expand(image, FRAME_WIDTH, FRAME)  # white parts would be lost on the paper
 
 
 def beside(blocks: Sequence[Block], gap: int = GAP) -> Block:

@@ -28,7 +28,7 @@ from numbacnn.inspection.tiles import HEAT, Pixels, Scale, in_rows, repeats, str
 from numbacnn.inspection.tracing import LayerTrace
 from numbacnn.quoting import plain
 
-PICTURE_SIDE, MAP_SIDE, SHEET_SIDE, NEIGHBOUR_SIDE = 224, 72, 112, 84
+PICTURE_SIDE, MAP_SIDE, SHEET_SIDE, LIKE_SIDE = 226, 72, 114, 86
 MOST_CLASSES = 10
 MOST_UNIT_COLUMNS, UNIT_SIDE = 120, 24
 
@@ -85,7 +85,7 @@ def summary_sheet(answer: Answer) -> bytes:
     )
     blocks = [stacked([text(answer.title, TITLE), *(text(line, BODY, colour=FAINT) for line in answer.lines)], 4), top]
     if answer.likes:
-        row = [_with_words(tile(as_colours(pixels), NEIGHBOUR_SIDE), words) for pixels, words in answer.likes]
+        row = [_with_words(tile(as_colours(pixels), LIKE_SIDE), words) for pixels, words in answer.likes]
         blocks.append(stacked([text("the training images most like it"), grid(row, gap=2 * GAP)]))
     for index, layer in enumerate(answer.layers):
         blocks.append(stacked([text(layer_words(layer)), _some_maps(layer, answer.layers[:index])]))
@@ -162,8 +162,8 @@ def _maps(layer: LayerTrace, chosen: Sequence[int], side: int) -> Block:
 
 def _units(layer: LayerTrace) -> Block:
     values = layer.values
-    columns = strip_columns(len(values), MOST_UNIT_COLUMNS if len(values) < 10_000 else WIDTH)
-    strip = tile(Scale.of(values).colours(in_rows(values, columns)), max(columns, min(WIDTH, UNIT_SIDE * columns)))
+    columns = strip_columns(len(values), MOST_UNIT_COLUMNS if len(values) < 10_000 else WIDTH - 2)
+    strip = tile(Scale.of(values).colours(in_rows(values, columns)), min(WIDTH, UNIT_SIDE * columns + 2))
     rows = -(-len(values) // columns)
     return strip if rows == 1 else _with_words(strip, f"units from 0 on, {columns} in a row")
 

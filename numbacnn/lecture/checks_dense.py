@@ -9,7 +9,7 @@ from numbacnn.graph import sequential
 from numbacnn.initializers import initial_values
 from numbacnn.layers import Dense, Dropout, Flatten
 from numbacnn.layers.base import Context
-from numbacnn.lecture.arithmetic import Arithmetic, image
+from numbacnn.lecture.arithmetic import Arithmetic, Matrix, image
 from numbacnn.lecture.check import ROUNDING, Check, check
 from numbacnn.lecture.vectors import vectors
 from numbacnn.models import PRESETS
@@ -23,6 +23,10 @@ LAYER, SOFTMAX, LOSS = "One-Layer Network For Classifying MNIST (3/4)", "One-Lay
 IMPROVEMENT = "Some Improvement ({}/5)"
 DROPPED = 10_000
 """Values given to dropout."""
+STEP = 1e-5
+"""Of a weight, for differences."""
+BY_DIFFERENCES = 1e-8
+"""Tolerance of a gradient beside them."""
 DRAWN = 200_000
 """Weights drawn; their standard deviation is within 0.6 % of the distribution's."""
 
@@ -77,7 +81,12 @@ def _loss(arithmetic: Arithmetic) -> Iterator[Check]:
     )
     yield check("gradient of the cross-entropy", LOSS, "(softmax L - Y) / 3", batch["dlogits"], gradient, tolerance=ROUNDING)
     yield check("images classified correctly", LOSS, "largest of L at the label: yes, yes, no", [1, 1, 0], correct.astype(int))
+    yield from _gradients(arithmetic)
     printed, label = np.array(table["probabilities_as_printed"]), table["label"]
+    yield check(
+        "the label 6, one-hot encoded", LOSS, "1 at the label, 0 elsewhere", [0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+        functional.one_hot(np.array([label]), 10)[0], "slide",
+    )  # fmt: skip
     ones = np.ones((10, 1))
     yield check(
         "the printed probabilities add up to", LOSS, "0.1+0.2+0.1+0.3+0.2+0.1+0.9+0.2+0.1+0.1 = 2.3", table["sum_as_printed"],
@@ -95,6 +104,31 @@ def _loss(arithmetic: Arithmetic) -> Iterator[Check]:
     yield check(
         "cross-entropy before training", LOSS, "-log(1/10)", table["loss_of_ten_equal_logits"], losses.item(), tolerance=ROUNDING
     )
+
+
+def _gradients(arithmetic: Arithmetic) -> Iterator[Check]:
+    """J of a whole layer by its weights and biases, beside differences of J."""
+    layer = vectors()["one_layer_formula"]
+    x, weights, bias = (np.array(layer[key], np.float64) for key in ("x", "kernel", "bias"))
+    labels = np.arange(len(x)) % len(bias)
+
+    def cost(values: Matrix) -> float:
+        logits = arithmetic.run("dense", x, values[:-1].copy(), values[-1].copy())
+        losses, _, _ = arithmetic.run("softmax_cross_entropy", logits, labels)
+        return float(losses.mean())
+
+    both = np.vstack([weights, bias])
+    differences = np.zeros_like(both)
+    for place in np.ndindex(*both.shape):
+        step = np.zeros_like(both)
+        step[place] = STEP
+        differences[place] = (cost(both + step) - cost(both - step)) / (2 * STEP)
+    _, _, dlogits = arithmetic.run("softmax_cross_entropy", arithmetic.run("dense", x, weights, bias), labels)
+    _, dkernel, dbias = arithmetic.run("dense_backward", x, weights, dlogits)
+    yield check(
+        "gradient of J by all weights and biases", LOSS, "X^T (softmax L - Y) / n and its column sums, beside (J(w+h) - J(w-h)) / 2h",
+        differences, np.vstack([dkernel, dbias]), tolerance=BY_DIFFERENCES,
+    )  # fmt: skip
 
 
 def _activations(arithmetic: Arithmetic) -> Iterator[Check]:

@@ -23,7 +23,7 @@ SECTIONS = {
         ("Let's Start With An Example", "Some Improvement (5/5)"),
         (
             "numbacnn lecture verify --section dense", "numbacnn shapes dense128",
-            "numbacnn train --model softmax", "numbacnn train --model dense128",
+            "numbacnn train --model softmax", "numbacnn train --model dense128", "numbacnn lecture ladder",
         ),
     ),
     "challenges": Section(
@@ -31,7 +31,7 @@ SECTIONS = {
         ("Vanilla Deep Neural Networks Challenges (1/2)", "Tackle the Challenges"),
         (
             "numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3",
-            "numbacnn play --versus runs/dense128-mnist",
+            "numbacnn lecture challenges", "numbacnn play --versus runs/dense128-mnist",
         ),
     ),
     "filters": Section(
@@ -55,7 +55,10 @@ SECTIONS = {
     "tensorflow": Section(
         "A network for MNIST, layer by layer",
         ("CNN in TensorFlow", "CNN in TensorFlow (7/7)"),
-        ("numbacnn lecture verify --section tensorflow", "numbacnn shapes cnn", "numbacnn train --model cnn"),
+        (
+            "numbacnn lecture verify --section tensorflow", "numbacnn shapes cnn", "numbacnn train --model cnn",
+            "numbacnn shapes --image test:0", "numbacnn inspect test:0 --cell conv2,4,9,12",
+        ),
     ),
     "training": Section(
         "Backpropagation through a convolution",

@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from numbacnn.errors import DataError
+from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected
 
 Invert = Literal["auto", "yes", "no"]
 
-_INK_THRESHOLD = 0.25  # of the brightest ink; where the box begins
 _THIN_STROKE, _USUAL_STROKE = 1.4, 2.2  # pixels of the result; 98 of 100 digits of MNIST have strokes thicker than the first
 _LEAST_CONTRAST = 16  # grey levels of 255 between paper and ink; below, a picture counts as blank
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
-Counts = NDArray[np.integer]
 
 
 def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -140,9 +139,9 @@ def _fitted_paper(grey: Floats) -> Floats:
 def _without_specks(ink: Floats, steps: list[str]) -> Floats:
     """Ink without the parts beside the digit that are tiny or cut by the edge: dust, the desk beside the paper."""
     cell = -(-max(ink.shape) // 64)
-    padded = np.pad(ink > _INK_THRESHOLD, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
+    padded = np.pad(ink > INK_THRESHOLD, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
     cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).sum(axis=(1, 3))
-    dropped = _specks(_connected(cells), cells)
+    dropped = _specks(connected(cells), cells)
     if not dropped:
         return ink
     steps.append(f"{len(dropped)} specks removed")
@@ -154,45 +153,26 @@ def _without_specks(ink: Floats, steps: list[str]) -> Floats:
     return kept / kept.max()  # dust may have been darker than the ink
 
 
-_Part = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""The rows and the columns of connected cells."""
-
-
-def _specks(parts: list[_Part], cells: Counts) -> list[_Part]:
+def _specks(parts: list[Part], cells: Counts) -> list[Part]:
     """The parts to drop: the tiny ones, and those cut by the edge unless the digit is cut, too."""
     central = np.zeros_like(cells)
     inner = tuple(slice(side // 5, side - side // 5) for side in cells.shape)
     central[inner] = cells[inner]
     # A part cut by the edge counts by its cells in the middle: a digit cropped tightly has most of its cells there, a desk has few.
     digit = max(parts, key=lambda part: (central if _is_cut(part, cells) else cells)[part].sum())
-    least = 0.03 * cells[digit].sum()
+    least = SPECK * cells[digit].sum()
     others = [part for part in parts if part is not digit]
     return [part for part in others if cells[part].sum() < least or (_is_cut(part, cells) and not _is_cut(digit, cells))]
 
 
-def _is_cut(part: _Part, cells: Counts) -> bool:
+def _is_cut(part: Part, cells: Counts) -> bool:
     """Whether a part touches the edge of the picture."""
     return any(indices.min() == 0 or indices.max() == side - 1 for indices, side in zip(part, cells.shape, strict=True))
 
 
-def _connected(cells: Counts) -> list[_Part]:
-    """The groups of cells > 0 that touch by a side or a corner."""
-    remaining = {(row, column) for row, column in np.argwhere(cells).tolist()}
-    groups = []
-    while remaining:
-        group = [remaining.pop()]
-        for row, column in group:  # grows while it is walked through
-            near = {(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & remaining
-            remaining -= near
-            group.extend(near)
-        rows, columns = np.array(group).T
-        groups.append((rows, columns))
-    return groups
-
-
 def _boxed(ink: Floats, steps: list[str], size: tuple[int, int]) -> Floats:
     """The part with ink, scaled so that its long side fills the box; float32 0...1."""
-    part = ink[_extent(ink > _INK_THRESHOLD)]
+    part = ink[_extent(ink > INK_THRESHOLD)]
     height, width = part.shape
     if part.shape != ink.shape:
         steps.append(f"cropped to {width}x{height}")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from numbacnn.checkpoint import TrainedNetwork
 from numbacnn.errors import DataError, ShapeError
-from numbacnn.features import features, nearest, unit_length
+from numbacnn.features import features, nearest, rooted
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.quoting import short
@@ -80,7 +80,7 @@ class Neighbours:
         """
         if self._bank is None:
             return []
-        found = nearest(unit_length(hidden.reshape(1, -1)), self._bank[: self.count], min(k, self.count))
+        found = nearest(rooted(hidden.reshape(1, -1)), self._bank[: self.count], min(k, self.count))
         return [
             Neighbour(self._network.class_names[int(self._labels[index])], float(distance), self._images[index, :, :, 0])
             for index, distance in zip(found.indices[0], found.distances[0], strict=True)

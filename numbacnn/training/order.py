@@ -10,7 +10,7 @@ from numbacnn.datasets import Dataset
 from numbacnn.errors import TrainingError
 from numbacnn.training.settings import Settings
 
-SHUFFLE_STREAM, VALIDATION_STREAM = 1, 2
+SHUFFLE_STREAM, VALIDATION_STREAM, SAMPLE_STREAM = 1, 2, 3
 
 
 def divide(count: int, settings: Settings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -58,6 +58,11 @@ def held_out(dataset: Dataset, settings: Settings) -> tuple[NDArray[np.int64], H
 def epoch_order(indices: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
     """The indices in the order of an epoch, counted from 0."""
     return indices[_generator(seed, SHUFFLE_STREAM, epoch).permutation(len(indices))]
+
+
+def sample(indices: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """At most ``count`` of the indices, drawn by the seed alone, in ascending order."""
+    return np.sort(_generator(seed, SAMPLE_STREAM, 0).permutation(indices)[:count])
 
 
 def _generator(seed: int, stream: int, number: int) -> np.random.Generator:

@@ -10,9 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from numbacnn.checkpoint import Checkpoint, TrainedNetwork, load_checkpoint, save_checkpoint, save_network
+from numbacnn.checkpoint import (
+    Checkpoint,
+    TrainedNetwork,
+    load_checkpoint,
+    load_likeness,
+    save_checkpoint,
+    save_likeness,
+    save_network,
+    weights_sha256,
+)
 from numbacnn.errors import CheckpointError
 from numbacnn.files import make_folder, remove_file, remove_leftovers, sync_file, sync_folder, write_atomically
+from numbacnn.likeness import Likeness
 from numbacnn.ops import Ops
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.history import history_csv
@@ -24,6 +34,7 @@ PREVIOUS = "previous"
 HALF_MADE = ".previous-half-made"
 """The folder of an earlier run until it is whole. No user would choose the name, so what a killed process left is removed."""
 MODEL_FILE = "model.safetensors"
+FEATURES_FILE = "features.safetensors"
 HISTORY_FILE = "history.jsonl"
 ANOTHER_FOLDER = "Give another folder with --output"
 
@@ -41,6 +52,9 @@ class RunFolder:
         unfinished.safetensors    removed
 
     If that is cut short anywhere, ``unfinished.safetensors`` is still in the folder and says what remains to be done.
+
+    A sixth file, ``features.safetensors``, is written at the end of the training. It is bound to its network by the digest of the
+    weights, and removed before another network is written beside it.
     """
 
     def __init__(self, path: Path):
@@ -51,6 +65,7 @@ class RunFolder:
         self.history = path / HISTORY_FILE
         self.table = path / "history.csv"
         self.config = path / "config.toml"
+        self.features = path / FEATURES_FILE
         self._is_ours = False
         self.is_only_begun = False
 
@@ -169,7 +184,7 @@ class RunFolder:
 
     def is_complete(self) -> bool:
         """Whether all files of the completed epochs are written."""
-        return not self.unfinished.exists() and all(file.exists() for file in self._files())
+        return not self.unfinished.exists() and all(file.exists() for file in self._files() if file != self.features)
 
     def save_checkpoint(self, state: State, ops: Ops, about: dict[str, Any]) -> None:
         """Write the checkpoint; the files of an earlier run stay."""
@@ -181,12 +196,25 @@ class RunFolder:
         if not self._is_ours:
             self._move_earlier_run(state, ops, about)
         if network is not None:
+            remove_file(self.features)
             save_network(self.model, network)
         write_atomically(self.history, history_lines(state.history).encode())
         write_atomically(self.table, history_csv(state.history).encode())
         write_atomically(self.config, config.encode())
         self.save_checkpoint(state, ops, about)
         remove_file(self.unfinished)
+
+    def has_features_of(self, network: TrainedNetwork) -> bool:
+        """Whether the features of this network's training images are written."""
+        try:
+            load_likeness(self.features, network.graph, network.parameters)
+        except CheckpointError:
+            return False
+        return True
+
+    def save_features(self, likeness: Likeness, network: TrainedNetwork) -> None:
+        """After the training, write the features of its images."""
+        save_likeness(self.features, likeness, weights_sha256(network.graph, network.parameters))
 
     def previous(self) -> Path:
         """The folder for an earlier run: the first name that is free."""
@@ -205,7 +233,7 @@ class RunFolder:
         shutil.rmtree(self.path / HALF_MADE, ignore_errors=True)
 
     def _files(self) -> tuple[Path, ...]:
-        return self.model, self.history, self.table, self.config, self.checkpoint
+        return self.model, self.history, self.table, self.config, self.features, self.checkpoint
 
     def _target(self) -> Path:
         return self.checkpoint if self._is_ours else self.unfinished

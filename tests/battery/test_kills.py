@@ -44,7 +44,7 @@ SEED = 11
 FIRST = ("train", "--model", "flat.toml", *DATA, "--epochs", 2, "--seed", 1, "--output", "out", "--threads", 1)
 SECOND = ("train", "--model", "conv.toml", *DATA, "--epochs", 2, "--seed", 2, "--output", "out", "--threads", 1)
 EVERY_STEP = ("--checkpoint-every", 1e-6)
-FILES = ("model.safetensors", "checkpoint.safetensors", "history.jsonl", "history.csv", "config.toml")
+FILES = ("model.safetensors", "checkpoint.safetensors", "history.jsonl", "history.csv", "config.toml", "features.safetensors")
 OWN = {"notes.txt": b"mine", ".model": b"mine, too", "previous-2": b"a file"}
 """Files of the user's own in the folder."""
 

@@ -108,7 +108,9 @@ def test_a_bare_import_of_the_package_needs_neither() -> None:
 
 def test_train_writes_a_network_its_history_settings_and_a_checkpoint(trained: Path) -> None:
     out = trained / "out"
-    written = {"model.safetensors", "checkpoint.safetensors", "history.jsonl", "history.csv", "config.toml"}
+    written = {
+        "model.safetensors", "checkpoint.safetensors", "history.jsonl", "history.csv", "config.toml", "features.safetensors",
+    }  # fmt: skip
     assert {p.name for p in out.iterdir()} == written | {".lock"}
     rows = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]

@@ -323,7 +323,7 @@ EVERY_COMMAND = [
     ["train", "--model", "softmax", "--dataset", "digits", "--train-limit", "100", "--test-limit", "100", "--epochs", "1"],
     ["evaluate", "--model", "model.safetensors", "--test-limit", "20"], ["predict", "one.png", "--model", "model.safetensors"],
     ["shapes", "cnn"], ["shapes", "cnn", "--plan"], ["models"], ["models", "--toml", "cnn"], ["samples", "again"],
-    ["warmup", "softmax"], ["doctor"], ["export", "softmax", "softmax.npz"],
+    ["warmup", "softmax"], ["bench"], ["doctor"], ["export", "softmax", "softmax.npz"],
     ["lecture"], ["lecture", "verify", "--section", "filters"], ["lecture", "terms"], ["lecture", "xo"], ["lecture", "backprop"],
     ["lecture", "filter", "one.png"], ["lecture", "worksheet", "--students", "2"],
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The five sliders: each moves a picture as it says, and none of them changes a bit where it stands."""
+"""The five sliders: each moves a picture as ``lecture challenges`` does, and none of them changes a bit where it stands."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numbacnn.errors import DataError
+from numbacnn.lecture.perturbations import FAMILIES
 from numbacnn.play.distortions import BRIGHTEST, FAINTEST, NEUTRAL, SLIDERS, check_strengths, distort
 
 SIDE = 28
@@ -18,14 +19,9 @@ def box(top: int, left: int, height: int, width: int) -> np.ndarray:
 
 
 def centre(pixels: np.ndarray) -> tuple[float, float]:
-    """Row and column of the centre of mass, from half a side."""
-    weights = pixels / pixels.sum()
-    return float(weights.sum(axis=1) @ np.arange(SIDE)) - SIDE / 2, float(weights.sum(axis=0) @ np.arange(SIDE)) - SIDE / 2
-
-
-def extent(pixels: np.ndarray) -> tuple[int, int]:
-    rows, columns = np.nonzero(pixels > 100)
-    return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+    """Row and column of the centre of mass, from the middle."""
+    weights, middle = pixels / pixels.sum(), (SIDE - 1) / 2
+    return float(weights.sum(axis=1) @ np.arange(SIDE)) - middle, float(weights.sum(axis=0) @ np.arange(SIDE)) - middle
 
 
 def test_neutral_sliders_change_no_bit() -> None:
@@ -34,45 +30,39 @@ def test_neutral_sliders_change_no_bit() -> None:
     np.testing.assert_array_equal(distort(pixels, dict(NEUTRAL)), pixels)
 
 
-def test_rotation_turns_clockwise() -> None:
+@pytest.mark.parametrize(
+    ("slider", "value", "family", "strength"),
+    [
+        ("rotation", 30, "rotation", 30), ("bend", 2.5, "deformation", 2.5), ("size", 0.7, "size", 0.7),
+        ("viewpoint", 0.4, "keystone", 0.4), ("light", 1, "brightness", BRIGHTEST), ("light", -1, "contrast", FAINTEST),
+    ],
+)  # fmt: skip
+def test_a_slider_does_what_the_challenges_of_the_lecture_do(slider: str, value: float, family: str, strength: float) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE), np.uint8)
+    expected = FAMILIES[family].change(pixels[np.newaxis, :, :, np.newaxis], strength)[0, :, :, 0]
+    np.testing.assert_array_equal(distort(pixels, {slider: value}), expected)
+
+
+def test_rotation_turns_clockwise_and_below_0_the_other_way() -> None:
     above = box(4, 12, 5, 5)
     row, column = centre(above)
-    turned_row, turned_column = centre(distort(above, {"rotation": 90}))
-    assert turned_row == pytest.approx(column, abs=0.05)
-    assert turned_column == pytest.approx(-row, abs=0.05)
+    for degrees, sign in ((90, 1), (-90, -1)):
+        turned_row, turned_column = centre(distort(above, {"rotation": degrees}))
+        assert turned_row == pytest.approx(sign * column, abs=0.05)
+        assert turned_column == pytest.approx(-sign * row, abs=0.05)
 
 
-def test_light_fades_the_ink_or_lights_everything() -> None:
-    pixels = box(10, 10, 6, 6)
-    np.testing.assert_array_equal(distort(pixels, {"light": -1}), np.rint(pixels * FAINTEST))
-    lit = distort(pixels, {"light": 1})
-    assert lit[0, 0] == BRIGHTEST
-    assert lit[12, 12] == 255
+def test_viewpoint_narrows_the_upper_border_and_below_0_the_lower_one() -> None:
+    sheet = box(4, 4, 20, 20)
+    for share, narrow, wide in ((0.6, 6, 21), (-0.6, 21, 6)):
+        seen = distort(sheet, {"viewpoint": share}) > 100
+        assert seen[narrow].sum() < seen[wide].sum() - 4
 
 
-def test_size_scales_around_the_centre() -> None:
-    pixels = box(8, 10, 12, 8)
-    assert extent(distort(pixels, {"size": 0.5})) == (6, 4)
-    assert extent(distort(pixels, {"size": 1.5})) == (18, 12)
-    assert centre(distort(pixels, {"size": 1.5})) == pytest.approx(tuple(1.5 * part for part in centre(pixels)), abs=0.3)
-
-
-def test_bend_pushes_rows_aside_along_a_sine_wave() -> None:
-    bent = distort(box(0, 13, SIDE, 3), {"bend": 3})
-    pushed = [float(row @ np.arange(SIDE) / row.sum()) - 14 for row in bent]
-    assert pushed[7] == pytest.approx(-3, abs=0.1)
-    assert pushed[21] == pytest.approx(3, abs=0.1)
-    assert pushed[14] == pytest.approx(0, abs=0.1)
-
-
-def test_viewpoint_narrows_the_sheet_and_makes_its_nearer_side_taller() -> None:
-    seen = distort(box(6, 6, 17, 17), {"viewpoint": 50})
-    height, width = extent(seen)
-    assert width == pytest.approx(17 * math.cos(math.radians(50)), abs=1.5)
-    columns = np.flatnonzero((seen > 100).any(axis=0))
-    near, far = ((seen[:, column] > 100).sum() for column in (columns[1], columns[-2]))
-    assert near > 17 > far
-    assert height == near
+def test_sliders_add_up() -> None:
+    pixels = box(5, 9, 15, 6)
+    both = distort(pixels, {"rotation": 30, "light": 0.5, "size": 0.7})
+    np.testing.assert_array_equal(both, distort(distort(distort(pixels, {"size": 0.7}), {"rotation": 30}), {"light": 0.5}))
 
 
 @pytest.mark.parametrize("name", SLIDERS)

@@ -20,8 +20,8 @@ from numbacnn.play.player import Player
 
 STRENGTHS = (
     {}, {"rotation": 35.0}, {"light": -0.9}, {"light": -1.0}, {"light": 0.6}, {"bend": -2.5}, {"size": 0.5}, {"size": 1.6},
-    {"viewpoint": 55.0},
-    {"rotation": -80.0, "light": 0.3, "bend": 1.0, "size": 1.4, "viewpoint": -30.0},
+    {"viewpoint": 0.7},
+    {"rotation": -80.0, "light": 0.3, "bend": 1.0, "size": 1.4, "viewpoint": -0.3},
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numbacnn as nc
 from numbacnn.backends import get_ops
 from numbacnn.checkpoint import TrainedNetwork, load_checkpoint, load_network, weights_sha256
 from numbacnn.training import State, StepDone, new_state
+from numbacnn.training.likeness import likeness_of
 from numbacnn.training.run_folder import RunFolder
 
 
@@ -33,6 +34,16 @@ def save(folder: RunFolder, state: State) -> None:
         state.graph, state.parameters_to_keep(get_ops("cpu")), ("a", "b", "c"), {"seed": state.settings.seed}
     )
     folder.save_epoch(state, get_ops("cpu"), network, "config", {})
+
+
+def save_features(folder: RunFolder, state: State) -> TrainedNetwork:
+    """The last file of a training."""
+    ops = get_ops("cpu")
+    network = TrainedNetwork(state.graph, state.parameters_to_keep(ops), ("a", "b", "c"), {"seed": state.settings.seed})
+    likeness = likeness_of(state, network.parameters, stripes(), ops)
+    assert likeness is not None
+    folder.save_features(likeness, network)
+    return network
 
 
 def resumed(folder: RunFolder) -> State:
@@ -71,6 +82,32 @@ def test_every_earlier_run_is_kept(tmp_path: Path) -> None:
     for _ in range(3):
         save(RunFolder(tmp_path), begun(1))
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"previous", "previous-2"}
+
+
+def test_the_features_of_an_earlier_run_go_with_it_and_never_stay_beside_another_network(tmp_path: Path) -> None:
+    first = RunFolder(tmp_path)
+    save(first, begun(1))
+    network = save_features(first, begun(1))
+    assert first.has_features_of(network)
+    earlier = contents(tmp_path)
+    second = RunFolder(tmp_path)
+    save(second, begun(2))
+    assert contents(tmp_path / "previous") == earlier
+    assert not second.features.exists()
+    assert second.is_complete(), "features are of a finished training"
+    assert second.has_features_of(save_features(second, begun(2)))
+    assert not second.has_features_of(network)
+
+
+def test_features_do_not_outlive_the_epoch_that_they_are_of(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    save(folder, begun(1))
+    save_features(folder, begun(1))
+    ops, state = get_ops("cpu"), begun(2)
+    folder.save_epoch(state, ops, None, "config", {})
+    assert folder.features.exists(), "an epoch that is not kept has no network"
+    save(folder, state)
+    assert not folder.features.exists()
 
 
 def test_a_resumed_run_moves_nothing(tmp_path: Path) -> None:
@@ -196,6 +233,7 @@ def test_a_kill_at_any_change_while_a_run_takes_over_loses_neither(tmp_path: Pat
         folder = tmp_path / str(number)
         folder.mkdir()
         save(RunFolder(folder), first)
+        save_features(RunFolder(folder), first)
         earlier = contents(folder)
         with pytest.MonkeyPatch.context() as patch:
             if not links:
@@ -216,6 +254,7 @@ def test_a_kill_at_any_change_while_a_run_takes_over_loses_neither(tmp_path: Pat
             assert weights_sha256(found.graph, found.parameters) == weights_sha256(second.graph, second.parameters)
             assert len((folder / "history.jsonl").read_text().splitlines()) == 2
             assert taken_over.is_complete()
+            assert not taken_over.features.exists(), number
         else:
             assert contents(folder).items() >= earlier.items(), number
     assert number > 8, "a run takes over in more changes than that"

@@ -6,7 +6,7 @@ in a dense layer.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,11 @@ class _KernelCache(FunctionCache):
         super().__init__(function)
         self._cache_file = KernelFiles(folder, function, self._cache_file._dump)  # type: ignore[assignment]
 
+    is_read = True
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        if not self.is_read:
+            return None
         try:
             rtsys.initialize(target_context)
             with self._guard_against_spurious_io_errors():
@@ -53,6 +57,16 @@ class _KernelCache(FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(Exception):
             super().save_overload(sig, data)
+
+
+@contextlib.contextmanager
+def compiled_anew() -> Iterator[None]:
+    """Within it, kernels that this process has not used yet are compiled, whatever the cache holds; the cache keeps them."""
+    _KernelCache.is_read = False
+    try:
+        yield
+    finally:
+        _KernelCache.is_read = True
 
 
 def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool | str = False) -> Callable[[Callable], Any]:

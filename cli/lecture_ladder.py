@@ -1,0 +1,114 @@
+"""``numbacnn lecture ladder``: the networks of the lecture, each better than the one before it."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from numbacnn.datasets import Dataset
+from numbacnn.lecture.ladder import RUNGS, Rung, climb, remarks
+from numbacnn.normalisation import COST_OF_RAW_PIXELS
+
+from . import contests
+from .compiling import announced_compilations
+from .console import notice, print_json, stdout
+from .layout import Column
+from .paths import UserPath
+from .records import check_records, write_records
+from .signals import Terminated
+from .tables import percent, table, text
+
+WHICH = "numbacnn lecture ladder"
+
+
+@click.command("ladder")
+@contests.models(tuple(RUNGS), 1)
+@click.option("--raw-pixels", is_flag=True, help="Feed pixels as numbers 0...255, as the lecture does: for comparison.")
+@click.option("--output", type=UserPath(), metavar="FILE", help="Write the table to a file too: .csv or .html.")
+@contests.sharing
+def lecture_ladder(
+    names: tuple[str, ...],
+    raw_pixels: bool,
+    output: Path | None,
+    epochs: int,
+    seeds: int,
+    dataset: str,
+    data_dir: Path,
+    train_limit: int | None,
+    test_limit: int | None,
+    device: str,
+    threads: int | None,
+    exact_conv: bool,
+    output_format: str,
+) -> None:
+    """Train the networks of the lecture one after the other, and tell their story in one table.
+
+    Each is trained by its own recipe, but for the number of epochs. gain is the step from the row above, in points of a hundred; the
+    commands below the table repeat each row. Stopped by Ctrl-C, it prints the rows that are done.
+
+    \b
+    Example: numbacnn lecture ladder
+             numbacnn lecture ladder --epochs 1 --dataset digits --models softmax,dense128,small
+             numbacnn lecture ladder --seeds 3 --output ladder.html
+    """
+    if output is not None:
+        check_records(output)
+    rungs: list[Rung] = []
+    with announced_compilations():
+        contest = contests.open_contest(
+            names, dataset, data_dir, train_limit, test_limit, device, threads, exact_conv, raw_pixels
+        )
+        watch = contests.view(contest, len(names) * seeds)
+        try:
+            rungs.extend(
+                climb(contest.contenders, contest.dataset, contest.ops, epochs=epochs, seeds=seeds, options=contest.options,
+                      watch=watch)
+            )  # fmt: skip
+        except Terminated:
+            if rungs:
+                notice(f"stopped after {len(rungs)} of {len(names)} networks")
+                _show(rungs, contest.dataset, epochs, raw_pixels, output_format)
+            raise
+    said = _show(rungs, contest.dataset, epochs, raw_pixels, output_format)
+    if output is not None:
+        write_records(output, f"{WHICH}: {_heading(contest.dataset, epochs)}", [rung._asdict() for rung in rungs], said)
+        notice(f"wrote {output}")
+
+
+def _show(rungs: list[Rung], dataset: Dataset, epochs: int, raw_pixels: bool, output_format: str) -> list[str]:
+    """Print the rungs; returns the remarks below the table."""
+    said = remarks(rungs, dataset)
+    if raw_pixels:
+        said.append(f"Pixels were fed as numbers 0...255. It costs accuracy: {COST_OF_RAW_PIXELS}.")
+    if output_format == "json":
+        print_json([rung._asdict() for rung in rungs])
+        return said
+    console = stdout()
+    console.print(_heading(dataset, epochs))
+    console.print(_table(rungs))
+    for line in said:
+        console.print(line)
+    console.print("")
+    console.print("To repeat a row:")
+    for rung in rungs:
+        console.print(f"  {rung.command}", soft_wrap=True)
+    return said
+
+
+def _heading(dataset: Dataset, epochs: int) -> str:
+    return f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images of {dataset.name}, {epochs} epoch(s)"
+
+
+def _table(rungs: list[Rung]) -> Any:
+    has_spread = rungs[0].spread is not None
+    spread = [Column("spread", rank=2)] if has_spread else []
+    rows = table(
+        "network", text("what is new"), Column("parameters", rank=3), "test accuracy", *spread, "gain", Column("s", rank=1)
+    )
+    before: float | None = None
+    for rung in rungs:
+        gain = "" if before is None else f"{100 * (rung.accuracy - before):+.2f}"
+        spreads = [f"{100 * (rung.spread or 0):.2f}"] if has_spread else []
+        rows.add_row(rung.model, rung.rung, f"{rung.parameters:,}", percent(rung.accuracy), *spreads, gain, f"{rung.seconds:.1f}")
+        before = rung.accuracy
+    return rows
