@@ -29,6 +29,7 @@ COMMANDS = {
     "plot": "Draw the curves and the confusion matrix of a run.",
     "predict": "Tell what is in pictures.",
     "inspect": "Look into a trained network: its maps, filters and reasons.",
+    "play": "Draw digits in the browser, and watch networks read them.",
     "shapes": "Trace shapes, parameters and cost through a network.",
     "models": "List the networks that are built in.",
     "download": "Fetch a data set.",

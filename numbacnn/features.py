@@ -62,6 +62,11 @@ def features(
     else:
         values = Predictor(up_to(graph, name), ops, parameters, normalisation)(images).logits
     values = values.reshape(len(images), cells(graph.shapes[name]))
+    return rooted(values)
+
+
+def rooted(values: NDArray) -> NDArray[np.float32]:
+    """The vectors that ``features`` makes of a layer's values (n, width)."""
     return unit_length(np.copysign(np.sqrt(np.abs(values)), values))
 
 
@@ -87,7 +92,9 @@ def nearest(vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int) -> 
     lengths, inverse = _lengths(vectors), (1 / _lengths(bank).T).astype(np.float32)
     indices, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
     for rows in batches(len(vectors), _QUERIES):
-        similarities = vectors[rows] @ bank.T
+        # For one vector, NumPy's own loop: the threads of a BLAS library take longer to wake than the product takes.
+        one = len(vectors) == 1
+        similarities = np.einsum("ik,jk->ij", vectors, bank) if one else vectors[rows] @ bank.T
         similarities *= inverse
         least = np.partition(similarities, -k, axis=1)[:, -k]
         for row, similar in enumerate(similarities, rows.start):

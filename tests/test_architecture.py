@@ -62,6 +62,7 @@ FLOORS = [
         "numbacnn.export",
         "numbacnn.keras",
         "numbacnn.onnx",
+        "numbacnn.play",
         "numbacnn.sklearn",
         "numbacnn",
         "numbacnn.__main__",

@@ -31,8 +31,8 @@ SECTIONS = {
         ("Vanilla Deep Neural Networks Challenges (1/2)", "Tackle the Challenges"),
         (
             "numbacnn lecture verify --section challenges", "numbacnn shapes softmax --input 224,224,3",
-            "numbacnn lecture challenges",
-            "numbacnn lecture figures --section challenges",
+            "numbacnn lecture challenges", "numbacnn lecture figures --section challenges",
+            "numbacnn play --versus runs/dense128-mnist",
         ),
     ),
     "filters": Section(

@@ -4,6 +4,7 @@
     normalise   of digits: the ink bright on black, in a box, centred
     parts       connected ink, and how many parts a picture has
     files       the pictures in a folder
+    ready       PNGs that say that they need none of this
 
 A picture that already has that form passes through unchanged, bit for bit.
 """
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DataError
-from numbacnn.pictures.decode import grey_levels, scaled_pixels
+from numbacnn.pictures.decode import grey_levels, says_it_is_ready, scaled_pixels
 from numbacnn.pictures.normalise import Invert, normalised
 from numbacnn.reading import read_bounded
 
@@ -42,12 +43,13 @@ class Picture:
 def read_picture(
     source: Path | BinaryIO, *, name: str | None = None, invert: Invert = "auto", size: tuple[int, int] = (28, 28)
 ) -> Picture:
-    """Read a picture file and normalise it as MNIST's images are.
+    """Read a picture file and normalise it as MNIST's images are, unless it is of that size and says that it is ready.
 
     Args:
         source: a file's path, or an open binary stream.
         name: the picture's name in the result and in messages; by default the path.
-        invert: "yes" for dark ink on light paper, "no" for light ink on dark paper, "auto" decides by the picture's border.
+        invert: "yes" for dark ink on light paper, "no" for light ink on dark paper, "auto" decides by the picture's border. Only
+            with "auto" may a picture be ready.
         size: height and width of the result, in pixels.
     Returns:
         Picture: its pixels are uint8 ``size``.
@@ -56,7 +58,10 @@ def read_picture(
     """
     name = name if name is not None else str(source) if isinstance(source, Path) else "stdin"
     steps: list[str] = []
-    grey = grey_levels(picture_bytes(source, name), name, steps)
+    data = picture_bytes(source, name)
+    grey = grey_levels(data, name, steps)
+    if invert == "auto" and grey.shape == size and says_it_is_ready(data, name):
+        return Picture(name, grey.astype(np.uint8), ("taken as it is, as the file asks",))
     return Picture(name, normalised(grey, name, steps, invert, size), tuple(steps))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from numbacnn.errors import DataError
+from numbacnn.pictures.ready import is_ready
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats that are decoded. The others Pillow knows are rare, and each is a parser that strangers' files would reach."""
@@ -55,6 +56,16 @@ def grey_levels(data: bytes, name: str, steps: list[str]) -> Floats:
         if image.mode == "RGB":
             image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
         return _grey(image, steps)
+
+
+def says_it_is_ready(data: bytes, name: str) -> bool:
+    """Whether a picture file says that it needs no preparation; see ``ready``.
+
+    Raises:
+        DataError: as ``grey_levels``.
+    """
+    with _decoding(name):
+        return is_ready(_open(data, name))
 
 
 def scaled_pixels(data: bytes, name: str, size: tuple[int, int], channels: int, steps: list[str]) -> NDArray[np.uint8]:

@@ -123,7 +123,8 @@ WRONG_CELLS = ("", "x", ",", ",1,2", "a,1", "a,1,", "a,-1,2", "a,1.5,2", "a,1,½
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
-    "doctor": (), "plot": ("none",), "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
+    "doctor": (), "plot": ("none",), "play": ("--no-browser", "--model", "none.safetensors"),
+    "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
     "lecture": (), "lecture verify": (), "lecture xo": (), "lecture backprop": (),
     "lecture terms": (), "lecture filter": ("none.png",), "lecture worksheet": ("--check", "none.csv"),
 }  # fmt: skip
@@ -357,6 +358,9 @@ FAILURES = [
     Line(("samples", "file"), 1, "file"), Line(("samples", "file/below"), 1, "file/below"), Line(("samples", LONG), 1, LONG),
     Line(("samples", "/proc/x"), 1, "/proc/x"),
     Line(("export", "none.toml", "x.npz"), 1, "none.toml"), Line(("export", "cs231n", "file/x.npz"), 1, "file/x.npz"),
+    Line(("play", "--no-browser", "--model", "none.safetensors"), 1, "none.safetensors"),
+    Line(("play", "--no-browser", "--model", "net.safetensors", "--versus", "text.png"), 1, "text.png"),
+    Line(("play", "--no-browser"), 1, "no network has been trained"),
     Line(("warmup", "nonesuch"), 1, "nonesuch"), Line(("warmup", "small", "nonesuch"), 1, "nonesuch"),
     Line(("warmup", "none.toml"), 1, "none.toml"),
     Line(("lecture", "xo", "--image", "none.png"), 1, "none.png"), Line(("lecture", "xo", "--image", "text.png"), 1, "text.png"),
@@ -391,14 +395,15 @@ def test_a_training_that_cannot_start_leaves_no_folder(folder: Path, monkeypatch
 
 
 @pytest.mark.skipif(report()["cuda"]["gpu"] is not None, reason="there is a GPU here")
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "warmup"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "play", "warmup"])
 def test_a_device_that_is_missing_is_named_and_no_other_is_taken(
     command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DeviceError):
         get_ops("cuda")
     model = {"train": ("--model", "net.toml", "--dataset", "digits"), "evaluate": ("--model", "net.safetensors", "--dataset", "digits"),
-             "predict": ("--model", "net.safetensors", "text.png"), "warmup": ("net.toml",)}[command]  # fmt: skip
+             "predict": ("--model", "net.safetensors", "text.png"), "play": ("--model", "net.safetensors", "--no-browser"),
+             "warmup": ("net.toml",)}[command]  # fmt: skip
     before = contents(folder)
     words = (command, *model, "--device", "cuda")
     check(Line(words, 1, "--device cpu"), in_process(words, monkeypatch))
