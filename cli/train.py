@@ -32,6 +32,8 @@ from .train_options import TrainOptions
 from .train_report import config, epoch_network, heading, print_report, report, trained_network
 from .train_run import Run, new_run, resume_command, resumed_run
 
+_PATIENCE = 3.0  # seconds without a word
+
 
 @click.command()
 @click.option(
@@ -112,7 +114,7 @@ def train(ctx: click.Context, **given: Any) -> int:
             _save_epoch(run, is_best=True)
         if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
             notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
-        _save_features(run)
+        _save_features(run, notice if call.progress != "none" else lambda text: None)
         figures = report(run, time.perf_counter() - started)
         dead = dead_maps_of(run)
         curves = draw_curves(run)
@@ -225,11 +227,19 @@ def _save_epoch(run: Run, is_best: bool) -> None:
     run.folder.save_epoch(run.state, run.ops, network, config(run), run.origin.to_dict(), of_epoch)
 
 
-def _save_features(run: Run) -> None:
-    """Write what ``predict`` needs to tell pictures that are unlike all training images, unless it is there."""
+def _save_features(run: Run, tell: Callable[[str], None]) -> None:
+    """Write what ``predict`` needs to know pictures that are unlike all training images, unless it is there. Takes a second for MNIST."""
     network = trained_network(run)
     if network.normalisation.dtype != PIXELS.dtype or run.folder.has_features_of(network):
         return  # to a network trained on floats, no picture can be given
-    likeness = likeness_of(run.state, network.parameters, run.dataset, run.ops)
+    started, is_told = time.perf_counter(), False
+
+    def looked_at(count: int) -> None:
+        nonlocal is_told
+        if not is_told and time.perf_counter() - started > _PATIENCE:
+            is_told = True
+            tell("the network looks at its training images once more, for predict to know what is unlike them")
+
+    likeness = likeness_of(run.state, network.parameters, run.dataset, run.ops, looked_at)
     if likeness is not None:
         run.folder.save_features(likeness, network)

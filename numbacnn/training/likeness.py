@@ -1,5 +1,6 @@
 """What a trained network keeps of its training images, to tell pictures that are unlike all of them; see ``numbacnn.likeness``."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,17 @@ from numbacnn.training.state import State
 MOST_IMAGES = 20_000
 """Of the training images, in the bank: 2.6 MB at most. Twice as many flag hardly more pictures."""
 
-_AT_ONCE = 1_000  # images
+_AT_ONCE = 500  # images
 
 
-def likeness_of(state: State, parameters: Arrays, dataset: Dataset, ops: Ops) -> Likeness | None:
+def likeness_of(
+    state: State, parameters: Arrays, dataset: Dataset, ops: Ops, looked_at: Callable[[int], None] = lambda count: None
+) -> Likeness | None:
     """The features of a sample of the training images, drawn by the seed, and the distance that is usual.
 
     Args:
         parameters: of the network that is kept.
+        looked_at: told now and then how many images more have been looked at.
 
     Returns:
         None if there are too few images to say what is usual.
@@ -37,10 +41,12 @@ def likeness_of(state: State, parameters: Arrays, dataset: Dataset, ops: Ops) ->
 
     def small(images: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[np.int8]:
         """The compressed features of some images; those of a few at once are in memory."""
-        return np.concatenate([
-            compressed(features(state.graph, ops, on_device, images[indices[part]], dataset.normalisation))
-            for part in batches(len(indices), _AT_ONCE)
-        ])  # fmt: skip
+        parts = []
+        for part in batches(len(indices), _AT_ONCE):
+            found = features(state.graph, ops, on_device, images[indices[part]], dataset.normalisation)
+            parts.append(compressed(found))
+            looked_at(len(found))
+        return np.concatenate(parts)
 
     bank = small(dataset.train_images, sample(training, MOST_IMAGES, seed))
     if not len(held.images):
