@@ -24,6 +24,7 @@ from .device import open_device
 from .model_source import trained_model
 from .progress import DownloadView
 from .tables import class_table, confusion_table, percent
+from .train_data import fingerprint_of_test_part
 
 
 @click.command()
@@ -105,8 +106,20 @@ def measured(
                 f"{network.graph.input_shape}, got {dataset} with {len(data.class_names)} classes ({listed(data.class_names)}) and images "
                 f"of shape {data.test_images.shape[1:]}. Choose another --dataset or --model"
             )
+        if test_limit is None:
+            _compare(network, data, dataset)
         logits = network.predictor(ops)(data.test_images)
     return Measured(path, dataset, data, evaluate_prediction(logits, data.test_labels))
+
+
+def _compare(network: TrainedNetwork, data: Dataset, dataset: str) -> None:
+    """Say it if a data set has other test images than when the network was trained on it."""
+    then, digest = network.summary.get("test_images"), network.summary.get("test_sha256")
+    if data.name == network.summary.get("dataset") and isinstance(digest, str) and digest != fingerprint_of_test_part(data):
+        notice(
+            f"{dataset}: the test images are not those of the training: {len(data.test_images):,} now, {short(then)} then. "
+            "The network may have been trained on some of them"
+        )
 
 
 def _trained_on(network: TrainedNetwork, path: Path) -> str:

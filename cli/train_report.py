@@ -13,6 +13,7 @@ from numbacnn.training.order import held_out
 from .console import stdout
 from .sparkline import curves
 from .tables import percent, table
+from .train_data import fingerprint_of_test_part
 from .train_run import Run
 
 VARIES = ("seconds", "images_per_second", "output", "threads")
@@ -90,6 +91,8 @@ def trained_network(run: Run) -> TrainedNetwork:
     figures = report(run, seconds=0)
     summary = {name: value for name, value in figures.items() if name not in VARIES}
     summary["recipe"] = run.state.settings.recipe().to_dict()
+    if run.origin.test_limit is None:  # of some of the images it would tell `evaluate` nothing about the others
+        summary["test_sha256"] = fingerprint_of_test_part(run.dataset)
     return TrainedNetwork(
         run.state.graph,
         run.state.parameters_to_keep(run.ops),
