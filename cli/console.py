@@ -1,6 +1,5 @@
 """Printing: results go to stdout, progress and notices to stderr. This is the one file in which text becomes printable."""
 
-import json
 import math
 import os
 import re
@@ -114,6 +113,8 @@ def print_text(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON value on stdout, in ASCII whatever the stream's encoding. NaN and infinities become null."""
+    import json  # tables do without
+
     if hasattr(sys.stdout, "reconfigure"):  # a stream put in place by another program may lack it
         sys.stdout.reconfigure(encoding="ascii")  # not every encoding writes ASCII as ASCII
     _write(sys.stdout, json.dumps(_plain(value), ensure_ascii=True) + "\n")

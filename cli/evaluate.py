@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from numbacnn.checkpoint import load_network
+from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.dataset_names import DATASETS
 from numbacnn.datasets import Dataset
 from numbacnn.files import write_atomically
@@ -14,16 +14,17 @@ from numbacnn.inspection.tiles import image_pixels
 from numbacnn.metrics import Evaluation, Mistake, worst_mistakes
 from numbacnn.metrics import evaluate as evaluate_prediction
 from numbacnn.prediction import Prediction
-from numbacnn.quoting import plain
+from numbacnn.quoting import plain, short
 
 from . import options
 from .compiling import announced_compilations
-from .console import print_json, stdout
+from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
 from .paths import UserPath
 from .predict import label_of
 from .tables import class_table, confusion_table, percent
+from .train_data import fingerprint_of_test_part
 from .trained_on import data_for
 
 MOST_MISTAKES = 42
@@ -134,5 +135,17 @@ def measured(
     ops = open_device(device, threads, exact_conv)
     with announced_compilations():
         dataset, data = data_for(network, path, dataset, data_dir, train_limit=0, test_limit=test_limit)
+        if test_limit is None:
+            _compare(network, data, dataset)
         prediction = network.predictor(ops)(data.test_images)
     return Measured(path, dataset, data, evaluate_prediction(prediction, data.test_labels), prediction)
+
+
+def _compare(network: TrainedNetwork, data: Dataset, dataset: str) -> None:
+    """Say it if a data set has other test images than when the network was trained on it."""
+    then, digest = network.summary.get("test_images"), network.summary.get("test_sha256")
+    if data.name == network.summary.get("dataset") and isinstance(digest, str) and digest != fingerprint_of_test_part(data):
+        notice(
+            f"{dataset}: the test images are not those of the training: {len(data.test_images):,} now, {short(then)} then. "
+            "The network may have been trained on some of them"
+        )

@@ -11,7 +11,6 @@ PROCESS_START = time.perf_counter() - time.process_time()
 import io  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
-import traceback  # noqa: E402
 
 import click  # noqa: E402
 
@@ -95,6 +94,8 @@ def _failed(error: BaseException, debug: bool) -> int:
     if received() is not None and not isinstance(error, NumbaCNNError):  # what a library made of the signal's exception
         return 1
     if debug:
+        import traceback
+
         sys.stderr.write(console.printable_lines(traceback.format_exc()))
     console.error(_words(error))
     return 1

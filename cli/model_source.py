@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numbacnn.config import read_model_file
 from numbacnn.errors import CheckpointError
 from numbacnn.graph import Graph, with_outputs
 from numbacnn.layers import Dense
@@ -56,6 +55,8 @@ def _read(text: str) -> Source:
         return Source(found.graph, found.recipe, is_preset=True)
     path = Path(text)
     if path.suffix == ".toml":
+        from numbacnn.config import read_model_file  # presets need no TOML
+
         return Source(*read_model_file(path))
     if (trained := _trained_file(text)) is not None:
         from numbacnn.checkpoint import load_network  # needs numpy, which `shapes` of a preset does without

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from numbacnn.checkpoint import TrainedNetwork
-from numbacnn.errors import ModelError, NumbaCNNError
+from numbacnn.errors import DataError, ModelError, NumbaCNNError
 from numbacnn.normalisation import PIXELS
 from numbacnn.picture_forms import PHOTOGRAPHS
 from numbacnn.pictures import MAX_FILE_BYTES, Picture, read_photograph, read_picture
-from numbacnn.pictures.files import PICTURE_ENDINGS, entries, is_picture
+from numbacnn.pictures.files import PICTURE_ENDINGS, entries, in_other_formats, is_picture, is_picture_in_other_format
 from numbacnn.shapes import Shape
+
+from .console import notice
 
 STDIN = "-"
 
@@ -38,29 +40,38 @@ def picture_form(network: TrainedNetwork, name: object, given: str | None = None
     return PHOTOGRAPHS if channels == 3 else given or network.pictures
 
 
-def sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | None]]:
-    """The names and pictures of the arguments; a folder stands for its pictures in natural order, or for None if it has none."""
+def sources(files: tuple[str, ...]) -> Iterator[tuple[str, Path | io.BytesIO | DataError]]:
+    """The names and pictures of the arguments; a folder stands for its pictures in natural order, or for an error if it has none."""
     for name in files:
         path = Path(name)
         if name == STDIN:
             yield name, io.BytesIO(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))
         elif path.is_dir():
-            inside = _pictures_in(path)
+            inside, unread = _pictures_in(path)
             yield from ((str(p), p) for p in inside)
             if not inside:
-                yield name, None
+                yield name, _no_pictures(name, unread)
+            elif unread:
+                notice(f"{name}: left out: {in_other_formats(unread)}")
         else:
             yield name, path
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def _pictures_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The pictures in a folder, and those in formats that are not read."""
     try:
-        return [path for path in entries(folder) if is_picture(path) and path.is_file()]
+        files = [path for path in entries(folder) if path.is_file()]
     except OSError:
-        return []
+        files = []
+    return [path for path in files if is_picture(path)], [path for path in files if is_picture_in_other_format(path)]
 
 
-def read(name: str, source: Path | io.BytesIO | None, form: str, invert: Any, shape: Shape) -> Picture | tuple[str, str]:
+def _no_pictures(name: str, unread: list[Path]) -> DataError:
+    got = in_other_formats(unread) if unread else "none. Folders inside of it are not searched: name one of them"
+    return DataError(f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got {got}")
+
+
+def read(name: str, source: Path | io.BytesIO | DataError, form: str, invert: Any, shape: Shape) -> Picture | tuple[str, str]:
     """A picture in the form of a network's images, or its name and the error: one bad file does not stop the others.
 
     Args:
@@ -69,12 +80,8 @@ def read(name: str, source: Path | io.BytesIO | None, form: str, invert: Any, sh
         invert: ``"auto"``, ``"yes"`` or ``"no"``, for digits.
         shape: (height, width, channels) of the network's images.
     """
-    if source is None:
-        return (
-            name,
-            f"{name}: expected a folder of files that end in {', '.join(sorted(PICTURE_ENDINGS))}, got none. "
-            "Folders inside of it are not searched: name one of them",
-        )
+    if isinstance(source, DataError):
+        return name, str(source)
     try:
         height, width, channels = shape
         if form == PHOTOGRAPHS:

@@ -7,6 +7,9 @@ from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset, load_dataset, named
 from numbacnn.errors import DataError
@@ -70,7 +73,20 @@ def load_ahead(origin: Origin, data_dir: Path, input_shape: Sequence[int]) -> Ca
 
 def fingerprint(dataset: Dataset) -> str:
     """The sha256 of every label and of about a thousand training images."""
+    return _digest(_sample(dataset.train_images), dataset.train_labels, dataset.test_labels)
+
+
+def fingerprint_of_test_part(dataset: Dataset) -> str:
+    """The sha256 of every test label and of about a thousand test images."""
+    return _digest(_sample(dataset.test_images), dataset.test_labels)
+
+
+def _sample(images: NDArray[Any]) -> NDArray[Any]:
+    return images[:: max(len(images) // 1000, 1)]
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
     digest = hashlib.sha256()
-    for array in (dataset.train_images[:: max(len(dataset.train_images) // 1000, 1)], dataset.train_labels, dataset.test_labels):
+    for array in arrays:
         digest.update(repr(array.shape).encode() + array.tobytes())
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from numbacnn.training.order import held_out
 from .console import stdout
 from .sparkline import curves
 from .tables import percent, table
+from .train_data import fingerprint_of_test_part
 from .train_run import Run
 
 VARIES = ("seconds", "images_per_second", "output", "threads")
@@ -114,6 +115,8 @@ def _network(run: Run, epoch: int, parameters: Arrays) -> TrainedNetwork:
     figures = _figures(run, 0, epoch, parameters)
     summary = {name: value for name, value in figures.items() if name not in VARIES}
     summary["recipe"] = run.state.settings.recipe().to_dict()
+    if run.origin.test_limit is None:  # of some of the images it would tell `evaluate` nothing about the others
+        summary["test_sha256"] = fingerprint_of_test_part(run.dataset)
     return TrainedNetwork(
         run.state.graph,
         parameters,

@@ -1,6 +1,8 @@
 """The presets: networks of the lecture and others, each with a recipe for its training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from numbacnn.errors import ModelError
 from numbacnn.graph import Graph, build_graph, sequential
@@ -22,11 +24,22 @@ from numbacnn.spelling import did_you_mean
 
 @dataclass(frozen=True)
 class Preset:
-    """A network with a name, a line about it, and its recipe."""
+    """A network with a name, a line about it, and its recipe.
+
+    Args:
+        summary: the line.
+        build: makes the graph.
+        recipe: how to train it.
+    """
 
     summary: str
-    graph: Graph
+    build: Callable[[], Graph]
     recipe: Recipe = field(default_factory=Recipe)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The network, built at its first use: most commands need one of them."""
+        return self.build()
 
 
 MNIST_SHAPE = (28, 28, 1)
@@ -36,6 +49,22 @@ def _dense_stack(name: str, activation: str, kernel_initializer: str = "he_norma
     """Five layers, 200-100-60-30-10. Source: the lecture's slide "Some Improvement (1/5)"; Gorner's codelab, mnist_2.0."""
     hidden = [Dense(units, activation=activation, kernel_initializer=kernel_initializer) for units in (200, 100, 60, 30)]
     return sequential(Flatten(), *hidden, Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name=name)
+
+
+def _softmax() -> Graph:
+    return sequential(Flatten(), Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name="softmax")
+
+
+def _sigmoid5() -> Graph:
+    return _dense_stack("sigmoid5", "sigmoid")
+
+
+def _sigmoid5_sgd() -> Graph:
+    return _dense_stack("sigmoid5-sgd", "sigmoid", "glorot_uniform")
+
+
+def _relu5() -> Graph:
+    return _dense_stack("relu5", "relu")
 
 
 def _cnn() -> Graph:
@@ -184,33 +213,29 @@ def _accurate() -> Graph:
 
 
 PRESETS: dict[str, Preset] = {
-    "cnn": Preset("the lecture's CNN", _cnn()),
+    "cnn": Preset("the lecture's CNN", _cnn),
     "softmax": Preset(
         "one layer, the lecture's first network",
-        sequential(Flatten(), Dense(10, activation="softmax"), input_shape=MNIST_SHAPE, name="softmax"),
+        _softmax,
         Recipe("sgd", 0.01, lr_decay=1.0, epochs=10),
     ),
-    "sigmoid5": Preset(
-        "five dense layers with sigmoid", _dense_stack("sigmoid5", "sigmoid"), Recipe("adam", 0.003, lr_decay=0.8, epochs=10)
-    ),
+    "sigmoid5": Preset("five dense layers with sigmoid", _sigmoid5, Recipe("adam", 0.003, lr_decay=0.8, epochs=10)),
     "sigmoid5-sgd": Preset(
         "sigmoid5 as the slide has it, with Glorot and SGD: it stalls",
-        _dense_stack("sigmoid5-sgd", "sigmoid", "glorot_uniform"),
+        _sigmoid5_sgd,
         Recipe("sgd", 0.01, lr_decay=1.0, epochs=10),
     ),
-    "relu5": Preset(
-        "the same five layers with ReLU", _dense_stack("relu5", "relu"), Recipe("adam", 0.001, lr_decay=0.8, epochs=10)
-    ),
-    "dense128": Preset("784-128-10 with He, ReLU, dropout", _dense128(), Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
-    "small": Preset("a CNN with a sixteenth of cnn's work", _small(), Recipe("adam", 0.006, "one-cycle", epochs=3)),
-    "residual": Preset("two residual blocks, normalised", _residual(), Recipe("adam", 0.01, "one-cycle", epochs=3)),
-    "tiny": Preset("99 % on MNIST, under 5,000 parameters", _tiny(), Recipe("adam", 0.02, "one-cycle", epochs=10)),
-    "fast": Preset("99 % on MNIST in two short epochs", _fast(), Recipe("adam", 0.015, "one-cycle", epochs=2)),
+    "relu5": Preset("the same five layers with ReLU", _relu5, Recipe("adam", 0.001, lr_decay=0.8, epochs=10)),
+    "dense128": Preset("784-128-10 with He, ReLU, dropout", _dense128, Recipe("adam", 0.01, lr_decay=0.6, epochs=10)),
+    "small": Preset("a CNN with a sixteenth of cnn's work", _small, Recipe("adam", 0.006, "one-cycle", epochs=3)),
+    "residual": Preset("two residual blocks, normalised", _residual, Recipe("adam", 0.01, "one-cycle", epochs=3)),
+    "tiny": Preset("99 % on MNIST, under 5,000 parameters", _tiny, Recipe("adam", 0.02, "one-cycle", epochs=10)),
+    "fast": Preset("99 % on MNIST in two short epochs", _fast, Recipe("adam", 0.015, "one-cycle", epochs=2)),
     "accurate": Preset(
-        "for the last tenths, on distorted images", _accurate(), Recipe("adam", 0.01, "one-cycle", epochs=20, augment=True)
+        "for the last tenths, on distorted images", _accurate, Recipe("adam", 0.01, "one-cycle", epochs=20, augment=True)
     ),
-    "xo": Preset("the X-and-O toy network", _xo(), Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
-    "cs231n": Preset("one convolution, as in the CS231n demo", _cs231n()),
+    "xo": Preset("the X-and-O toy network", _xo, Recipe("adam", 0.01, lr_decay=1.0, epochs=10)),
+    "cs231n": Preset("one convolution, as in the CS231n demo", _cs231n),
 }
 
 

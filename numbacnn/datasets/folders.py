@@ -22,7 +22,7 @@ from numbacnn.datasets.parts import Indices, hold_out, in_words, limited
 from numbacnn.errors import DataError, ShapeError
 from numbacnn.pictures import picture_bytes, read_photograph
 from numbacnn.pictures.decode import shape_of
-from numbacnn.pictures.files import entries, is_picture
+from numbacnn.pictures.files import entries, in_other_formats, is_picture, is_picture_in_other_format
 from numbacnn.quoting import listed
 
 PARTS = {"train": ("train", "training"), "test": ("test", "testing"), "validation": ("val", "valid", "validation")}
@@ -118,6 +118,7 @@ def _listed(part: str, root: Path, names: tuple[str, ...], tell: Notice) -> Part
     paths: list[Path] = []
     labels: list[int] = []
     others: list[Path] = []
+    unread: list[Path] = []
     for path in _entries(root):
         if not path.is_dir():
             others.append(path)
@@ -131,13 +132,16 @@ def _listed(part: str, root: Path, names: tuple[str, ...], tell: Notice) -> Part
                     paths.append(file)
                     labels.append(names.index(path.name))
                 else:
-                    others.append(file)
+                    (unread if is_picture_in_other_format(file) else others).append(file)
+    if unread and paths:
+        tell(f"{root}: {LEFT_OUT}: {in_other_formats(unread)}")
     if others:
         tell(
             f"{root}: {len(others):,} file(s) that are no pictures of a class are {LEFT_OUT}: {listed(path.name for path in others)}"
         )
     if not paths:
-        raise DataError(f"{root}: expected pictures in the class folders, got none. Add some, or leave the folder out")
+        got = in_other_formats(unread) if unread else "none. Add some, or leave the folder out"
+        raise DataError(f"{root}: expected pictures in the class folders, got {got}")
     return Part(part, paths, np.array(labels, np.int64))
 
 

@@ -2,12 +2,38 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+from numbacnn.quoting import listed
 
 PICTURE_ENDINGS = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
 )
 """Endings of the formats that are decoded."""
+
+OTHER_PICTURE_ENDINGS = frozenset(
+    (
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".raf",
+        ".orf",
+        ".rw2",
+        ".psd",
+        ".svg",
+    )
+)
+"""Endings of formats that people take for pictures and that are not decoded: those of phones and cameras, above all."""
 
 _LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 
@@ -35,3 +61,15 @@ def entries(folder: Path) -> list[Path]:
 def is_picture(path: Path) -> bool:
     """Whether a file has the ending of a picture."""
     return path.suffix.lower() in PICTURE_ENDINGS
+
+
+def is_picture_in_other_format(path: Path) -> bool:
+    """Whether a file has the ending of a picture that is not decoded."""
+    return path.suffix.lower() in OTHER_PICTURE_ENDINGS
+
+
+def in_other_formats(paths: Sequence[Path]) -> str:
+    """The number and names of pictures that are not decoded, and what to do, for messages."""
+    return (
+        f"{len(paths):,} picture(s) in formats that are not read, {listed(path.name for path in paths)}. Save them as PNG or JPEG"
+    )

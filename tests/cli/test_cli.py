@@ -99,6 +99,20 @@ def test_what_needs_no_arithmetic_imports_neither_numpy_nor_numba(args: list[str
     assert done.stderr.strip() == "[]"
 
 
+def test_the_table_of_a_preset_reads_no_toml_and_builds_no_other_network(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "sys.argv[1:] = ['shapes', 'cnn']\n"
+        "from numbacnn_cli.main import main\n"
+        "assert main() == 0\n"
+        "from numbacnn.models import PRESETS\n"
+        "built = [name for name, preset in PRESETS.items() if 'graph' in vars(preset)]\n"
+        "print(built, sorted({'tomllib', 'tomli_w'} & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr.strip() == "['cnn'] []"
+
+
 def test_a_bare_import_of_the_package_needs_neither() -> None:
     program = "import sys, numbacnn; print({'numpy', 'numba'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "set()"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,56 @@ def test_colour_photographs_are_trained_on_evaluated_and_predicted(numbacnn: Com
     assert rows[0]["preprocessing"] == ["scaled from 9x12 to 6x6"]
     code, out, error = numbacnn("predict", "photos/red/3.png")
     assert (code, "photos/red/3.png: red" in out) == (0, True)
+
+
+def test_pictures_added_after_the_training_are_said_where_they_change_the_test_images(numbacnn: Command) -> None:
+    assert numbacnn("train", "--model", "net.toml", "--dataset", "photos", *QUICK)[0] == 0
+    unchanged = numbacnn("evaluate")[2]
+    assert "not those of the training" not in unchanged
+    for number in range(12, 18):
+        shutil.copy("photos/red/3.png", f"photos/red/{number}.png")
+    code, out, error = numbacnn("evaluate", "--format", "json")
+    assert (code, json.loads(out)["images"]) == (0, 5)
+    assert "the test images are not those of the training: 5 now, 4 then. The network may have been trained on some of" in error
+    error = numbacnn("evaluate", "--test-limit", 2, "--format", "json")[2]
+    assert "not those of the training" not in error  # a part of them cannot be compared
+
+
+def test_a_changed_picture_is_said_though_their_number_stays(numbacnn: Command) -> None:
+    class_folders = (("train", range(8)), ("test", range(8, 12)))
+    for part, numbers in class_folders:
+        for name in COLOURS:
+            Path("parts", part, name).mkdir(parents=True)
+            for number in numbers:
+                shutil.copy(f"photos/{name}/{number}.png", f"parts/{part}/{name}")
+    assert numbacnn("train", "--model", "net.toml", "--dataset", "parts", *QUICK)[0] == 0
+    shutil.copy("photos/red/0.png", "parts/train/red/more.png")  # of no consequence for the test
+    assert "not those of the training" not in numbacnn("evaluate")[2]
+    shutil.copy("photos/red/0.png", "parts/test/red/8.png")
+    assert "not those of the training: 8 now, 8 then" in numbacnn("evaluate")[2]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["beside others", "alone"])
+def test_pictures_of_phones_are_counted_and_named_and_what_to_do_is_said(alone: bool, numbacnn: Command) -> None:
+    """HEIC and AVIF were skipped in silence."""
+    assert numbacnn("train", "--model", "net.toml", "--dataset", "photos", *QUICK)[0] == 0
+    if alone:
+        for file in Path("photos/red").iterdir():
+            file.unlink()
+    for name in ("IMG_1.HEIC", "b.avif", "notes.txt"):
+        Path("photos/red", name).write_bytes(b"x")
+    advice = "2 picture(s) in formats that are not read, b.avif, IMG_1.HEIC. Save them as PNG or JPEG"
+    code, out, error = numbacnn("predict", "photos/red", "--format", "json")
+    if alone:
+        assert (code, advice in json.loads(out)[0]["error"]) == (1, True)
+        shutil.rmtree("photos/blue")
+        Path("photos/blue").mkdir()
+        assert f"expected pictures in the class folders, got {advice}" in numbacnn("evaluate")[2]
+    else:
+        assert (code, len(json.loads(out)), f"photos/red: left out: {advice}" in error) == (0, 12, True)
+        error = numbacnn("train", "--model", "net.toml", "--dataset", "photos", *QUICK)[2]
+        assert f"photos: left out: {advice}" in error
+        assert "1 file(s) that are no pictures of a class are left out: notes.txt" in error
 
 
 def test_input_and_the_number_of_classes_change_a_preset_and_say_so(numbacnn: Command) -> None:
@@ -196,8 +247,12 @@ def test_pngs_of_mnist_in_class_folders_train_to_the_weights_of_the_same_arrays(
         "label," + ",".join(f"pixel{i}" for i in range(784)) + "\n"
         + "".join(f"{label}," + ",".join(map(str, image.ravel())) + "\n" for image, label in zip(images, labels, strict=True))
     )  # fmt: skip
+    Path("idx").mkdir()
+    for name, array in (("train-images-idx3-ubyte", images[..., 0]), ("train-labels-idx1-ubyte", labels.astype(np.uint8))):
+        header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+        Path("idx", name).write_bytes(header + array.tobytes())
     found = {}
-    for dataset in ("pngs", "arrays.npz", "rows.csv"):
+    for dataset in ("pngs", "arrays.npz", "rows.csv", "idx"):
         code, out, error = numbacnn("train", "--model", "softmax", "--dataset", dataset, *QUICK, "--format", "json")
         assert code == 0, error
         found[dataset] = weights(out)
