@@ -9,6 +9,8 @@ from numbacnn.backends import get_ops
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.features import features, nearest
+from numbacnn.files import check_replaceable
+from numbacnn.filter_frames import filters_gif, networks_of
 from numbacnn.graph import INPUT, Graph, Node, up_to, without_softmax
 from numbacnn.inspection.cell import explain_cell
 from numbacnn.inspection.heat import Heat, image_gradient, occlusion
@@ -29,6 +31,7 @@ from .findings import METHODS, Filters, Findings, Like, Likes, Seen, Why
 from .inspection_sheets import write_sheets
 from .inspection_views import print_findings
 from .model_source import trained_model
+from .new_files import has_content, write_new
 from .paths import PathText, UserPath
 from .subject import Subject, read_subject
 from .trained_on import data_for
@@ -61,6 +64,8 @@ def _is_index(text: str) -> bool:
 @options.trained_model
 @click.option("--layer", metavar="NAME", help="Show all maps of one layer.")
 @click.option("--filters", "with_filters", is_flag=True, help="Show the filters of --layer, or of the first convolution.")
+@click.option("--over-epochs", type=UserPath(), metavar="FILE.gif",
+              help="Draw how these filters changed in training, a frame for each epoch that train --keep-epochs kept.")  # fmt: skip
 @click.option("--cell", type=CellText(), help="Show one output as the sum of its products; LAYER,f for a dense layer.")
 @click.option("--why", is_flag=True, help="Show the pixels that the answer depends on.")
 @click.option(
@@ -73,7 +78,7 @@ def _is_index(text: str) -> bool:
     help="Training images that --like searches: the first N.",
 )  # fmt: skip
 @click.option("--output", type=UserPath(), metavar="DIR", help="Draw summary.png, and a sheet for each layer, into a folder.")
-@click.option("--force", is_flag=True, help="Replace files of the same names in --output that hold something else.")
+@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
 @options.dataset_trained_on
 @options.data_dir
 @options.picture_forms
@@ -84,6 +89,7 @@ def inspect(
     model: Path | None,
     layer: str | None,
     with_filters: bool,
+    over_epochs: Path | None,
     cell: tuple[str, ...] | None,
     why: bool,
     method: str | None,
@@ -109,12 +115,14 @@ def inspect(
     Example: numbacnn inspect digit.png
              numbacnn inspect test:7 --cell conv2,4,9,12
              numbacnn inspect test:7 --why --like --output seven
-             numbacnn inspect --filters --layer conv1
+             numbacnn inspect --filters --layer conv1 --over-epochs conv1.gif
     """
     if image is None and (not with_filters or cell or why or like or output):
         raise click.UsageError("Missing argument 'IMAGE': a picture's file, or test:N. Only --filters alone does without.")
     if method and not (why or output):
         raise click.UsageError("--method goes with --why.")
+    if over_epochs is not None:
+        _check_animation(over_epochs, with_filters)
     path = trained_model(model)
     network = load_network(path)
     found = Findings(path, network)
@@ -142,10 +150,23 @@ def inspect(
                 found.likes = _likes(found, subject, ops, dataset or subject.dataset, data_dir, train_limit)
     if output is not None:
         found.files = write_sheets(found, output, force)
+    if over_epochs is not None and found.filters is not None:
+        gif = filters_gif(networks_of(path.parent), found.filters.layer)
+        write_new({over_epochs: gif}, lambda file: has_content(file, gif), "the filters over the epochs", force)
+        found.files = [*(found.files or []), over_epochs]
     if output_format == "json":
         print_json(found.as_dict())
     else:
         print_findings(found)
+
+
+def _check_animation(path: Path, with_filters: bool) -> None:
+    """Raise before any work if the filters cannot be drawn to a file of this name."""
+    if not with_filters:
+        raise click.UsageError("--over-epochs goes with --filters.")
+    if path.suffix.lower() != ".gif":
+        raise click.BadParameter(f"{str(path)!r} does not end in .gif.", param_hint="'--over-epochs'")
+    check_replaceable(path, "Give another file")
 
 
 def _place(graph: Graph, parts: tuple[str, ...]) -> tuple[str, list[int]]:

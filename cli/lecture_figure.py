@@ -59,7 +59,7 @@ def lecture_figure(
              numbacnn lecture figure conv --input 6,6 --kernel 3 --stride 1 --padding valid --output valid.svg
     """
     if output.suffix not in FORMS:
-        raise click.BadParameter(f"{str(output)!r} does not end in {' or '.join(FORMS)}.", param_hint="--output")
+        raise click.BadParameter(f"{str(output)!r} does not end in {' or '.join(FORMS)}.", param_hint="'--output'")
     sliding = Sliding(size, kernel, stride, padding)
     content = sliding.gif() if output.suffix == ".gif" else sliding.svg().encode()
     written = write_new({output: content}, lambda path: has_content(path, content), "the figure to be written", force)

@@ -73,7 +73,9 @@ def _trained_file(text: str) -> Path | None:
         return None
     path = Path(text)
     inside = path / "model.safetensors"
-    return path if path.suffix == ".safetensors" and not path.is_dir() else inside if inside.is_file() else None
+    if path.suffix == ".safetensors" and not os.path.isdir(path):
+        return path
+    return inside if os.path.isfile(inside) else None  # unlike Path.is_file, False for a name that is too long
 
 
 def for_classes(source: Source, classes: int, dataset: str) -> Graph:

@@ -15,6 +15,9 @@ import pytest
 from battery_cases import Battery
 from command_line import every_command
 from numbacnn_cli import main
+from numbacnn_cli.contests import Names
+from numbacnn_cli.inspect import CellText
+from numbacnn_cli.lecture_figure import Sides
 from numbacnn_cli.lecture_xo import CellOfMap
 from numbacnn_cli.matrix import Matrix
 from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
@@ -120,6 +123,9 @@ WRONG_CELLS_OF_MAPS = (
     "", "x", "cross", "cross,3", "cross,3,3,3", "3,0,0", "-1,0,0", "cross,7,0", "cross,0,-1", "cross,1.5,0", "cros,0,0", "\x1b[31m,0,0",
 )  # fmt: skip
 WRONG_CELLS = ("", "x", ",", ",1,2", "a,1", "a,1,", "a,-1,2", "a,1.5,2", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
+WRONG_OUTPUTS = ("", "x", ",", ",1,2", "a,", "a,1,", "a,1.5", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
+WRONG_NAMES = ("", " ", ",", "x", "cnn,x", "xo,cnn", "dense12,small", "\x1b[31m,cnn", "é" * 40)
+WRONG_SIDES = ("", "x", "0", "-1", "1.5", "5,7,1", "5,", "0,3", "nan", "9" * 12, "½", "\x1b[31m", "é" * 40)
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
     "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
@@ -127,6 +133,9 @@ SAFE = {  # with these a command stops before it does anything, should it take a
     "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
     "lecture": (), "lecture verify": (), "lecture xo": (), "lecture backprop": (),
     "lecture terms": (), "lecture filter": ("none.png",), "lecture worksheet": ("--check", "none.csv"),
+    "lecture ladder": ("--dataset", "./none.npz"), "lecture challenges": ("--dataset", "./none.npz"), "bench": (),
+    "lecture figure": ("conv", "--output", "file/below.gif"), "lecture figures": ("--output", "file/below"),
+    "bench kernels": ("--model", "none.toml"), "inspect": ("--model", "none.safetensors", "none.png"),
 }  # fmt: skip
 
 
@@ -142,8 +151,14 @@ def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
         return WRONG_MATRICES
     if isinstance(kind, CellOfMap):
         return WRONG_CELLS_OF_MAPS
-    if isinstance(kind, CellName):
-        return WRONG_CELLS
+    if kind is click.STRING:  # the name of a layer may be any text
+        return ()
+    if isinstance(kind, (CellName, CellText)):
+        return WRONG_CELLS if isinstance(kind, CellName) else WRONG_OUTPUTS
+    if isinstance(kind, Names):
+        return WRONG_NAMES
+    if isinstance(kind, Sides):
+        return WRONG_SIDES
     if isinstance(kind, (click.Choice, DatasetName)):
         return WRONG_CHOICES
     if isinstance(kind, click.IntRange):
@@ -361,6 +376,19 @@ FAILURES = [
     Line(("play", "--no-browser", "--model", "none.safetensors"), 1, "none.safetensors"),
     Line(("play", "--no-browser", "--model", "net.safetensors", "--versus", "text.png"), 1, "text.png"),
     Line(("play", "--no-browser"), 1, "no network has been trained"),
+    Line(("inspect", "none.png"), 1, "no network has been trained"), Line(("inspect", "text.png", "--model", "file"), 1, "file"),
+    Line(("inspect", "--filters", "--model", "net.safetensors"), 1, "a convolution"),
+    Line(("inspect", "text.png", "--model", "net.safetensors"), 1, "text.png"),
+    Line(("inspect", "text.png", "--model", "net.safetensors", "--layer", "dense"), 1, "dense"),
+    Line(("evaluate", "--model", "net.safetensors", "--dataset", "digits", "--sheet", "file/x.png"), 1, "file/x.png"),
+    Line(("shapes", "net.safetensors", "--image", "text.png"), 1, "text.png"),
+    Line(("bench", "kernels", "--layer", "conv"), 1, "conv1"), Line(("bench", "kernels", "--model", "softmax"), 1, "softmax"),
+    Line(("bench", "kernels", "--plot", "file/x.png"), 1, "file/x.png"),
+    Line(("lecture", "ladder", "--output", "file/x.csv"), 1, "file/x.csv"), Line(("lecture", "ladder", "--output", "x.txt"), 1, "x.txt"),
+    Line(("lecture", "challenges", "--plot", "x.gif"), 1, "x.gif"),
+    Line(("lecture", "figure", "conv", "--output", "file/x.gif"), 1, "file/x.gif"),
+    Line(("lecture", "figure", "conv", "--kernel", "9", "--padding", "valid"), 1, "9"),
+    Line(("lecture", "figures", "--output", "file"), 1, "file"),
     Line(("warmup", "nonesuch"), 1, "nonesuch"), Line(("warmup", "small", "nonesuch"), 1, "nonesuch"),
     Line(("warmup", "none.toml"), 1, "none.toml"),
     Line(("lecture", "xo", "--image", "none.png"), 1, "none.png"), Line(("lecture", "xo", "--image", "text.png"), 1, "text.png"),

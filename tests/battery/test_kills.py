@@ -20,6 +20,7 @@ from battery_cases import Battery, Case
 from killable_commands import Commands, Ended, Kill, commands
 
 from numbacnn.checkpoint import load_checkpoint
+from numbacnn.training.run_folder import CURVES_FILE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the commands to kill are forks")
 
@@ -219,14 +220,14 @@ def check_folder(out: Path, before: Before) -> None:
     """Each earlier run is whole in a folder of its own, the user's files are as they were, and nothing else is left."""
     kept = [files(folder) for folder in out.glob("previous*") if folder.is_dir()]
     for folder in out.glob("previous*"):
-        assert folder.is_file() or {file.name for file in folder.iterdir()} <= set(FILES)
+        assert folder.is_file() or {file.name for file in folder.iterdir()} <= {*FILES, CURVES_FILE}
     for run in before.earlier:
         assert run in kept, "an earlier run is lost"
     for run in kept:
         assert run in before.earlier, "a mixture of runs"
     own = OWN if before.earlier else {}
     assert {name: (out / name).read_bytes() for name in own} == own
-    left = {file.name for file in out.iterdir() if not file.is_dir()} - set(FILES) - set(own)
+    left = {file.name for file in out.iterdir() if not file.is_dir()} - {*FILES, CURVES_FILE} - set(own)
     assert left == {".lock"}, left
 
 

@@ -170,6 +170,30 @@ def test_a_training_image_is_most_like_itself(tmp_path: Path) -> None:
     assert (first["index"], first["similarity"]) == (33, pytest.approx(1))
 
 
+def test_filters_over_the_epochs_are_an_animation_of_the_networks_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the run trained last stays that of the other tests
+    few = ("--dataset", "digits", "--train-limit", 200, "--test-limit", 50, "--epochs", 2, "--progress", "none")
+    done = run_here("train", "--model", "small", *few, "--keep-epochs", "--output", tmp_path / "run")
+    assert done.code == 0, done.err
+    options = ("inspect", "--model", tmp_path / "run", "--filters", "--over-epochs", tmp_path / "f.gif")
+    assert f"wrote {tmp_path / 'f.gif'}" in printed(*options).out
+    with Image.open(tmp_path / "f.gif") as picture:
+        assert picture.n_frames == 2
+    printed(*options)  # the same file again is no other file
+    (tmp_path / "f.gif").write_bytes(b"mine")
+    assert run_here(*options).code == 1
+    assert (tmp_path / "f.gif").read_bytes() == b"mine"
+
+
+def test_filters_over_epochs_that_were_not_kept_are_refused(home: Path) -> None:
+    done = run_here("inspect", "--model", "runs/small-digits", "--filters", "--over-epochs", "f.gif")
+    assert (done.code, done.out) == (1, "")
+    assert "Train with --keep-epochs" in done.err
+    assert not (home / "f.gif").exists()
+    for options in (("--over-epochs", "f.gif", "digit.png"), ("--filters", "--over-epochs", "f.png")):
+        assert run_here("inspect", *options).code == 2
+
+
 def test_filters_are_shown_without_an_image() -> None:
     filters = found("inspect", "--filters")["filters"]
     assert (filters["layer"], len(filters["values"]), len(filters["values"][0])) == ("conv1", 8, 1)

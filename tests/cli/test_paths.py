@@ -62,7 +62,10 @@ def test_every_path_of_every_command_is_of_this_type() -> None:
         "predict --model", "shapes model", "shapes --compare", "shapes --diagram",
         "download --data-dir", "samples folder", "lecture xo --image", "lecture worksheet --output",
         "lecture worksheet --check", "lecture filter image", "lecture filter --filter", "lecture filter --gif",
-        "lecture figure --output", "lecture figures --output", "warmup models",
+        "lecture figure --output", "lecture figures --output", "lecture ladder --output", "lecture ladder --data-dir",
+        "lecture challenges --plot", "lecture challenges --data-dir", "warmup models", "bench kernels --model", "bench kernels --plot",
+        "shapes --image", "shapes --data-dir", "inspect image", "inspect --model", "inspect --output", "inspect --data-dir",
+        "inspect --over-epochs", "evaluate --sheet",
         "export model", "export file", "import file", "import model",
     }  # fmt: skip
     for source in (ROOT / "cli").glob("*.py"):

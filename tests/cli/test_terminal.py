@@ -326,6 +326,9 @@ EVERY_COMMAND = [
     ["warmup", "softmax"], ["bench"], ["doctor"], ["export", "softmax", "softmax.npz"],
     ["lecture"], ["lecture", "verify", "--section", "filters"], ["lecture", "terms"], ["lecture", "xo"], ["lecture", "backprop"],
     ["lecture", "filter", "one.png"], ["lecture", "worksheet", "--students", "2"],
+    ["inspect", "one.png", "--model", "model.safetensors"], ["shapes", "model.safetensors", "--image", "one.png"],
+    ["lecture", "figure", "conv", "--output", "again.svg"],
+    ["lecture", "ladder", "--models", "softmax", "--dataset", "digits", "--train-limit", "100", "--test-limit", "100", "--epochs", "1"],
 ]  # fmt: skip
 
 

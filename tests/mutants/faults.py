@@ -333,7 +333,7 @@ MUTANTS = (
     # --- answers -------------------------------------------------------------------------------------------------------------------
     Mutant(
         "the largest logit sought over the batch", "numbacnn/metrics.py",
-        "logits.argmax(axis=1)", "logits.argmax(axis=0)",
+        "predicted = logits.argmax(axis=1)", "predicted = logits.argmax(axis=0)",
         "test_network.py::test_metrics_count_what_was_taken_for_what",
     ),
     Mutant(
