@@ -1,7 +1,7 @@
 """Fitting tables to a width. Names and numbers are never cut: texts fold, and less important columns are left out."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,8 +18,7 @@ LEAST_NAME = 12
 """A name is folded, down to this width, if no further column can be left out."""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column and its layout.
 
     Args:

@@ -189,7 +189,7 @@ def _noted_interrupt() -> Iterator[Callable[[], bool]]:
     """Note the first Ctrl-C, so that a step is never left half done; a second one raises KeyboardInterrupt.
 
     Yields:
-        a function that says whether it has come. Outside the main thread no signal arrives, and nothing changes.
+        a function that says whether it has come. Outside the main thread no signal arrives, and nothing changes; nor where it is ignored.
     """
     received: list[int] = []
 
@@ -198,7 +198,8 @@ def _noted_interrupt() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
+    is_ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as in what a script starts with &
+    if is_ignored or threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     before = signal.signal(signal.SIGINT, note)

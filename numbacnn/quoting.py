@@ -38,6 +38,8 @@ def printable(text: str) -> str:
     Names and files may contain control characters, line ends, marks that turn the direction of writing, and halves of
     characters. These are written as Python writes them: ``\\x1b``, ``\\n``, ``\\u202e``.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else repr(c)[1:-1] for c in text)
 
 

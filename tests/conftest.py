@@ -1,9 +1,10 @@
 """Fixtures that several test files share."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def battery(pytestconfig: pytest.Config) -> Battery:
     return Battery(
         pytestconfig.getoption("--battery"), pytestconfig.getoption("--battery-case"), pytestconfig.stash[BATTERY_ROWS]
     )
+
+
+@pytest.fixture(scope="module")
+def heeded_signals() -> Iterator[None]:
+    """SIGINT and SIGHUP as in a terminal. A script ignores SIGINT in what it starts with &, nohup ignores SIGHUP, and programs inherit
+    that: without this, tests that send a signal would fail there."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    ignored = [name for name in usual if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN]
+    for name in ignored:
+        signal.signal(getattr(signal, name), usual[name])
+    yield
+    for name in ignored:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _holds_mnist(folder: Path) -> bool:

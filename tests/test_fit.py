@@ -198,6 +198,7 @@ def test_a_network_shows_its_layers_and_figures(net: nc.Net) -> None:
     assert "<b>" not in shown
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_ctrl_c_leaves_the_network_as_it_is_after_the_step(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +220,31 @@ def test_ctrl_c_leaves_the_network_as_it_is_after_the_step(
     for _, _ in zip(range(3), train(state, nc.Dataset.from_arrays(X, Y), get_ops("cpu")), strict=False):
         pass
     assert weights_sha256(net.graph, net.parameters) == weights_sha256(graph(), state.parameters)
+
+
+def test_a_ctrl_c_that_a_program_in_the_background_ignores_does_not_end_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numbacnn import fitting
+
+    def interrupted(*args: Any) -> Any:
+        for event in train(*args):
+            signal.raise_signal(signal.SIGINT)
+            yield event
+
+    train = fitting.train
+    monkeypatch.setattr(fitting, "train", interrupted)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert len(fit().history) == 2
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_tests_of_signals_pass_where_a_script_runs_them_in_the_background() -> None:
+    """SIGINT is ignored there, and seven of them failed."""
+    ignoring = "import signal, sys, pytest; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.exit(pytest.main(sys.argv[1:]))"
+    names = [f"{__file__}::{test_ctrl_c_leaves_the_network_as_it_is_after_the_step.__name__}", "-p", "no:cacheprovider"]
+    done = subprocess.run([sys.executable, "-c", ignoring, *names], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stdout
 
 
 def test_fit_runs_in_a_thread() -> None:

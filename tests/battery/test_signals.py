@@ -15,7 +15,10 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are watched through /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are watched through /proc"),
+    pytest.mark.usefixtures("heeded_signals"),
+]
 
 RUN = "from numbacnn_cli.entry import run; run()"
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -268,6 +268,7 @@ def test_exact_convolutions_stay_exact_when_a_run_is_resumed(numbacnn: Run, tmp_
     check_error(numbacnn("train", "--resume", "--exact-conv", "--output", tmp_path / "fast"), 1, "--exact-conv", "new run")
 
 
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_says_how_to_go_on_and_going_on_ends_the_same(trained: Path, tmp_path: Path, number: int) -> None:
     args = ["train", "--model", str(trained / "net.toml"), *map(str, SMALL), "--learning-rate", "0.01", "--epochs", "60"]
@@ -402,6 +403,7 @@ def test_a_run_that_met_a_full_disk_in_its_first_epoch_is_the_one_that_is_resume
     assert (resumed["seed"], resumed["epochs"]) == (9, 2)  # type: ignore[index]
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_ctrl_c_before_the_first_step_says_how_to_go_on(trained: Path, tmp_path: Path) -> None:
     process = start("train", "--model", trained / "net.toml", *SMALL, "--output", "out", cwd=tmp_path)
     while not (tmp_path / "out" / "checkpoint.safetensors").exists():

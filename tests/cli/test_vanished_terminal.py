@@ -72,6 +72,7 @@ def test_under_nohup_a_training_goes_on_when_its_terminal_goes_away(tmp_path: Pa
     assert epochs(tmp_path) == EPOCHS
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_the_hangup_of_a_terminal_saves_the_training(tmp_path: Path) -> None:
     assert train_until_the_terminal_is_gone(tmp_path, "bar", own_the_terminal) == 128 + signal.SIGHUP
     resume = [sys.executable, "-c", "from numbacnn_cli.entry import run; run()", "train", "--resume", "--output", "out"]
