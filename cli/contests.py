@@ -79,6 +79,7 @@ class Contest(NamedTuple):
 
 def open_contest(
     names: Sequence[str],
+    *,
     dataset: str,
     data_dir: Path,
     train_limit: int | None,
@@ -88,7 +89,7 @@ def open_contest(
     exact_conv: bool,
     raw_pixels: bool = False,
 ) -> Contest:
-    """Load the data, and check that every network matches them, before the first training.
+    """Load the data, and check that every network matches them, before the first training. All but the names are options of ``sharing``.
 
     Raises:
         DataError, ModelError, ShapeError, DeviceError: they cannot be had, or do not match.

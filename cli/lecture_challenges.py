@@ -1,6 +1,7 @@
 """``numbacnn lecture challenges``: a dense network and a CNN on images that are turned, lit, bent, scaled, moved, and shuffled."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,14 +29,8 @@ def lecture_challenges(
     plot: Path | None,
     epochs: int,
     seeds: int,
-    dataset: str,
-    data_dir: Path,
-    train_limit: int | None,
-    test_limit: int | None,
-    device: str,
-    threads: int | None,
-    exact_conv: bool,
     output_format: str,
+    **shared: Any,
 ) -> None:
     """Train networks on images as they are, and measure them on test images that are changed, more and more.
 
@@ -51,7 +46,7 @@ def lecture_challenges(
         check_picture(plot)
         check_plotting()
     with announced_compilations():
-        opened = contests.open_contest(names, dataset, data_dir, train_limit, test_limit, device, threads, exact_conv)
+        opened = contests.open_contest(names, **shared)
         watch = contests.view(opened, 2 * len(names) * seeds)
         found = contest(opened.contenders, opened.dataset, opened.ops, epochs=epochs, seeds=seeds, watch=watch)
     said = verdict(found)

@@ -32,14 +32,8 @@ def lecture_ladder(
     output: Path | None,
     epochs: int,
     seeds: int,
-    dataset: str,
-    data_dir: Path,
-    train_limit: int | None,
-    test_limit: int | None,
-    device: str,
-    threads: int | None,
-    exact_conv: bool,
     output_format: str,
+    **shared: Any,
 ) -> None:
     """Train the networks of the lecture one after the other, and tell their story in one table.
 
@@ -55,9 +49,7 @@ def lecture_ladder(
         check_records(output)
     rungs: list[Rung] = []
     with announced_compilations():
-        contest = contests.open_contest(
-            names, dataset, data_dir, train_limit, test_limit, device, threads, exact_conv, raw_pixels
-        )
+        contest = contests.open_contest(names, raw_pixels=raw_pixels, **shared)
         watch = contests.view(contest, len(names) * seeds)
         try:
             rungs.extend(
