@@ -87,14 +87,12 @@ def predict(
 def _likeness(model: Path, network: TrainedNetwork) -> Likeness | None:
     """What tells pictures unlike the training images, from the file beside the network's; else None, and the reason on stderr."""
     path = model.with_name(FEATURES_FILE)
-    unknown = "whether a picture is unlike all training images is not told"
     if not os.path.lexists(path):
-        notice(f"no {FEATURES_FILE} beside {model}: {unknown}")
         return None
     try:
         return load_likeness(path, network.graph, network.parameters)
     except CheckpointError as problem:
-        notice(f"{unknown}: {problem}")
+        notice(f"whether a picture is unlike all training images is not told: {problem}")
         return None
 
 

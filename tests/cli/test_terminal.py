@@ -511,7 +511,7 @@ def test_a_file_name_of_any_bytes_gives_neither_traceback_nor_control_characters
         (1, 1, "train", "--model", f"{given}.toml"), (1, 1, "warmup", given), (0, 0, "samples", f"{given}s"),
         (0, None, "train", "--model", "softmax", *digits, "--output", given, "--data-dir", given),
         (0, None, "evaluate", "--test-limit", 10), (0, None, "train", "--resume", "--output", given, "--epochs", 2),
-        (2, 4, "train", f"--{given}"), (2, 4, given), (2, 4, "train", "--device", given), (1, None, "shapes", given, "--debug"),
+        (2, 4, "train", f"--{given}"), (2, 4, given), (2, 4, "train", "--device", given), (1, None, "shapes", f"{given}none", "--debug"),
     ]  # fmt: skip
     for code, lines, *args in commands:
         done = piped(*args, cwd=tmp_path)
