@@ -83,16 +83,16 @@ def test_every_command_that_the_lecture_names_is_valid(line: str) -> None:
     check_command_line(line, "numbacnn lecture")
 
 
-def test_the_table_of_the_readme_is_what_shapes_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_the_tour_is_what_shapes_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     assert run_here("shapes", "cnn").out.split("\n") == printed_block("numbacnn shapes cnn")
 
 
 def printed_block(command: str) -> list[str]:
-    """The lines under ``$ command`` in the README's first block that shows it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The lines under ``$ command`` in the tour's first block that shows it."""
+    text = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
     block = re.search(rf"^\$ {re.escape(command)}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert block, f"the README shows no output of {command!r}"
+    assert block, f"the tour shows no output of {command!r}"
     return block[1].split("\n")
 
 
@@ -107,18 +107,17 @@ def test_documents_name_no_path_of_a_particular_machine() -> None:
         assert not re.search(r"(/home/|/root/|/work/|/tmp/)", path.read_text(encoding="utf-8")), path.name
 
 
-def test_the_python_of_the_readme_prints_what_it_says(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("document", "longest"), [("README.md", 8), ("docs/tour.md", 8)])
+def test_the_python_of_the_readme_and_of_the_tour_prints_what_it_says(
+    document: str, longest: int, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```python\n(.*?)```\n\nprints\n\n```\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == text.count("```python") == 2
-    assert len([line for line in examples[0][0].splitlines() if line]) <= 8
-    for code, printed in examples:
-        capsys.readouterr()
-        exec(code, {})
-        assert capsys.readouterr().out == printed
+    text = (ROOT / document).read_text(encoding="utf-8")
+    ((code, printed),) = re.findall(r"```python\n(.*?)```\n\nprints\n\n```\n(.*?)```", text, re.DOTALL)
+    assert text.count("```python") == 1
+    assert len([line for line in code.splitlines() if line]) <= longest
+    exec(code, {})
+    assert capsys.readouterr().out == printed
 
 
 def test_the_first_two_commands_of_the_readme_stand_at_its_top() -> None:
@@ -277,3 +276,17 @@ def test_the_page_of_the_lecture_names_every_section_and_every_command_of_it() -
     headings = re.findall(r"^### (.+)$", text, re.MULTILINE)
     named = [title for line in headings for title in SLIDES if title.partition(" (")[0] in line]
     assert len(set(named)) > len(SLIDES) // 2
+
+
+def test_the_links_of_the_documents_lead_to_files() -> None:
+    for page in [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_picture_of_a_terminal_asks_for_nothing_from_elsewhere() -> None:
+    """Rich's export loads fonts from a host of its own."""
+    picture = (ROOT / "docs" / "terminal.svg").read_text(encoding="utf-8")
+    assert "url(http" not in picture
+    assert "@font-face" not in picture
+    assert "weights&#160;sha256" in picture
