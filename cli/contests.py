@@ -18,6 +18,7 @@ from . import options
 from .compiling import warm_up_in_processes
 from .console import notice
 from .device import open_device
+from .model_source import Source, for_classes
 from .progress import DownloadView, TrainingView
 
 MOST_SEEDS = 100
@@ -43,7 +44,7 @@ class Names(click.ParamType):
             for name in names:
                 contender(name)
         except ModelError as error:
-            self.fail(f"{error}.", param, ctx)
+            self.fail(f"{str(error).removeprefix('models: ')}.", param, ctx)
         return names
 
 
@@ -100,6 +101,7 @@ def open_contest(
         dataset, data_dir, train_limit=train_limit, test_limit=test_limit, input_shape=contenders[0].graph.input_shape,
         progress=DownloadView(), notice=notice,
     )  # fmt: skip
+    contenders = [_for_classes(each, data) for each in contenders]
     check_contest(contenders, data)
     if raw_pixels:
         if data.normalisation.dtype != RAW_PIXELS.dtype:
@@ -115,6 +117,12 @@ def open_contest(
         "device": None if device == "cpu" else device,
     }
     return Contest(contenders, data, ops, given)
+
+
+def _for_classes(each: Contender, data: Dataset) -> Contender:
+    """The network with an output for each class of the data, as ``train`` makes it."""
+    source = Source(each.graph, each.recipe, is_preset=True)
+    return each._replace(graph=for_classes(source, len(data.class_names), data.name))
 
 
 def view(contest: Contest, count: int) -> Watch:

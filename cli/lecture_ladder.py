@@ -59,11 +59,16 @@ def lecture_ladder(
         except Terminated:
             if rungs:
                 notice(f"stopped after {len(rungs)} of {len(names)} networks")
-                _show(rungs, contest.dataset, epochs, raw_pixels, output_format)
+                _report(rungs, contest.dataset, epochs, raw_pixels, output_format, output)
             raise
-    said = _show(rungs, contest.dataset, epochs, raw_pixels, output_format)
+    _report(rungs, contest.dataset, epochs, raw_pixels, output_format, output)
+
+
+def _report(rungs: list[Rung], dataset: Dataset, epochs: int, raw_pixels: bool, output_format: str, output: Path | None) -> None:
+    """Print the rungs, and write them to a file if one is asked for."""
+    said = _show(rungs, dataset, epochs, raw_pixels, output_format)
     if output is not None:
-        write_records(output, f"{WHICH}: {_heading(contest.dataset, epochs)}", [rung._asdict() for rung in rungs], said)
+        write_records(output, f"{WHICH}: {_heading(dataset, epochs)}", [rung._asdict() for rung in rungs], said)
         notice(f"wrote {output}")
 
 
@@ -81,7 +86,10 @@ def _show(rungs: list[Rung], dataset: Dataset, epochs: int, raw_pixels: bool, ou
     for line in said:
         console.print(line)
     console.print("")
-    console.print("To repeat a row:")
+    seeds = rungs[0].seeds
+    console.print(
+        "To repeat a row:" if seeds == 1 else f"To repeat a row, with --seed 0 to --seed {seeds - 1}, of which it is the mean:"
+    )
     for rung in rungs:
         console.print(f"  {rung.command}", soft_wrap=True)
     return said

@@ -232,7 +232,7 @@ def resume_command(folder: Path, origin: Origin, options: TrainOptions) -> str:
 def _change_epochs(state: State, epochs: int | None) -> bool:
     """Set another number of epochs, and tell the user if that changes the epochs to come. Returns whether the number is another."""
     before = state.settings
-    if epochs is None or epochs == before.epochs:
+    if epochs is None or epochs == before.epochs or epochs <= before.epochs <= state.epoch:  # it has as many already
         return False
     if before.schedule in ("cosine", "one-cycle"):
         notice(f"the {before.schedule} schedule spans all epochs: from here on it is stretched over {epochs} epochs")

@@ -26,6 +26,9 @@ RUNGS = {
 }
 """The presets of the lecture's story, in its order, with what is new in each."""
 
+CLEARLY_MORE = 1.5
+"""Mistakes of the first network for one of the best, from which on they are counted."""
+
 STALLED = 0.005
 """A network whose accuracy is at most this much above the share of the most frequent class has learnt nothing."""
 
@@ -109,8 +112,8 @@ def remarks(rungs: Sequence[Rung], dataset: Dataset) -> list[str]:
             found.append(f"{after.model} is {100 * (before.accuracy - after.accuracy):.2f} points behind {before.model}.")
     if len(climbed) > 1:
         first, best = climbed[0], max(climbed, key=lambda rung: rung.accuracy)
-        if best is not first:
-            mistakes = (1 - first.accuracy) / max(1 - best.accuracy, 1e-9)
+        mistakes = (1 - first.accuracy) / max(1 - best.accuracy, 1e-9)
+        if mistakes >= CLEARLY_MORE:
             found.append(f"{best.model} makes one mistake where {first.model} makes {mistakes:.1f}.")
     return found
 
