@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from numbacnn.errors import DataError
+from numbacnn.pictures.png_chunks import SIGNATURE, without_metadata
 from numbacnn.pictures.ready import is_ready
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -27,11 +28,9 @@ WORKING_SIDE = 1024
 
 MAX_ELONGATION = 100
 """Long side of a picture that is averaged down, in short sides: blocks of a longer one would be padded to many times its size."""
-MAX_CHUNKS = 100_000
-"""Most chunks of a PNG. Pillow takes 10 microseconds for each, and keeps those it does not know."""
 
+_WHITES_OF_CAMERAS = (1023, 4095)  # 10 and 12 bits
 _STRIP_PIXELS = 1_000_000
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_OFFSET = 24  # bytes: signature, chunk length, chunk type, width, height
 _TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
 _ON_ITS_SIDE = range(5, 9)
@@ -120,8 +119,8 @@ def _decoding(name: str) -> Iterator[None]:
 
 def _open(data: bytes, name: str) -> Image.Image:
     """An image with an acceptable header; its pixels are not decoded yet."""
-    if data.startswith(_PNG_SIGNATURE):
-        _check_chunks(data, name)
+    if data.startswith(SIGNATURE):
+        data = without_metadata(data, name)
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     limit = MAX_PIXELS // 4 if image.format == "WEBP" else MAX_PIXELS
     if image.width * image.height > limit:
@@ -138,15 +137,6 @@ def _open(data: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _rescale_transparent_level(image, data[_PNG_DEPTH_OFFSET])
     return image
-
-
-def _check_chunks(data: bytes, name: str) -> None:
-    offset = len(_PNG_SIGNATURE)
-    for _ in range(MAX_CHUNKS):
-        if offset >= len(data):
-            return
-        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")  # 12: length, type and checksum
-    raise DataError(f"{name}: expected a PNG of at most {MAX_CHUNKS:,} chunks, got more. Save it again as PNG.")
 
 
 def _too_large(name: str, got: str, limit: int = MAX_PIXELS) -> DataError:
@@ -167,7 +157,7 @@ def _grey(image: Image.Image, steps: list[str]) -> Floats:
     is_turned = _orientation(image) in _TURNED
     image.load()  # here Pillow turns a TIFF upright, and takes the orientation away
     factor = -(-max(image.size) // WORKING_SIDE)
-    white = _white(image) if image.mode in ("I", "F") else 255
+    white = _white(image)
     strips = [tuple(_averaged(channel, factor) for channel in _channels(strip, white)) for strip in _strips(image, factor)]
     level, opacity = (np.concatenate(channel) for channel in zip(*strips, strict=True))
     if factor > 1:
@@ -205,8 +195,7 @@ def _in_mode(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
     if image.mode == mode and not image.has_transparency_data:
         return image
     if image.mode == "F" or image.mode.startswith("I"):
-        white = _white(image) if image.mode in ("I", "F") else 255
-        level, opacity = _channels(image, white)
+        level, opacity = _channels(image, _white(image))
         level = np.where(opacity > 0, level, 255)
         return Image.fromarray(np.clip(np.rint(level), 0, 255).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
@@ -238,18 +227,21 @@ def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
 
 
 def _white(image: Image.Image) -> int:
-    """White of a picture of 32-bit numbers: the smallest customary one that no pixel exceeds."""
+    """White of a picture of numbers: the smallest customary one that no pixel exceeds, as in a camera's 12 bits within 16."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return 255
     low, high = image.getextrema()
     if not (isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= 0 and high <= 65535):
         raise ValueError(f"pixels from {low} to {high}, expected 0 to 65535")
-    return next(white for white in (1, 255, 65535) if high <= white)
+    whites = (255, *_WHITES_OF_CAMERAS, 65535)
+    return next(white for white in (whites if image.mode.startswith("I;16") else (1, *whites)) if high <= white)
 
 
 def _channels(image: Image.Image, white: int) -> tuple[Floats, Floats]:
     """Brightness and opacity, both 0...255, of a picture of any mode; float32 (h, w)."""
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
-        return _to_8_bits(values, 65535 if image.mode.startswith("I;16") else white), _opacity(values, image)
+        return _to_8_bits(values, white), _opacity(values, image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         level = np.asarray(rgba.convert("RGB").convert("L"), dtype=np.float32)
@@ -262,8 +254,8 @@ def _to_8_bits(values: NDArray, white: int) -> Floats:
     """Levels 0...``white`` to 0...255; by hand, as Pillow's convert("L") clips everything above 255."""
     if not np.isfinite(values).all():
         raise ValueError("pixels that are no numbers")
-    if white == 65535:
-        return np.floor(values.astype(np.float32) / 256)
+    if white > 255:
+        return np.floor(values.astype(np.float32) / ((white + 1) / 256))
     return values.astype(np.float32) * (255 // white)
 
 

@@ -27,6 +27,7 @@ Invert = Literal["auto", "yes", "no"]
 _THIN_STROKE, _USUAL_STROKE = 1.4, 2.2  # pixels of the result; 98 of 100 digits of MNIST have strokes thicker than the first
 _THICK_STROKE, _BROAD_STROKE = 5.2, 3.6  # 1 of 200 digits of MNIST has strokes thicker than the first
 _LEAST_CONTRAST = 16  # grey levels of 255 between paper and ink; below, a picture counts as blank
+_LEAST_CLEAN_CONTRAST = 10  # where there are two clear clusters of grey, as in a scan of pencil: a smudge is no cluster
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -107,7 +108,8 @@ def _ink(grey: Floats, name: str, steps: list[str]) -> Floats:
     # The standard deviation, estimated in a way that ink does not disturb. A constant paper has none.
     noise = 1.4826 * float(np.median(np.abs(difference[is_paper]))) if is_paper is not None else 0.0
     peak = float(difference.max())
-    if peak < max(_LEAST_CONTRAST, 6 * noise):
+    is_faint = peak < _LEAST_CONTRAST and (peak < _LEAST_CLEAN_CONTRAST or dividing_level(grey) is None)
+    if is_faint or peak < 6 * noise:
         raise DataError(
             f"{name}: expected a digit, got a blank picture ({peak:.0f} of 255 levels between paper and ink). "
             "Use a picture with more contrast."

@@ -9,6 +9,7 @@ from drawings import NORMAL, alike, chunk, drawn_seven, hand_made_png, png, read
 from PIL import ExifTags, Image
 
 from numbacnn.datasets import mnist
+from numbacnn.errors import DataError
 from numbacnn.pictures import read_picture
 
 
@@ -195,3 +196,24 @@ def test_the_colour_that_a_png_calls_transparent_is_paper(depth):
     picture = read_picture(io.BytesIO(hand_made_png(200, 200, depth, 2, body=body, before=transparent)))
     assert picture.steps[0] == "laid on white"
     assert alike(picture.pixels, NORMAL) > 0.93
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_a_camera_s_8_10_or_12_bits_within_16_are_no_blank_picture(bits, format):
+    levels = np.rint(drawn_seven(paper=255, ink=0) / 255.0 * (2**bits - 1)).astype(np.uint16)
+    picture = read_picture(png(Image.fromarray(levels), format=format))
+    assert picture.steps[0] == "inverted (dark ink on light)"
+    assert alike(picture.pixels, NORMAL) > 0.99
+
+
+@pytest.mark.parametrize("paper", [235, 120])
+def test_a_clean_pencil_drawing_of_14_levels_is_no_blank_picture(paper):
+    levels = np.rint(paper - 14 * (drawn_seven() / 255)).astype(np.uint8)
+    assert alike(read(levels).pixels, NORMAL) > 0.95
+
+
+def test_a_smudge_of_14_levels_stays_a_blank_picture():
+    y, x = np.mgrid[-1:1:200j, -1:1:200j]
+    with pytest.raises(DataError, match="blank"):
+        read(np.rint(235 - 14 * np.exp(-4 * (x * x + y * y))).astype(np.uint8))
