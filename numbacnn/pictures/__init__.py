@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DataError
-from numbacnn.pictures.decode import grey_levels, says_it_is_ready, scaled_pixels
+from numbacnn.pictures.decode import BY_COLOUR, grey_levels, says_it_is_ready, scaled_pixels
 from numbacnn.pictures.normalise import Invert, normalised
 from numbacnn.reading import read_bounded
 
@@ -64,6 +64,8 @@ def read_picture(
     grey = grey_levels(data, name, steps)
     if invert == "auto" and grey.shape == size and says_it_is_ready(data, name):
         return Picture(name, grey.astype(np.uint8), ("taken as it is, as the file asks",))
+    if BY_COLOUR in steps:
+        invert = "auto"  # to invert asks for the darker or the brighter part, and there is none
     return Picture(name, normalised(grey, name, steps, invert, size), tuple(steps))
 
 

@@ -30,6 +30,11 @@ MAX_ELONGATION = 100
 """Long side of a picture that is averaged down, in short sides: blocks of a longer one would be padded to many times its size."""
 
 _WHITES_OF_CAMERAS = (1023, 4095)  # 10 and 12 bits
+BY_COLOUR = "told apart by colour"
+"""The step of a picture whose ink and paper are of equal brightness. Neither is the darker one."""
+
+_COLOUR_MODES = ("RGB", "P", "CMYK", "YCbCr", "LAB", "HSV")
+_EQUAL_BRIGHTNESS = 24  # levels between the darkest and the brightest pixel: fewer tell paper and ink apart badly, if at all
 _STRIP_PIXELS = 1_000_000
 _PNG_DEPTH_OFFSET = 24  # bytes: signature, chunk length, chunk type, width, height
 _TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
@@ -52,9 +57,15 @@ def grey_levels(data: bytes, name: str, steps: list[str]) -> Floats:
     """
     with _decoding(name):
         image = _open(data, name)
+        has_colours = image.mode in _COLOUR_MODES and not image.has_transparency_data
         if image.mode == "RGB":
             image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
-        return _grey(image, steps)
+        grey = _grey(image, steps)
+        if has_colours and np.ptp(grey) < _EQUAL_BRIGHTNESS:
+            image = _open(data, name)
+            image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
+            return _in_colour(image, grey, steps)
+        return grey
 
 
 def says_it_is_ready(data: bytes, name: str) -> bool:
@@ -167,6 +178,28 @@ def _grey(image: Image.Image, steps: list[str]) -> Floats:
         steps.append("turned upright (EXIF)")
         grey = _upright(grey, _orientation(image))
     return np.ascontiguousarray(grey)
+
+
+def _in_colour(image: Image.Image, grey: Floats, steps: list[str]) -> Floats:
+    """How far each pixel's colour is from the paper's, 0...255, bright on black; the grey levels where that tells no more than they do.
+
+    The border is taken for paper.
+    """
+    orientation = _orientation(image)
+    image.load()
+    factor = -(-max(image.size) // WORKING_SIDE)
+    parts = (
+        np.stack([_averaged(np.asarray(band, dtype=np.float32), factor) for band in strip.convert("RGB").split()], axis=-1)
+        for strip in _strips(image, factor)
+    )
+    colours = np.concatenate(tuple(parts))
+    border = np.concatenate((colours[0], colours[-1], colours[:, 0], colours[:, -1]))
+    distance = np.linalg.norm(colours - np.median(border, axis=0), axis=-1)
+    if distance.max() < _EQUAL_BRIGHTNESS + 2 * np.ptp(grey):
+        return grey
+    steps.append(BY_COLOUR)
+    distance = np.minimum(distance, 255)
+    return np.ascontiguousarray(_upright(distance, orientation) if _orientation(image) in _TURNED else distance)
 
 
 def _scaled(image: Image.Image, size: tuple[int, int], channels: int, steps: list[str]) -> NDArray[np.uint8]:

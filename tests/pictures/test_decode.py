@@ -217,3 +217,44 @@ def test_a_smudge_of_14_levels_stays_a_blank_picture():
     y, x = np.mgrid[-1:1:200j, -1:1:200j]
     with pytest.raises(DataError, match="blank"):
         read(np.rint(235 - 14 * np.exp(-4 * (x * x + y * y))).astype(np.uint8))
+
+
+def two_colours(ink, paper):
+    """A page of two colours."""
+    cover = drawn_seven()[..., None] / 255
+    return Image.fromarray(np.rint(cover * ink + (1 - cover) * paper).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [((255, 0, 0), (0, 130, 0)), ((0, 0, 255), (97, 0, 0)), ((0, 130, 0), (255, 0, 0)), ((90, 128, 200), (150, 128, 90))],
+)
+@pytest.mark.parametrize(("format", "mode"), [("PNG", "RGB"), ("PNG", "P"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("WEBP", "RGB")])
+def test_ink_and_paper_of_equal_brightness_are_told_apart_by_colour(ink, paper, format, mode):
+    image = two_colours(np.array(ink), np.array(paper))
+    image = image.quantize(32) if mode == "P" else image.convert(mode)
+    picture = read_picture(png(image, format=format))
+    assert picture.steps[0] == "told apart by colour"
+    assert alike(picture.pixels, NORMAL) > 0.93
+
+
+def test_a_large_turned_photo_of_equal_brightness_is_averaged_down_and_upright():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    image = two_colours(np.array((255, 0, 0)), np.array((0, 130, 0))).resize((2400, 2400)).transpose(Image.Transpose.ROTATE_90)
+    picture = read_picture(png(image, format="JPEG", exif=exif))
+    assert picture.steps[0].startswith("averaged down")
+    assert picture.steps[1:3] == ("turned upright (EXIF)", "told apart by colour")
+    assert alike(picture.pixels, NORMAL) > 0.93
+
+
+@pytest.mark.parametrize("invert", ["auto", "yes", "no"])
+def test_ink_that_is_told_apart_by_colour_is_read_whatever_brightness_is_asked_for(invert):
+    """Neither is darker, so there is nothing to invert."""
+    assert alike(read(two_colours(np.array((255, 0, 0)), np.array((0, 130, 0))), invert=invert).pixels, NORMAL) > 0.93
+
+
+def test_a_wall_of_one_colour_stays_a_blank_picture():
+    noise = np.random.default_rng(0).normal(0, 4, (200, 200, 3))
+    with pytest.raises(DataError, match="blank"):
+        read((np.array((200, 60, 60)) + noise).clip(0, 255).astype(np.uint8))
