@@ -21,6 +21,7 @@ from PIL import Image
 from numbacnn.errors import DataError
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
 from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected
+from numbacnn.pictures.surround import without_surround
 
 Invert = Literal["auto", "yes", "no"]
 
@@ -47,6 +48,8 @@ def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: 
     Raises:
         DataError: there is no ink.
     """
+    if grey.shape != size:
+        grey = without_surround(grey, steps)
     if _is_inverted(grey) if invert == "auto" else invert == "yes":
         grey = 255 - grey
         steps.append("inverted (dark ink on light)")
