@@ -23,6 +23,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 MAX_PIXELS = 40_000_000
 """Keeps the memory for one picture below 300 MB; a WebP may have a quarter of it, as libwebp holds the pixels several times over."""
+MAX_REDUCED_PIXELS = 120_000_000
+"""Of a JPEG as cameras write it, which is decoded at an eighth to a half of its size; a progressive one is held as a whole."""
 WORKING_SIDE = 1024
 """Longest side of a decoded picture, in pixels; larger pictures are averaged down to it."""
 
@@ -58,7 +60,7 @@ def grey_levels(data: bytes, name: str, steps: list[str]) -> Floats:
     with _decoding(name):
         image = _open(data, name)
         has_colours = image.mode in _COLOUR_MODES and not image.has_transparency_data
-        if image.mode == "RGB":
+        if image.mode == "RGB" or image.width * image.height > MAX_PIXELS:
             image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
         grey = _grey(image, steps)
         if has_colours and np.ptp(grey) < _EQUAL_BRIGHTNESS:
@@ -133,7 +135,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     if data.startswith(SIGNATURE):
         data = without_metadata(data, name)
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    limit = MAX_PIXELS // 4 if image.format == "WEBP" else MAX_PIXELS
+    limit = _most_pixels(image)
     if image.width * image.height > limit:
         raise _too_large(name, f"{image.width}x{image.height}", limit)
     if max(image.size) > WORKING_SIDE and max(image.size) > MAX_ELONGATION * min(image.size):
@@ -148,6 +150,13 @@ def _open(data: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _rescale_transparent_level(image, data[_PNG_DEPTH_OFFSET])
     return image
+
+
+def _most_pixels(image: Image.Image) -> int:
+    if image.format == "WEBP":
+        return MAX_PIXELS // 4
+    is_reduced = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and not image.info.get("progressive")
+    return MAX_REDUCED_PIXELS if is_reduced else MAX_PIXELS
 
 
 def _too_large(name: str, got: str, limit: int = MAX_PIXELS) -> DataError:

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from numbacnn.datasets import mnist
 from numbacnn.errors import DataError
-from numbacnn.pictures import read_picture
+from numbacnn.pictures import read_photograph, read_picture
 
 
 def palette(x):
@@ -258,3 +258,22 @@ def test_a_wall_of_one_colour_stays_a_blank_picture():
     noise = np.random.default_rng(0).normal(0, 4, (200, 200, 3))
     with pytest.raises(DataError, match="blank"):
         read((np.array((200, 60, 60)) + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_photo_of_50_megapixels_is_read_reduced(mode):
+    page = Image.fromarray(drawn_seven(paper=255, ink=0)).convert(mode).resize((8192, 6144), Image.Resampling.NEAREST)
+    file = png(page, format="JPEG", quality=60)
+    picture = read_picture(file)
+    assert picture.steps[0].startswith("averaged down")
+    narrow = Image.fromarray(drawn_seven(paper=255, ink=0)).resize((1024, 768))
+    assert alike(picture.pixels, read(narrow).pixels) > 0.97
+    file.seek(0)
+    assert read_photograph(file, size=(32, 32)).pixels.shape == (32, 32, 3)
+
+
+def test_what_is_decoded_as_a_whole_is_refused_above_40_megapixels():
+    page = Image.new("L", (8192, 6144), 255)
+    for options in ({"format": "JPEG", "progressive": True}, {"format": "PNG", "compress_level": 1}):
+        with pytest.raises(DataError, match="at most 40 megapixels"):
+            read_picture(png(page, **options))
