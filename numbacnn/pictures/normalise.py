@@ -20,6 +20,7 @@ from PIL import Image
 
 from numbacnn.errors import DataError
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
+from numbacnn.pictures.lines import boxes, is_underline, without_ruling
 from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected
 from numbacnn.pictures.surround import without_surround
 
@@ -56,6 +57,7 @@ def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: 
     if _is_normal(grey, size):
         return grey.astype(np.uint8)
     ink = _ink(grey, name, steps)
+    ink = without_ruling(ink, steps)
     ink = _without_specks(ink, steps)
     return _centred(_boxed(ink, steps, size), size, steps)
 
@@ -170,10 +172,9 @@ def _without_specks(ink: Floats, steps: list[str]) -> Floats:
     cell = -(-max(ink.shape) // 64)
     padded = np.pad(ink > INK_THRESHOLD, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
     cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).sum(axis=(1, 3))
-    dropped = _specks(connected(cells), cells)
+    dropped = _beside_the_digit(connected(cells), cells, steps)
     if not dropped:
         return ink
-    steps.append(f"{len(dropped)} specks removed")
     unwanted = np.zeros(cells.shape, dtype=bool)
     for part in dropped:
         unwanted[part] = True
@@ -182,8 +183,12 @@ def _without_specks(ink: Floats, steps: list[str]) -> Floats:
     return kept / kept.max()  # dust may have been darker than the ink
 
 
-def _specks(parts: list[Part], cells: Counts) -> list[Part]:
-    """The parts to drop: the tiny ones, and those cut by the edge unless the digit is cut, too."""
+def _beside_the_digit(parts: list[Part], cells: Counts, steps: list[str]) -> list[Part]:
+    """The parts to drop: boxes, lines below the digit, the tiny parts, and those cut by the edge unless the digit is cut, too."""
+    around = boxes(parts)
+    if around:
+        steps.append("box around the digit left out")
+        parts = [part for part in parts if not any(part is box for box in around)]
     central = np.zeros_like(cells)
     inner = tuple(slice(side // 5, side - side // 5) for side in cells.shape)
     central[inner] = cells[inner]
@@ -191,7 +196,13 @@ def _specks(parts: list[Part], cells: Counts) -> list[Part]:
     digit = max(parts, key=lambda part: (central if _is_cut(part, cells) else cells)[part].sum())
     least = SPECK * cells[digit].sum()
     others = [part for part in parts if part is not digit]
-    return [part for part in others if cells[part].sum() < least or (_is_cut(part, cells) and not _is_cut(digit, cells))]
+    specks = [part for part in others if cells[part].sum() < least or (_is_cut(part, cells) and not _is_cut(digit, cells))]
+    lines = [part for part in others if not any(part is speck for speck in specks) and is_underline(part, digit)]
+    if specks:
+        steps.append(f"{len(specks)} specks removed")
+    if lines:
+        steps.append("line below the digit left out")
+    return around + specks + lines
 
 
 def _is_cut(part: Part, cells: Counts) -> bool:
