@@ -4,6 +4,7 @@
     normalise   of digits: the ink bright on black, in a box, centred
     png_chunks  a PNG without damaged or large metadata
     surround    a frame, bars or a desk around the page
+    sheet       a sheet that lies askew on a desk
     lines       ruled paper, lines below a digit, boxes of forms
     clusters    the two clusters of grey, and ink that fills a picture up to its edge
     parts       connected ink, and how many parts a picture has

@@ -22,6 +22,7 @@ from numbacnn.errors import DataError
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
 from numbacnn.pictures.lines import boxes, is_underline, without_ruling
 from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected
+from numbacnn.pictures.sheet import on_its_sheet
 from numbacnn.pictures.surround import without_surround
 
 Invert = Literal["auto", "yes", "no"]
@@ -50,7 +51,7 @@ def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: 
         DataError: there is no ink.
     """
     if grey.shape != size:
-        grey = without_surround(grey, steps)
+        grey = on_its_sheet(without_surround(grey, steps), steps)
     if _is_inverted(grey) if invert == "auto" else invert == "yes":
         grey = 255 - grey
         steps.append("inverted (dark ink on light)")
