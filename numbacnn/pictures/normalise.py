@@ -29,6 +29,7 @@ Invert = Literal["auto", "yes", "no"]
 
 _THIN_STROKE, _USUAL_STROKE = 1.4, 2.2  # pixels of the result; 98 of 100 digits of MNIST have strokes thicker than the first
 _THICK_STROKE, _BROAD_STROKE = 5.2, 3.6  # 1 of 200 digits of MNIST has strokes thicker than the first
+_CROPPED = 0.8  # of a picture, that a digit's box covers where someone cut it out: there, bold strokes leave little paper
 _LEAST_CONTRAST = 16  # grey levels of 255 between paper and ink; below, a picture counts as blank
 _LEAST_CLEAN_CONTRAST = 10  # where there are two clear clusters of grey, as in a scan of pencil: a smudge is no cluster
 
@@ -222,7 +223,7 @@ def _boxed(ink: Floats, steps: list[str], size: tuple[int, int]) -> Floats:
     if thickness < _THIN_STROKE:
         part = _thickened(part, side, thickness)
         steps.append("strokes thickened")
-    elif thickness > _THICK_STROKE:
+    elif thickness > _THICK_STROKE and part.size > _CROPPED * ink.size:
         part = _thinned(part, side, thickness)
         steps.append("strokes thinned")
     if max(part.shape) == side:
