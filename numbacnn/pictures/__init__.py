@@ -2,6 +2,11 @@
 
     decode      any common format and mode to grey levels or pixels, upright, transparency filled in
     normalise   of digits: the ink bright on black, in a box, centred
+    png_chunks  a PNG without damaged or large metadata
+    surround    a frame, bars or a desk around the page
+    sheet       a sheet that lies askew on a desk
+    lines       ruled paper, lines below a digit, boxes of forms
+    clusters    the two clusters of grey, and ink that fills a picture up to its edge
     parts       connected ink, and how many parts a picture has
     files       the pictures in a folder
     ready       PNGs that say that they need none of this
@@ -17,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DataError
-from numbacnn.pictures.decode import grey_levels, says_it_is_ready, scaled_pixels
+from numbacnn.pictures.decode import BY_COLOUR, grey_levels, says_it_is_ready, scaled_pixels
 from numbacnn.pictures.normalise import Invert, normalised
 from numbacnn.reading import read_bounded
 
@@ -62,6 +67,8 @@ def read_picture(
     grey = grey_levels(data, name, steps)
     if invert == "auto" and grey.shape == size and says_it_is_ready(data, name):
         return Picture(name, grey.astype(np.uint8), ("taken as it is, as the file asks",))
+    if BY_COLOUR in steps:
+        invert = "auto"  # to invert asks for the darker or the brighter part, and there is none
     return Picture(name, normalised(grey, name, steps, invert, size), tuple(steps))
 
 

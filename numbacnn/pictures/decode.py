@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from numbacnn.errors import DataError
+from numbacnn.pictures.png_chunks import SIGNATURE, without_metadata
 from numbacnn.pictures.ready import is_ready
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -22,16 +23,21 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 MAX_PIXELS = 40_000_000
 """Keeps the memory for one picture below 300 MB; a WebP may have a quarter of it, as libwebp holds the pixels several times over."""
+MAX_REDUCED_PIXELS = 120_000_000
+"""Of a JPEG as cameras write it, which is decoded at an eighth to a half of its size; a progressive one is held as a whole."""
 WORKING_SIDE = 1024
 """Longest side of a decoded picture, in pixels; larger pictures are averaged down to it."""
 
 MAX_ELONGATION = 100
 """Long side of a picture that is averaged down, in short sides: blocks of a longer one would be padded to many times its size."""
-MAX_CHUNKS = 100_000
-"""Most chunks of a PNG. Pillow takes 10 microseconds for each, and keeps those it does not know."""
 
+_WHITES_OF_CAMERAS = (1023, 4095)  # 10 and 12 bits
+BY_COLOUR = "told apart by colour"
+"""The step of a picture whose ink and paper are of equal brightness. Neither is the darker one."""
+
+_COLOUR_MODES = ("RGB", "P", "CMYK", "YCbCr", "LAB", "HSV")
+_EQUAL_BRIGHTNESS = 24  # levels between the darkest and the brightest pixel: fewer tell paper and ink apart badly, if at all
 _STRIP_PIXELS = 1_000_000
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_OFFSET = 24  # bytes: signature, chunk length, chunk type, width, height
 _TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
 _ON_ITS_SIDE = range(5, 9)
@@ -53,9 +59,15 @@ def grey_levels(data: bytes, name: str, steps: list[str]) -> Floats:
     """
     with _decoding(name):
         image = _open(data, name)
-        if image.mode == "RGB":
+        has_colours = image.mode in _COLOUR_MODES and not image.has_transparency_data
+        if image.mode == "RGB" or image.width * image.height > MAX_PIXELS:
             image.draft("L", (WORKING_SIDE, WORKING_SIDE))  # JPEG only: decodes a large photo at half its size or less
-        return _grey(image, steps)
+        grey = _grey(image, steps)
+        if has_colours and np.ptp(grey) < _EQUAL_BRIGHTNESS:
+            image = _open(data, name)
+            image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
+            return _in_colour(image, grey, steps)
+        return grey
 
 
 def says_it_is_ready(data: bytes, name: str) -> bool:
@@ -120,10 +132,10 @@ def _decoding(name: str) -> Iterator[None]:
 
 def _open(data: bytes, name: str) -> Image.Image:
     """An image with an acceptable header; its pixels are not decoded yet."""
-    if data.startswith(_PNG_SIGNATURE):
-        _check_chunks(data, name)
+    if data.startswith(SIGNATURE):
+        data = without_metadata(data, name)
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    limit = MAX_PIXELS // 4 if image.format == "WEBP" else MAX_PIXELS
+    limit = _most_pixels(image)
     if image.width * image.height > limit:
         raise _too_large(name, f"{image.width}x{image.height}", limit)
     if max(image.size) > WORKING_SIDE and max(image.size) > MAX_ELONGATION * min(image.size):
@@ -140,13 +152,11 @@ def _open(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def _check_chunks(data: bytes, name: str) -> None:
-    offset = len(_PNG_SIGNATURE)
-    for _ in range(MAX_CHUNKS):
-        if offset >= len(data):
-            return
-        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")  # 12: length, type and checksum
-    raise DataError(f"{name}: expected a PNG of at most {MAX_CHUNKS:,} chunks, got more. Save it again as PNG.")
+def _most_pixels(image: Image.Image) -> int:
+    if image.format == "WEBP":
+        return MAX_PIXELS // 4
+    is_reduced = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and not image.info.get("progressive")
+    return MAX_REDUCED_PIXELS if is_reduced else MAX_PIXELS
 
 
 def _too_large(name: str, got: str, limit: int = MAX_PIXELS) -> DataError:
@@ -167,7 +177,7 @@ def _grey(image: Image.Image, steps: list[str]) -> Floats:
     is_turned = _orientation(image) in _TURNED
     image.load()  # here Pillow turns a TIFF upright, and takes the orientation away
     factor = -(-max(image.size) // WORKING_SIDE)
-    white = _white(image) if image.mode in ("I", "F") else 255
+    white = _white(image)
     strips = [tuple(_averaged(channel, factor) for channel in _channels(strip, white)) for strip in _strips(image, factor)]
     level, opacity = (np.concatenate(channel) for channel in zip(*strips, strict=True))
     if factor > 1:
@@ -177,6 +187,28 @@ def _grey(image: Image.Image, steps: list[str]) -> Floats:
         steps.append("turned upright (EXIF)")
         grey = _upright(grey, _orientation(image))
     return np.ascontiguousarray(grey)
+
+
+def _in_colour(image: Image.Image, grey: Floats, steps: list[str]) -> Floats:
+    """How far each pixel's colour is from the paper's, 0...255, bright on black; the grey levels where that tells no more than they do.
+
+    The border is taken for paper.
+    """
+    orientation = _orientation(image)
+    image.load()
+    factor = -(-max(image.size) // WORKING_SIDE)
+    parts = (
+        np.stack([_averaged(np.asarray(band, dtype=np.float32), factor) for band in strip.convert("RGB").split()], axis=-1)
+        for strip in _strips(image, factor)
+    )
+    colours = np.concatenate(tuple(parts))
+    border = np.concatenate((colours[0], colours[-1], colours[:, 0], colours[:, -1]))
+    distance = np.linalg.norm(colours - np.median(border, axis=0), axis=-1)
+    if distance.max() < _EQUAL_BRIGHTNESS + 2 * np.ptp(grey):
+        return grey
+    steps.append(BY_COLOUR)
+    distance = np.minimum(distance, 255)
+    return np.ascontiguousarray(_upright(distance, orientation) if _orientation(image) in _TURNED else distance)
 
 
 def _scaled(image: Image.Image, size: tuple[int, int], channels: int, steps: list[str]) -> NDArray[np.uint8]:
@@ -205,8 +237,7 @@ def _in_mode(image: Image.Image, mode: str, steps: list[str]) -> Image.Image:
     if image.mode == mode and not image.has_transparency_data:
         return image
     if image.mode == "F" or image.mode.startswith("I"):
-        white = _white(image) if image.mode in ("I", "F") else 255
-        level, opacity = _channels(image, white)
+        level, opacity = _channels(image, _white(image))
         level = np.where(opacity > 0, level, 255)
         return Image.fromarray(np.clip(np.rint(level), 0, 255).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
@@ -238,18 +269,21 @@ def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
 
 
 def _white(image: Image.Image) -> int:
-    """White of a picture of 32-bit numbers: the smallest customary one that no pixel exceeds."""
+    """White of a picture of numbers: the smallest customary one that no pixel exceeds, as in a camera's 12 bits within 16."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return 255
     low, high = image.getextrema()
     if not (isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= 0 and high <= 65535):
         raise ValueError(f"pixels from {low} to {high}, expected 0 to 65535")
-    return next(white for white in (1, 255, 65535) if high <= white)
+    whites = (255, *_WHITES_OF_CAMERAS, 65535)
+    return next(white for white in (whites if image.mode.startswith("I;16") else (1, *whites)) if high <= white)
 
 
 def _channels(image: Image.Image, white: int) -> tuple[Floats, Floats]:
     """Brightness and opacity, both 0...255, of a picture of any mode; float32 (h, w)."""
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
-        return _to_8_bits(values, 65535 if image.mode.startswith("I;16") else white), _opacity(values, image)
+        return _to_8_bits(values, white), _opacity(values, image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         level = np.asarray(rgba.convert("RGB").convert("L"), dtype=np.float32)
@@ -262,8 +296,8 @@ def _to_8_bits(values: NDArray, white: int) -> Floats:
     """Levels 0...``white`` to 0...255; by hand, as Pillow's convert("L") clips everything above 255."""
     if not np.isfinite(values).all():
         raise ValueError("pixels that are no numbers")
-    if white == 65535:
-        return np.floor(values.astype(np.float32) / 256)
+    if white > 255:
+        return np.floor(values.astype(np.float32) / ((white + 1) / 256))
     return values.astype(np.float32) * (255 // white)
 
 

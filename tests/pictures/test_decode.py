@@ -9,7 +9,8 @@ from drawings import NORMAL, alike, chunk, drawn_seven, hand_made_png, png, read
 from PIL import ExifTags, Image
 
 from numbacnn.datasets import mnist
-from numbacnn.pictures import read_picture
+from numbacnn.errors import DataError
+from numbacnn.pictures import read_photograph, read_picture
 
 
 def palette(x):
@@ -195,3 +196,84 @@ def test_the_colour_that_a_png_calls_transparent_is_paper(depth):
     picture = read_picture(io.BytesIO(hand_made_png(200, 200, depth, 2, body=body, before=transparent)))
     assert picture.steps[0] == "laid on white"
     assert alike(picture.pixels, NORMAL) > 0.93
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_a_camera_s_8_10_or_12_bits_within_16_are_no_blank_picture(bits, format):
+    levels = np.rint(drawn_seven(paper=255, ink=0) / 255.0 * (2**bits - 1)).astype(np.uint16)
+    picture = read_picture(png(Image.fromarray(levels), format=format))
+    assert picture.steps[0] == "inverted (dark ink on light)"
+    assert alike(picture.pixels, NORMAL) > 0.99
+
+
+@pytest.mark.parametrize("paper", [235, 120])
+def test_a_clean_pencil_drawing_of_14_levels_is_no_blank_picture(paper):
+    levels = np.rint(paper - 14 * (drawn_seven() / 255)).astype(np.uint8)
+    assert alike(read(levels).pixels, NORMAL) > 0.95
+
+
+def test_a_smudge_of_14_levels_stays_a_blank_picture():
+    y, x = np.mgrid[-1:1:200j, -1:1:200j]
+    with pytest.raises(DataError, match="blank"):
+        read(np.rint(235 - 14 * np.exp(-4 * (x * x + y * y))).astype(np.uint8))
+
+
+def two_colours(ink, paper):
+    """A page of two colours."""
+    cover = drawn_seven()[..., None] / 255
+    return Image.fromarray(np.rint(cover * ink + (1 - cover) * paper).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [((255, 0, 0), (0, 130, 0)), ((0, 0, 255), (97, 0, 0)), ((0, 130, 0), (255, 0, 0)), ((90, 128, 200), (150, 128, 90))],
+)
+@pytest.mark.parametrize(("format", "mode"), [("PNG", "RGB"), ("PNG", "P"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("WEBP", "RGB")])
+def test_ink_and_paper_of_equal_brightness_are_told_apart_by_colour(ink, paper, format, mode):
+    image = two_colours(np.array(ink), np.array(paper))
+    image = image.quantize(32) if mode == "P" else image.convert(mode)
+    picture = read_picture(png(image, format=format))
+    assert picture.steps[0] == "told apart by colour"
+    assert alike(picture.pixels, NORMAL) > 0.93
+
+
+def test_a_large_turned_photo_of_equal_brightness_is_averaged_down_and_upright():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    image = two_colours(np.array((255, 0, 0)), np.array((0, 130, 0))).resize((2400, 2400)).transpose(Image.Transpose.ROTATE_90)
+    picture = read_picture(png(image, format="JPEG", exif=exif))
+    assert picture.steps[0].startswith("averaged down")
+    assert picture.steps[1:3] == ("turned upright (EXIF)", "told apart by colour")
+    assert alike(picture.pixels, NORMAL) > 0.93
+
+
+@pytest.mark.parametrize("invert", ["auto", "yes", "no"])
+def test_ink_that_is_told_apart_by_colour_is_read_whatever_brightness_is_asked_for(invert):
+    """Neither is darker, so there is nothing to invert."""
+    assert alike(read(two_colours(np.array((255, 0, 0)), np.array((0, 130, 0))), invert=invert).pixels, NORMAL) > 0.93
+
+
+def test_a_wall_of_one_colour_stays_a_blank_picture():
+    noise = np.random.default_rng(0).normal(0, 4, (200, 200, 3))
+    with pytest.raises(DataError, match="blank"):
+        read((np.array((200, 60, 60)) + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_photo_of_50_megapixels_is_read_reduced(mode):
+    page = Image.fromarray(drawn_seven(paper=255, ink=0)).convert(mode).resize((8192, 6144), Image.Resampling.NEAREST)
+    file = png(page, format="JPEG", quality=60)
+    picture = read_picture(file)
+    assert picture.steps[0].startswith("averaged down")
+    narrow = Image.fromarray(drawn_seven(paper=255, ink=0)).resize((1024, 768))
+    assert alike(picture.pixels, read(narrow).pixels) > 0.97
+    file.seek(0)
+    assert read_photograph(file, size=(32, 32)).pixels.shape == (32, 32, 3)
+
+
+def test_what_is_decoded_as_a_whole_is_refused_above_40_megapixels():
+    page = Image.new("L", (8192, 6144), 255)
+    for options in ({"format": "JPEG", "progressive": True}, {"format": "PNG", "compress_level": 1}):
+        with pytest.raises(DataError, match="at most 40 megapixels"):
+            read_picture(png(page, **options))

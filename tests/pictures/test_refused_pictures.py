@@ -43,11 +43,11 @@ REFUSED = {
     "no pixels": (hand_made_png(0, 0), "damaged|something else|blank"),
     "bomb of 60000x60000": (hand_made_png(60000, 60000, body=zlib.compress(bytes(1 << 20))), "megapixels"),
     "bomb of 8000x8000": (hand_made_png(8000, 8000, body=zlib.compress(bytes(1 << 20))), "megapixels, got 8000x8000"),
-    "text bomb": (
+    "text bomb, blank without its text": (
         hand_made_png(
             28, 28, before=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100 << 20), 9)), body=zlib.compress(bytes(140))
         ),
-        "damaged",
+        "blank",
     ),
     "animation": (animated(), "got 2 frames"),
     "animated gif": (animated("GIF"), "got 2 frames"),

@@ -1,0 +1,82 @@
+"""A bright sheet of paper on a darker desk, lying askew: the desk around it is filled with the sheet's own paper."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numbacnn.pictures.clusters import dividing_level
+from numbacnn.pictures.parts import SPECK, connected
+
+_CELLS = 128  # of the long side, for finding the sheet
+_LEAST_SHEET = 0.2  # of the picture
+_MOST_DESK_AT_EDGE = 0.95  # share of the edge that is dark at least
+_RECTANGLE = 0.93  # of the smallest box around it, at any angle, that a sheet fills; an ellipse fills 0.785
+_BLOCK = 0.88  # the same, of small parts, whose edges are coarse
+_MOST_INK = 0.4  # of the sheet
+_SHADOW = 0.02  # of the long side: a soft edge of the sheet
+
+Floats = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+
+def on_its_sheet(grey: Floats, steps: list[str]) -> Floats:
+    """The picture with the desk filled; as it is where no bright rectangle with ink lies within a dark border.
+
+    Args:
+        grey: levels 0...255 (h, w).
+        steps: takes a sentence if a desk was filled.
+    """
+    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    level = dividing_level(grey) if min(grey.shape) >= 16 else None
+    if level is None or (border <= level).mean() < _MOST_DESK_AT_EDGE:
+        return grey
+    step = -(-max(grey.shape) // _CELLS)
+    bright = grey[::step, ::step] > level
+    parts = sorted(connected(bright.astype(np.int64)), key=lambda part: part[0].size)
+    sheet = np.zeros_like(bright)
+    sheet[parts[-1]] = True
+    filled = _filled(sheet)
+    if filled.mean() < _LEAST_SHEET or (bright & ~filled).sum() > SPECK * filled.sum() or not _is_rectangle(filled):
+        return grey
+    page = _shrunk(filled, max(1, round(_SHADOW * max(filled.shape))))
+    ink = page & ~sheet
+    if ink.sum() > _MOST_INK * filled.sum() or not _has_form(ink):
+        return grey
+    page = page.repeat(step, axis=0).repeat(step, axis=1)[: grey.shape[0], : grey.shape[1]]
+    steps.append("desk around the sheet left out")
+    return np.where(page, grey, np.median(grey[page & (grey > level)])).astype(grey.dtype)
+
+
+def _filled(mask: Mask) -> Mask:
+    """A part with its holes, as seen from the left and right and from above and below."""
+    rows = np.logical_or.accumulate(mask, axis=1) & np.logical_or.accumulate(mask[:, ::-1], axis=1)[:, ::-1]
+    columns = np.logical_or.accumulate(mask, axis=0) & np.logical_or.accumulate(mask[::-1], axis=0)[::-1]
+    return rows & columns
+
+
+def _has_form(ink: Mask) -> bool:
+    """Whether ink has a part that is no block: blocks could be the holes of a bright digit drawn with straight lines."""
+    parts = connected(ink.astype(np.int64))
+    largest = max((part[0].size for part in parts), default=0)
+    for part in parts:
+        alone = np.zeros_like(ink)
+        alone[part] = True
+        if part[0].size > SPECK * largest and not _is_rectangle(alone, _BLOCK):
+            return True
+    return False
+
+
+def _is_rectangle(mask: Mask, share: float = _RECTANGLE) -> bool:
+    """Whether a part fills the smallest box around it, turned by any angle."""
+    edge = mask & ~_shrunk(mask, 1)
+    y, x = np.nonzero(edge)
+    angles = np.deg2rad(np.arange(0, 90, 2))[:, None]
+    spans = [np.ptp(x * a + y * b, axis=1) + 1 for a, b in ((np.cos(angles), np.sin(angles)), (-np.sin(angles), np.cos(angles)))]
+    return bool(mask.sum() >= share * (spans[0] * spans[1]).min())
+
+
+def _shrunk(mask: Mask, by: int) -> Mask:
+    """The cells further than ``by`` cells from the outside."""
+    height, width = mask.shape
+    padded = np.pad(mask, by)
+    across = np.logical_and.reduce([padded[:, at : at + width] for at in range(2 * by + 1)])
+    return np.logical_and.reduce([across[at : at + height] for at in range(2 * by + 1)])
