@@ -39,6 +39,7 @@ UNSURE = 0.5
 @click.option(
     "--top", type=options.COUNT, default=3, show_default=True, metavar="N", help="Number of classes to list for each picture."
 )
+@click.option("--show", is_flag=True, help="Show the steps and the converted picture of each file; of a single file, always.")
 @options.picture_forms
 @options.computing
 @options.reporting
@@ -46,6 +47,7 @@ def predict(
     files: tuple[str, ...],
     model: Path | None,
     top: int,
+    show: bool,
     invert: Any,
     pictures_as: str | None,
     device: str,
@@ -55,13 +57,14 @@ def predict(
 ) -> int:
     """Tell what is in pictures: files, folders, or - for stdin.
 
-    Any size, mode and colour; each picture is converted to the form of the training images, and the steps are shown: a digit is
-    centred by its ink, a photograph only scaled.
+    Any size, mode and colour; each picture is converted to the form of the training images: a digit is centred by its ink, a
+    photograph only scaled. The steps are shown for a single file, and for several with --show; else each file has one line.
 
     A picture that is unlike every training image gets a class too, and a remark; so does one of several parts, as two digits are.
 
     \b
     Example: numbacnn predict data/samples
+             numbacnn predict data/samples --show
              numbacnn predict photo.png --top 5 --format json
     """
     path = trained_model(model)
@@ -80,7 +83,7 @@ def predict(
     if output_format == "json":
         print_json([{key: value for key, value in row.items() if key != "picture"} for row in rows])
     else:
-        _print(rows, network.class_names, top, likeness)
+        _print(rows, network.class_names, top, likeness, show or len(rows) == 1)
     return 1 if any("error" in row for row in rows) else 0
 
 
@@ -131,7 +134,12 @@ def label_of(name: str) -> int | str:
     return int(name) if re.fullmatch("0|[1-9][0-9]{0,8}", name) else name
 
 
-def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int, likeness: Likeness | None) -> None:
+def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int, likeness: Likeness | None, show: bool) -> None:
+    """The answers as text.
+
+    Args:
+        show: whether each answer comes with its distance, steps and picture, or in one line.
+    """
     console = stdout()
     for row in rows:
         if "error" in row:
@@ -139,18 +147,23 @@ def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int, l
             continue
         order = np.argsort(row["probabilities"])[::-1][:top]
         shares = ", ".join(f"{class_names[k]} {row['probabilities'][k]:.2%}" for k in order)
-        doubts = "; ".join(_doubts(row, likeness))
-        console.print(f"{row['file']}: {row['label']}{f'  ({doubts})' if doubts else ''}", soft_wrap=True)
+        doubts = "; ".join(_doubts(row, likeness, with_distance=show))
+        remark = f"  ({doubts})" if doubts else ""
+        if not show:  # the first of the shares is the label's
+            console.print(f"{row['file']}: {shares}{remark}", soft_wrap=True)
+            continue
+        console.print(f"{row['file']}: {row['label']}{remark}", soft_wrap=True)
         console.print(f"  {shares}", soft_wrap=True)
         console.print(f"  {'; '.join(row['preprocessing']) or 'taken as it is'}", soft_wrap=True)
         console.print(draw_picture(row["picture"], console), soft_wrap=True)
 
 
-def _doubts(row: dict[str, Any], likeness: Likeness | None) -> Iterator[str]:
+def _doubts(row: dict[str, Any], likeness: Likeness | None, with_distance: bool) -> Iterator[str]:
     """What speaks against the class."""
     if row["probability"] < UNSURE:
         yield "unsure"
     if likeness is not None and row["unlike"]:
-        yield f"unlike any training image: distance {row['distance']:.3f}, usually at most {likeness.threshold:.3f}"
+        distance = f": distance {row['distance']:.3f}, usually at most {likeness.threshold:.3f}" if with_distance else ""
+        yield f"unlike any training image{distance}"
     if (row["parts"] or 0) > 1:
         yield f"seems to have {row['parts']} parts"

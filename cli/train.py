@@ -26,6 +26,7 @@ from .main import PROCESS_START
 from .model_source import remember_run
 from .paths import MODEL, UserPath
 from .progress import TrainingView
+from .run_config import read_run_config
 from .signals import Terminated, before_leaving, held_signals, is_first_to_say, noted_signals, raised_signals, received, say_line
 from .train_findings import dead_maps_line, dead_maps_of, draw_curves
 from .train_options import TrainOptions
@@ -43,6 +44,8 @@ _PATIENCE = 3.0  # seconds without a word
     show_default=True,
     help="A preset, a .toml model file, or a .safetensors network to start from.",
 )
+@click.option("--config", "config_file", type=UserPath(), metavar="FILE",
+              help="A run's config.toml to repeat, or some of its keys; options that are given win over it.")  # fmt: skip
 @click.option("--initializer", type=click.Choice(list(INITIALIZERS)),
               help="Distribution of the initial weights of every layer; by default the model's.")  # fmt: skip
 @options.labelled_images
@@ -98,10 +101,19 @@ def train(ctx: click.Context, **given: Any) -> int:
     \b
     Example: numbacnn train --model small --dataset digits
              numbacnn train --dataset photos/ --input 32,32,3
+             numbacnn train --config runs/cnn-mnist/config.toml --output again
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
     """
     named = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
-    call = TrainOptions(**given, named=frozenset(named))
+    if given["resume"] and given["config_file"] is not None:
+        raise click.UsageError("--config starts a new run: leave it out with --resume, which has the run's own settings.")
+    if not given["resume"] and {"lr_decay", "schedule"} <= named and given["schedule"] != "exponential":
+        raise click.UsageError(
+            f"--lr-decay is of --schedule exponential, got --schedule {given['schedule']}. Leave one of them out."
+        )
+    file = None if (path := given.pop("config_file")) is None else read_run_config(path)
+    of_file = {name: value for name, value in file.options.items() if name not in named} if file else {}
+    call = TrainOptions(**given | of_file, config=file, named=frozenset(named | set(of_file)), is_model_named="model" in named)
     log = EventLog(call.log_dir)
     with (resumed_run if call.resume else new_run)(call) as run, log:
         started = time.perf_counter()

@@ -8,7 +8,9 @@ from numbacnn.errors import CheckpointError
 from numbacnn.recipe import EARLY_STOP_VALIDATION, Recipe
 from numbacnn.training import Settings
 
+from .model_source import Source, read_model
 from .origin import Origin, dataset_label, is_own
+from .run_config import RunConfig
 
 FIXED = ({field.name for field in fields(Origin)} | {field.name for field in fields(Settings)}) - {
     "data_sha256",
@@ -23,7 +25,9 @@ class TrainOptions:
     """One call of the command. None leaves a choice to the preset, or is the default that the option's help names.
 
     Args:
-        named: the names of the options that the user gave.
+        config: the file of ``--config``; its options are in place already, where the user gave no others.
+        named: the names of the options that the user gave, in the file too.
+        is_model_named: whether the user gave ``--model`` itself.
     """
 
     model: str
@@ -54,7 +58,19 @@ class TrainOptions:
     log_dir: Path | None
     progress: str
     output_format: str
+    config: RunConfig | None
     named: frozenset[str]
+    is_model_named: bool
+
+    def source(self) -> Source:
+        """The network to train, and its recipe.
+
+        Raises:
+            ModelError, ShapeError, CheckpointError: there is none, or it cannot be read.
+        """
+        if self.config is None:
+            return read_model(self.model, self.input_shape)
+        return self.config.source(self.model, self.input_shape, self.is_model_named)
 
     def folder(self, model_name: str) -> Path:
         """Where the run is written to."""

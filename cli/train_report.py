@@ -128,7 +128,7 @@ def _network(run: Run, epoch: int, parameters: Arrays) -> TrainedNetwork:
 
 
 def config(run: Run) -> str:
-    """The text of ``config.toml``: the resolved settings, enough to repeat the run."""
+    """The text of ``config.toml``: the resolved settings, enough to repeat the run by ``--config``."""
     command = {
         "model": printable(run.origin.model),  # TOML is UTF-8, which not every file name is
         "dataset": printable(run.origin.dataset),
@@ -136,6 +136,7 @@ def config(run: Run) -> str:
         "train_limit": run.origin.train_limit,
         "test_limit": run.origin.test_limit,
         "raw_pixels": run.origin.raw_pixels or None,
+        "exact_conv": run.origin.exact_conv or None,
         "keep_epochs": run.origin.keep_epochs or None,
         "device": run.ops.name,
         "threads": run.threads,

@@ -22,7 +22,7 @@ from numbacnn.training.run_folder import RunFolder
 from .compiling import announced_compilations, warm_up_in_processes
 from .console import notice, printable
 from .device import open_device
-from .model_source import Source, for_classes, read_model
+from .model_source import Source, for_classes
 from .origin import Origin, dataset_label, is_own
 from .resuming import check_output, folder_to_resume, forget_begun, note_begun
 from .signals import before_leaving, held_signals, is_first_to_say, received, say
@@ -55,7 +55,7 @@ class Run:
 @contextmanager
 def new_run(options: TrainOptions) -> Iterator[Run]:
     """Start a run. Cheap checks come before the data are downloaded or drawn; a run that fails before its first step is abandoned."""
-    source = read_model(options.model, options.input_shape)
+    source = options.source()
     if options.initializer is not None:
         _initialise(source, options.initializer, options.model)
     folder, origin = RunFolder(options.folder(source.graph.name)), options.origin()

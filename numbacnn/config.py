@@ -1,5 +1,6 @@
 """TOML files: networks, and the settings that ``train`` writes beside its network."""
 
+import codecs
 import re
 import tomllib
 from pathlib import Path
@@ -30,7 +31,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ModelError: the file is missing, unreadable or not TOML; the message gives the line.
     """
     try:
-        text = read_bounded(path, MAX_FILE_BYTES).decode("utf-8-sig")
+        text = _decoded(read_bounded(path, MAX_FILE_BYTES))
         for number, line in enumerate(text.split("\n"), 1):
             if line.count(".") > MOST_DOTS:
                 raise ModelError(
@@ -40,13 +41,19 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}. Give the path of a .toml model file") from None
     except UnicodeDecodeError:
-        raise ModelError(f"{path}: expected a TOML text in UTF-8, got other bytes") from None
+        raise ModelError(f"{path}: expected a TOML text in UTF-8, got other bytes. Save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ModelError(f"{path}: not valid TOML: {plain(str(error))}") from None
     except ValueError as error:  # a number too long for Python to read
         raise ModelError(f"{path}: not a model file: {plain(str(error))}") from None
     except RecursionError:
         raise ModelError(f"{path}: not a model file: its tables are nested too deeply") from None
+
+
+def _decoded(data: bytes) -> str:
+    """A text in UTF-8; or in UTF-16 behind its mark, as Windows PowerShell writes ``numbacnn models --toml cnn > cnn.toml``."""
+    is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_utf_16 else "utf-8-sig")
 
 
 def write_toml(values: dict[str, Any]) -> str:

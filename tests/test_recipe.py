@@ -8,6 +8,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn.config import read_model_file, write_model_file
+from numbacnn.errors import ModelError
 from numbacnn.models import PRESETS
 from numbacnn.recipe import Recipe
 
@@ -34,6 +35,20 @@ def test_a_preset_written_as_a_model_file_keeps_its_recipe(name: str, tmp_path: 
     path = tmp_path / "net.toml"
     path.write_text(write_model_file(PRESETS[name].graph, PRESETS[name].recipe), encoding="utf-8")
     assert read_model_file(path) == (PRESETS[name].graph, PRESETS[name].recipe)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+def test_a_model_file_that_powershell_wrote_was_refused(encoding: str, tmp_path: Path) -> None:
+    text = "\ufeff" + write_model_file(PRESETS["small"].graph, PRESETS["small"].recipe).replace("\n", "\r\n")
+    (tmp_path / "net.toml").write_bytes(text.encode(encoding))
+    assert read_model_file(tmp_path / "net.toml") == (PRESETS["small"].graph, PRESETS["small"].recipe)
+
+
+def test_a_text_in_another_encoding_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    for data in ('name = "é"'.encode("latin-1"), b"\xff\xfe["):
+        (tmp_path / "net.toml").write_bytes(data)
+        with pytest.raises(ModelError, match="in UTF-8, got other bytes\\. Save it as UTF-8"):
+            read_model_file(tmp_path / "net.toml")
 
 
 def test_a_preset_written_and_trained_again_gives_the_same_weights(numbacnn, tmp_path) -> None:

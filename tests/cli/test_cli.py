@@ -457,6 +457,20 @@ def test_predict_shows_label_shares_steps_and_the_picture_it_saw(trained: Path) 
     assert sum(line.count("█") + line.count("▓") for line in picture) >= 8
 
 
+def test_predict_on_a_folder_of_ten_printed_171_lines(trained: Path, tmp_path: Path) -> None:
+    for name in "abc":
+        draw_one(tmp_path / f"{name}.png")
+    draw_one(trained / "one.png")
+    label = command("predict", "one.png", cwd=trained).stdout.splitlines()[0][9]
+    lines = command("predict", tmp_path, "--top", 2, cwd=trained).stdout.splitlines()
+    assert len(lines) == 3
+    for name, line in zip("abc", lines, strict=True):
+        assert re.fullmatch(rf"{re.escape(str(tmp_path / name))}\.png: {label} \d+\.\d\d%, \d \d+\.\d\d%(  \(unsure\))?", line)
+    shown = command("predict", tmp_path, "--show", cwd=trained).stdout
+    assert shown.count("inverted") == 3
+    assert sum(line.count("█") + line.count("▓") for line in shown.splitlines()) >= 24
+
+
 def test_predict_as_json_keeps_the_order_and_a_bad_file_does_not_stop_the_others(trained: Path) -> None:
     draw_one(trained / "one.png")
     (trained / "bad.png").write_text("no picture")
