@@ -57,7 +57,8 @@ PATH_PARAMETERS = list(path_parameters())
 def test_every_path_of_every_command_is_of_this_type() -> None:
     found = {f"{name} {parameter.opts[0]}" for name, parameter in PATH_PARAMETERS}
     assert found == {
-        "train --model", "train --config", "train --data-dir", "train --log-dir", "train --output", "plot run", "plot --data-dir", "plot --output",
+        "train --model", "train --config", "train --data-dir", "train --log-dir", "train --output", "plot run", "plot --data-dir",
+        "plot --output",
         "evaluate --model", "evaluate --data-dir", "predict files", "play --model", "play --versus", "play --data-dir",
         "predict --model", "shapes model", "shapes --compare", "shapes --diagram",
         "download --data-dir", "samples folder", "lecture xo --image", "lecture worksheet --output",
