@@ -278,7 +278,11 @@ class Unbuffered(io.RawIOBase):
         return self._handle
 
     def write(self, data: Any) -> int:
-        return os.write(self._handle, data)
+        return len(data) if self._handle < 0 else os.write(self._handle, data)
+
+    def forget(self) -> None:
+        """Write nothing from here on. What a buffer still holds after a fault would go to whatever file has the number next."""
+        self._handle = -1
 
 
 shell_open, shell_close = os.open, os.close
@@ -287,11 +291,13 @@ shell_open, shell_close = os.open, os.close
 def print_model(path: Path) -> None:
     """``numbacnn models --toml small > net.toml``."""
     handle = shell_open(path / "net.toml", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    file = Unbuffered(handle)
     try:
-        out = streams.Results(io.BufferedWriter(Unbuffered(handle)), encoding="utf-8")
+        out = streams.Results(io.BufferedWriter(file), encoding="utf-8")
         command("models", "--toml", "small", out=out)
         out.detach()
     finally:
+        file.forget()
         shell_close(handle)
 
 
