@@ -21,7 +21,7 @@ from PIL import Image
 from numbacnn.errors import DataError
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
 from numbacnn.pictures.lines import boxes, is_underline, without_ruling
-from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected
+from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected, over_squares
 from numbacnn.pictures.sheet import on_its_sheet
 from numbacnn.pictures.surround import without_surround
 
@@ -255,15 +255,7 @@ def _thickened(part: Floats, side: int, thickness: float) -> Floats:
     fine = 8  # the line is thickened at this multiple of the result's resolution
     radius = max(1, round((_USUAL_STROKE - thickness) * fine / 2))
     enlarged = np.pad(_scaled(part, side * fine), radius)
-    return _over_squares(enlarged, radius, np.maximum)
-
-
-def _over_squares(values: Floats, radius: int, extreme: np.ufunc) -> Floats:
-    """The largest or smallest value within so many rows and columns of each; the edge counts as repeated."""
-    padded = np.pad(values, radius, mode="edge")
-    height, width = values.shape
-    across = extreme.reduce([padded[:, at : at + width] for at in range(2 * radius + 1)])
-    return extreme.reduce([across[at : at + height] for at in range(2 * radius + 1)])
+    return over_squares(enlarged, radius, np.maximum)
 
 
 def _thinned(part: Floats, side: int, thickness: float) -> Floats:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.pictures.clusters import dividing_level
-from numbacnn.pictures.parts import SPECK, connected
+from numbacnn.pictures.parts import SPECK, connected, over_squares
 
 _CELLS = 128  # of the long side, for finding the sheet
 _LEAST_SHEET = 0.2  # of the picture
@@ -76,7 +76,4 @@ def _is_rectangle(mask: Mask, share: float = _RECTANGLE) -> bool:
 
 def _shrunk(mask: Mask, by: int) -> Mask:
     """The cells further than ``by`` cells from the outside."""
-    height, width = mask.shape
-    padded = np.pad(mask, by)
-    across = np.logical_and.reduce([padded[:, at : at + width] for at in range(2 * by + 1)])
-    return np.logical_and.reduce([across[at : at + height] for at in range(2 * by + 1)])
+    return over_squares(mask, by, np.logical_and)
