@@ -4,7 +4,7 @@ Layers hand the windows of ``window2d`` to the kernels, so ``train`` computes th
 Pure Python: neither numpy nor numba.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from numbacnn.errors import ShapeError
@@ -42,6 +42,13 @@ class Window(NamedTuple):
     def span(self) -> int:
         """The cells from the first that a window reads to the last, those that it skips included."""
         return _span(self.kernel, self.dilation)
+
+    def under(self, index: int) -> Iterator[tuple[int, int]]:
+        """Each cell ``u`` of the window at an output cell, with the input cell that it reads, where there is one: padding is left out."""
+        for u in range(self.kernel):
+            cell = index * self.stride - self.pad_before + u * self.dilation
+            if 0 <= cell < self.size:
+                yield u, cell
 
 
 class Window2D(NamedTuple):

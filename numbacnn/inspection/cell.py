@@ -15,7 +15,7 @@ from numbacnn.network import take_parameters
 from numbacnn.ops import Ops
 from numbacnn.quoting import listed, plain
 from numbacnn.receptive import Range, receptive
-from numbacnn.shapes import Window, Window2D
+from numbacnn.shapes import Window2D
 from numbacnn.summary import IMAGE_AXES
 from numbacnn.values import Array
 
@@ -114,7 +114,7 @@ def explain_cell(
     found.sort(key=lambda pair: -abs(pair[0].product))
     total = math.fsum(term.product for term, _ in found)
     shift = 0.0 if bias is None else float(ops.to_host(bias)[place[-1]])
-    field, image_field = _fields(graph, node, place)
+    field, image_field = fields(graph, node, place)
     # Without the bias: where it is far larger than the sum, its rounding would hide whether the sums agree.
     sums = replace(node.layer, activation=None, use_bias=False)  # type: ignore[type-var]
     return CellSum(
@@ -172,23 +172,18 @@ def _terms(
         channels, weights = list(range(first, first + depth)), kernel[:, :, :, f]
     window = layer.window(*graph.input_shapes(node))
     assert isinstance(window, Window2D)
-    for u, row in _under(window.rows, i):
-        for v, column in _under(window.columns, j):
+    for u, row in window.rows.under(i):
+        for v, column in window.columns.under(j):
             for c, weight in zip(channels, weights[u, v].tolist(), strict=True):
                 value = float(x[row, column, c])
                 yield Term(u, v, c, value, weight, value * weight), (row, column, c)
 
 
-def _under(window: Window, index: int) -> Iterator[tuple[int, int]]:
-    """Cells of a window at one place, each with the input cell under it, where there is one."""
-    for u in range(window.kernel):
-        cell = index * window.stride - window.pad_before + u * window.dilation
-        if 0 <= cell < window.size:
-            yield u, cell
+def fields(graph: Graph, node: Node, place: tuple[int, ...]) -> tuple[tuple[Range, Range] | None, tuple[Range, Range] | None]:
+    """What a cell depends on of its layer's first input and of the image: ((first row, last row), (first column, last column)).
 
-
-def _fields(graph: Graph, node: Node, place: tuple[int, ...]) -> tuple[tuple[Range, Range] | None, tuple[Range, Range] | None]:
-    """What the cell reads of its layer's input, and of the image."""
+    None where that is padding alone; of its input, None for a cell without rows and columns, too.
+    """
     if len(place) != IMAGE_AXES:
         height, width, _ = graph.input_shape
         return None, ((0, height - 1), (0, width - 1))

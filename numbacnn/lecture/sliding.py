@@ -112,7 +112,7 @@ class Sliding:
     def place(self, i: int, j: int) -> Place:
         """What the output's cell (i, j) reads."""
         rows, columns = (_reads(axis, index) for axis, index in zip(self.window, (i, j), strict=True))
-        inside = _inside(self.window.rows, rows) * _inside(self.window.columns, columns)
+        inside = len(list(self.window.rows.under(i))) * len(list(self.window.columns.under(j)))
         return Place(i, j, rows, columns, self.window.rows.kernel * self.window.columns.kernel - inside)
 
     def gif(self) -> bytes:
@@ -200,11 +200,6 @@ class Sliding:
 def _reads(axis: Window, index: int) -> Pair:
     first = index * axis.stride - axis.pad_before
     return first, first + axis.span - 1
-
-
-def _inside(axis: Window, reads: Pair) -> int:
-    """How many of the cells that are read exist."""
-    return max(0, min(reads[1], axis.size - 1) - max(reads[0], 0) + 1)
 
 
 def _padded(axis: Window) -> int:

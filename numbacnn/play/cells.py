@@ -1,6 +1,6 @@
 """One cell of a layer, told: the products that it is the sum of, or the values that a pooling looks at."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.graph import Graph, Node
-from numbacnn.inspection.cell import WEIGHTED, CellSum, explain_cell
+from numbacnn.inspection.cell import WEIGHTED, CellSum, explain_cell, fields
 from numbacnn.layers import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from numbacnn.ops import Ops
 from numbacnn.quoting import listed, short
-from numbacnn.receptive import receptive
-from numbacnn.shapes import Window
 from numbacnn.summary import IMAGE_AXES
 from numbacnn.values import Array
 
@@ -50,7 +48,7 @@ def told_cell(
     value = float(outputs[layer][cell])
     found: dict[str, Any] = {
         "layer": layer, "cell": list(cell), "kind": "value", "reads": node.inputs[0], "value": value, "terms": [], "rest": "",
-        "image_field": _image_field(graph, layer, cell),
+        "image_field": fields(graph, node, cell)[1],
         "sentence": f"{_number(value)}, by {type(node.layer).__name__} of {listed(node.inputs)}.",
     }  # fmt: skip
     if isinstance(node.layer, (MaxPool2D, AvgPool2D, GlobalAvgPool2D)):
@@ -85,7 +83,7 @@ def _pooled(
     window = node.layer.window(*graph.input_shapes(node))
     assert window is not None
     row, column = cell[:2] if len(cell) == IMAGE_AXES else (0, 0)
-    places = [(i, j, cell[-1]) for i in _under(window.rows, row) for j in _under(window.columns, column)]
+    places = [(i, j, cell[-1]) for _, i in window.rows.under(row) for _, j in window.columns.under(column)]
     places.sort(key=lambda place: -float(x[place]))
     is_max = isinstance(node.layer, MaxPool2D)
     rest = len(places) - MOST_TERMS
@@ -95,21 +93,6 @@ def _pooled(
         "rest": f"And {rest:,} smaller ones." if rest > 0 else "",
         "sentence": f"{_number(value)} is the {'greatest' if is_max else 'mean'} of {len(places)} values of {node.inputs[0]}.",
     }
-
-
-def _under(window: Window, index: int) -> Iterator[int]:
-    """The cells under a window, as far as they exist."""
-    start = index * window.stride - window.pad_before
-    return (cell for cell in range(start, start + window.kernel) if 0 <= cell < window.size)
-
-
-def _image_field(graph: Graph, layer: str, cell: tuple[int, ...]) -> Any:
-    """First and last row and column of the image that a cell depends on; None for a cell that reads padding alone."""
-    if len(cell) != IMAGE_AXES:
-        height, width, _ = graph.input_shape
-        return (0, height - 1), (0, width - 1)
-    image = receptive(graph, layer, (cell[0], cell[1]))[-1]
-    return None if image.rows is None or image.columns is None else (image.rows, image.columns)
 
 
 def _number(value: float) -> str:
