@@ -100,7 +100,8 @@ class Predictor:
                 ops.release_memory()
         logits = np.concatenate(parts) if parts else np.zeros((0, *self.graph.output_shape), np.float32)
         if not is_finite(logits):
-            self._explain(device_images, int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0]))
+            is_answered = np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)  # maps, of a network without classes
+            self._explain(device_images, int(np.argmin(is_answered)))
         return Prediction(logits)
 
     def _explain(self, images: Array, index: int) -> None:

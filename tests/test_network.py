@@ -8,6 +8,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn.backends import get_ops
+from numbacnn.errors import NotFiniteError
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.initializers import initial_parameters, initial_values
 from numbacnn.layers import Context
@@ -298,3 +299,14 @@ def test_a_trace_has_the_announced_shape_of_every_layer_and_the_bits_of_a_predic
         expected = ops.to_host(forward(graph, ops, parameters, x).y).copy()
     np.testing.assert_array_equal(traced[graph.nodes[-1].name], expected)
     np.testing.assert_array_equal(traced["input"], x)
+
+
+def test_maps_that_are_not_finite_are_of_an_image_that_there_is() -> None:
+    """Of a network without classes, the 37th of five images was named, and read from beyond their memory."""
+    graph, ops = nc.sequential(nc.Conv2D(2, 3, padding="same"), input_shape=(6, 6, 1)), get_ops("cpu")
+    parameters = initial_parameters(graph, 0)
+    parameters["conv1/kernel"] = np.full_like(parameters["conv1/kernel"], 3e38)
+    images = np.zeros((5, 6, 6, 1), np.uint8)
+    images[3] = 255
+    with pytest.raises(NotFiniteError, match=r"for image 3\. First is the layer conv1"):
+        predict(graph, ops, to_device(ops, parameters), images)
