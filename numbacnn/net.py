@@ -15,11 +15,10 @@ from numbacnn.datasets.checks import check_labels
 from numbacnn.errors import ModelError
 from numbacnn.export import export
 from numbacnn.graph import Graph, up_to
-from numbacnn.inspection.tracing import activations
 from numbacnn.metrics import evaluate
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
-from numbacnn.prediction import Prediction, Predictor
+from numbacnn.prediction import Prediction, Predictor, predict
 from numbacnn.quoting import short
 from numbacnn.summary import summarise
 
@@ -94,12 +93,11 @@ class Net:
             layer: its name; ``print(net)`` lists them.
 
         Raises:
-            ModelError: there is no such layer. DataError, ShapeError: as for ``predict``.
+            ModelError: there is no such layer. DataError, ShapeError, NotFiniteError: as for ``predict``.
         """
         graph = up_to(self.graph, layer)  # first, as it names an unknown layer
         pixels, normalisation = take_images("images", images, self.graph.input_shape, self._network.normalisation)
-        parameters = to_device(self._ops, {name: self._network.parameters[name] for name in graph.parameters})
-        return activations(graph, self._ops, parameters, pixels, layer, normalisation)
+        return predict(graph, self._ops, to_device(self._ops, self._network.parameters), pixels, normalisation).logits
 
     def save(self, path: str | Path) -> None:
         """Write the network to a ``.safetensors`` file, the same that ``numbacnn train`` writes; never half of one.

@@ -1,21 +1,17 @@
 """The true trace: an image goes through a network, and every layer's output is kept and described."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn import memory
-from numbacnn.graph import INPUT, Graph, up_to
-from numbacnn.network import batches, forward, trace
-from numbacnn.normalisation import Normalisation
-from numbacnn.ops import Ops
+from numbacnn.graph import INPUT, Graph
+from numbacnn.network import trace
 from numbacnn.prediction import Predictor
 from numbacnn.quoting import plain
 from numbacnn.shapes import cells
 from numbacnn.summary import FLOAT_BYTES, IMAGE_AXES
-from numbacnn.values import Array
 
 
 class LayerTrace(NamedTuple):
@@ -109,25 +105,3 @@ def _described(name: str, values: NDArray[np.float32]) -> LayerTrace:
     alive = int(np.count_nonzero(values.reshape(-1, maps).any(axis=0)))
     least, mean, most = float(values.min()), float(values.mean(dtype=np.float64)), float(values.max())
     return LayerTrace(name, values, least, mean, most, float(np.mean(values == 0)), maps, alive)
-
-
-def activations(
-    graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray, layer: str, normalisation: Normalisation
-) -> NDArray[np.float32]:
-    """The output of a layer for each image, (n, *shape), on the host.
-
-    Args:
-        parameters: the device's arrays by ``<layer>/<parameter>``, float32.
-        images: (n, h, w, c), checked.
-        layer: its name.
-
-    Raises:
-        ModelError: there is no such layer.
-    """
-    part = up_to(graph, layer)
-    source, indices, parts = ops.asarray(images), ops.asarray(np.arange(len(images))), []
-    for batch in batches(len(images), ops.inference_batch):
-        with ops.reuse_memory():
-            x = ops.gather_images(source, indices[batch], normalisation.scale)
-            parts.append(ops.to_host(forward(part, ops, parameters, x).y).copy())
-    return np.concatenate(parts) if parts else np.zeros((0, *part.output_shape), np.float32)
