@@ -3,7 +3,7 @@
 import click
 
 from . import options
-from .lazy_group import LazyGroup
+from .lazy_group import LazyGroup, is_alone
 
 BENCH_COMMANDS = {
     "kernels": "Compute one convolution in every way, and time each.",
@@ -22,9 +22,7 @@ def bench(ctx: click.Context, output_format: str) -> None:
     Example: numbacnn bench
              numbacnn bench kernels
     """
-    if ctx.invoked_subcommand is not None:
-        if output_format != "text":
-            raise click.UsageError(f"--format stands after the command: numbacnn bench {ctx.invoked_subcommand} --format json.")
+    if not is_alone(ctx, output_format):
         return
     if output_format == "json":
         from .console import print_json

@@ -57,6 +57,19 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(self.summaries.items()))
 
 
+def is_alone(ctx: click.Context, output_format: str) -> bool:
+    """Whether a group is called without one of its commands, and so to list them.
+
+    Raises:
+        click.UsageError: --format stands before a command.
+    """
+    if ctx.invoked_subcommand is not None and output_format != "text":
+        raise click.UsageError(
+            f"--format stands after the command: {ctx.command_path} {ctx.invoked_subcommand} --format {output_format}."
+        )
+    return ctx.invoked_subcommand is None
+
+
 def _options_meant(given: str, ctx: click.Context) -> list[str]:
     """The options that begin with ``given`` or have it as initials, else the options of similar spelling."""
     options = {name.lstrip("-"): name for option in ctx.command.get_params(ctx) for name in option.opts if name.startswith("--")}

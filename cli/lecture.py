@@ -5,7 +5,7 @@ import click
 from numbacnn.lecture.sections import SECTIONS
 
 from . import options
-from .lazy_group import LazyGroup
+from .lazy_group import LazyGroup, is_alone
 
 LECTURE_COMMANDS = {
     "verify": "Recompute every number of the slides.",
@@ -33,9 +33,7 @@ def lecture(ctx: click.Context, output_format: str) -> None:
     Example: numbacnn lecture
              numbacnn lecture verify
     """
-    if ctx.invoked_subcommand is not None:
-        if output_format != "text":
-            raise click.UsageError(f"--format stands after the command: numbacnn lecture {ctx.invoked_subcommand} --format json.")
+    if not is_alone(ctx, output_format):
         return
     if output_format == "json":
         from .console import print_json

@@ -104,16 +104,16 @@ def train_contender(
     """Train a network from the beginning.
 
     Raises:
-        TrainingError: its loss diverged, or there is nothing to train on.
+        ModelError, ShapeError, DataError: as for ``check_contest``. TrainingError: its loss diverged, or there is nothing to train on.
     """
+    check_contest([each], dataset)
     settings = each.settings(epochs, seed)
     state = new_state(each.graph, settings, ops)
     watch(Training(each.name, note, each.graph, settings), train(state, dataset, ops))
     kept = state.history[(state.best_epoch or len(state.history)) - 1]
-    accuracy = kept.test_accuracy
-    if accuracy is None:
-        raise DataError(f"{dataset.name}: expected test images, got none. Use another data set")
-    return Result(trained(state, dataset, ops, dataset.pictures), accuracy, sum(record.seconds for record in state.history))
+    assert kept.test_accuracy is not None  # there are test images
+    seconds = sum(record.seconds for record in state.history)
+    return Result(trained(state, dataset, ops, dataset.pictures), kept.test_accuracy, seconds)
 
 
 def command(name: str, epochs: int, seed: int = 0, options: Mapping[str, object] | None = None) -> str:
