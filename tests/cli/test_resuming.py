@@ -46,6 +46,18 @@ def resumed(train: Train, *args: object) -> dict[str, object]:
     return json.loads(out)
 
 
+def test_a_finished_run_asked_for_fewer_epochs_is_not_said_to_stretch_its_schedule(train: Train) -> None:
+    code, _, error = train("--model", "net.toml", *TINY, "--epochs", 3, "--schedule", "cosine", "--output", "mine")
+    assert code == 0, error
+    before = Path("mine/checkpoint.safetensors").read_bytes()
+    code, out, error = train("--resume", "--output", "mine", "--epochs", 2, "--format", "json")
+    assert code == 0, error
+    assert json.loads(out)["epochs"] == 3
+    assert "stretched" not in error
+    assert "mine has all of its 3 epoch(s) already" in error
+    assert Path("mine/checkpoint.safetensors").read_bytes() == before
+
+
 # --- which run ----------------------------------------------------------------------------------------------------------------------
 
 

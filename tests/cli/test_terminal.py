@@ -14,12 +14,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numbacnn_cli.console import Printer
+from numbacnn_cli.console import Printer, folded
 from numbacnn_cli.layout import Table
 from numbacnn_cli.main import COMMANDS
 from numbacnn_cli.tables import class_table, confusion_table, shapes_table, table, text
 from repository import ROOT
 from rich.cells import cell_len
+from rich.console import Console
 from safetensors import safe_open
 
 from numbacnn.checkpoint import TrainedNetwork, save_network
@@ -314,6 +315,13 @@ def test_a_terminal_without_greys_or_without_half_blocks_shows_the_digit(folder:
     assert "▀" not in shown
     assert sum(map(shown.count, "*#▒▓█")) > 30
     assert "?" not in shown
+
+
+def test_the_second_line_of_an_indented_sentence_is_indented_as_the_first() -> None:
+    console = Console(width=20)
+    assert folded("     true: 9 rows of 9 pixels", 20, console) == ["     true: 9 rows of", "     9 pixels"]
+    assert folded("true: 9 rows of 9 pixels", 20, console) == ["true: 9 rows of 9", "pixels"]
+    assert folded(" " * 15 + "deep words", 20, console)[-1].strip() == "words"
 
 
 # --- readers that leave, full disks, closed streams --------------------------------------------------------------------------------

@@ -2,18 +2,23 @@
 
 import csv
 import json
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from command_line import run_here
+from numbacnn_cli.signals import Terminated
 
 from numbacnn.datasets import load_dataset
 from numbacnn.lecture.contenders import CONTENDERS
-from numbacnn.lecture.ladder import RUNGS, Rung, remarks
+from numbacnn.lecture.ladder import RUNGS, Rung, climb, remarks
 from numbacnn.models import PRESETS
 
+lecture_ladder = import_module("numbacnn_cli.lecture_ladder")
 FEW = ("--dataset", "digits", "--train-limit", 300, "--test-limit", 200, "--epochs", 2)
 
 
@@ -66,6 +71,23 @@ def test_the_table_is_written_to_a_file_too(tmp_path: Path) -> None:
     assert cells[1:3] == ["softmax", "7,850"]
     assert "test accuracy" in done.out
     assert row["command"] in done.out
+
+
+def test_a_ladder_that_is_stopped_prints_and_writes_the_rows_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were printed, and the file was not written."""
+
+    def stopped(contenders: Any, *args: Any, **options: Any) -> Iterator[Rung]:
+        yield from climb(contenders[:1], *args, **options)
+        raise Terminated
+
+    monkeypatch.setattr(lecture_ladder, "climb", stopped)
+    sheet = tmp_path / "ladder.csv"
+    with pytest.raises(Terminated):
+        run_here("lecture", "ladder", *FEW, "--models", "softmax,dense128", "--output", sheet)
+    (row,) = csv.DictReader(sheet.read_text(encoding="utf-8").splitlines())
+    assert row["model"] == "softmax"
 
 
 @pytest.mark.parametrize(
