@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.errors import CheckpointError, ModelError
+from numbacnn.inspection.tiles import filters
 from numbacnn.layers import Conv2D, DepthwiseConv2D
 from numbacnn.lecture.drawing import BLUE, CHARACTER, GREY, INK, ORANGE, Drawing, animation
 from numbacnn.quoting import listed, plain
@@ -72,22 +73,19 @@ def filters_gif(networks: Sequence[TrainedNetwork], layer: str) -> bytes:
 
 
 def _kernel(network: TrainedNetwork, name: str) -> NDArray[np.float32]:
-    """(kh, kw, channels, filters); of a depthwise layer each filter by itself, with one channel."""
+    """(filters, channels, kh, kw); see ``inspection.tiles.filters``."""
     convolutions = {node.name: node.layer for node in network.graph.nodes if isinstance(node.layer, Conv2D | DepthwiseConv2D)}
     if name not in convolutions:
         raise ModelError(
             f"{plain(name)}: expected a convolution of {plain(network.graph.name)}, got another name. There are: "
             f"{listed(convolutions) or 'none'}"
         )
-    kernel = network.parameters[f"{name}/kernel"]
-    if isinstance(convolutions[name], DepthwiseConv2D):
-        return kernel.reshape(*kernel.shape[:2], 1, -1)
-    return kernel
+    return filters(convolutions[name], network.parameters[f"{name}/kernel"])
 
 
 def _shown(kernel: NDArray[np.float32]) -> NDArray[np.float64]:
     """The filters that are drawn, (filters, kh, kw)."""
-    return kernel.mean(axis=2, dtype=np.float64).transpose(2, 0, 1)[:MOST_FILTERS]
+    return kernel.mean(axis=1, dtype=np.float64)[:MOST_FILTERS]
 
 
 def _epoch(network: TrainedNetwork, number: int) -> int:
@@ -96,13 +94,13 @@ def _epoch(network: TrainedNetwork, number: int) -> int:
 
 
 def _title(layer: str, kernel: NDArray[np.float32]) -> str:
-    rows, columns, channels, filters = kernel.shape
-    count = f"{filters} filters" if filters <= MOST_FILTERS else f"the first {MOST_FILTERS} of {filters} filters"
+    found, channels, rows, columns = kernel.shape
+    count = f"{found} filters" if found <= MOST_FILTERS else f"the first {MOST_FILTERS} of {found} filters"
     return f"{plain(layer)}: {count} of {rows} x {columns}{f', means over {channels} channels' if channels > 1 else ''}"
 
 
-def _frame(filters: NDArray[np.float64], largest: float, title: str, epoch: str) -> Drawing:
-    count, rows, columns = filters.shape
+def _frame(shown: NDArray[np.float64], largest: float, title: str, epoch: str) -> Drawing:
+    count, rows, columns = shown.shape
     cell = max(2, TILE // max(rows, columns))
     width, height = columns * cell, rows * cell
     across, down = min(count, IN_A_ROW), -(-count // IN_A_ROW)
@@ -111,7 +109,7 @@ def _frame(filters: NDArray[np.float64], largest: float, title: str, epoch: str)
     drawing = Drawing(2 * MARGIN + paper, HEAD + down * (height + GAP) + 30)
     drawing.text(MARGIN, 26, title, 15, bold=True)
     drawing.text(MARGIN, 48, epoch, 15)
-    steps = np.rint(filters / largest * SHADES) / SHADES
+    steps = np.rint(shown / largest * SHADES) / SHADES
     for number, weights in enumerate(steps):
         x = MARGIN + number % IN_A_ROW * (width + GAP)
         y = HEAD + number // IN_A_ROW * (height + GAP)
