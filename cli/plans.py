@@ -17,7 +17,7 @@ from .tables import table, text
 def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:
     """Print the plan of a network on this machine."""
     instructions, lanes = vector_unit()
-    steps = [_row(graph, step, batch_size, lanes) for step in make_plan(graph, can_fuse)]
+    steps = [_row(graph, step, batch_size) for step in make_plan(graph, can_fuse)]
     if output_format == "json":
         print_json({"model": graph.name, "batch_size": batch_size, "vectors": instructions, "lanes": lanes, "steps": steps})
         return
@@ -27,11 +27,11 @@ def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:
     console = stdout()
     console.print(rows)
     console.print(
-        f"batches of {batch_size} image(s), {instructions}: {lanes} float32 values a vector; the same choice every time."
+        f"batches of {batch_size} image(s), {instructions}: {lanes} float32 values a vector; the same choice on every machine."
     )
 
 
-def _row(graph: Graph, step: PlannedLayer, batch_size: int, lanes: int) -> dict[str, Any]:
+def _row(graph: Graph, step: PlannedLayer, batch_size: int) -> dict[str, Any]:
     layer = step.layer.conv if isinstance(step.layer, PlannedConv2D) else step.layer
     pool = "MaxPool2D" if isinstance(step.layer, PlannedConv2D) and step.layer.pool else ""
     parts = [type(layer).__name__, getattr(layer, "activation", None) or "", pool]
@@ -46,7 +46,7 @@ def _row(graph: Graph, step: PlannedLayer, batch_size: int, lanes: int) -> dict[
         return row | {"algorithm": "readable", "reason": "dilation, or groups of channels"}
     if isinstance(step.layer, PlannedConv2D):
         channels = image[2]
-        choice = choose_algorithm(batch_size, step.layer.block.window, channels, step.layer.conv.filters, lanes)
+        choice = choose_algorithm(batch_size, step.layer.block.window, channels, step.layer.conv.filters)
         row |= choice._asdict()
         if choice.size is not None:
             row["algorithm"] = f"{choice.algorithm}, {choice.size[0]} x {choice.size[1]}"

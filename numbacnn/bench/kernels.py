@@ -211,7 +211,7 @@ def _fast_ways(problem: Convolution, ops: Ops, threads: int) -> tuple[str, str, 
     def by(algorithm: str) -> _Way:
         return way(algorithm, lambda: ALGORITHMS[algorithm].conv2d(x, filters, bias, window, pool, False)[0])
 
-    choice = choose_algorithm(len(x), window, channels, maps, vector_unit()[1])
+    choice = choose_algorithm(len(x), window, channels, maps)
     return choice.algorithm, choice.reason, [by(name) for name in choice.costs]
 
 

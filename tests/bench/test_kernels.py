@@ -32,7 +32,7 @@ def small() -> KernelReport:
 
 
 def test_every_way_that_applies_is_there_and_right(small: KernelReport) -> None:
-    choice = choose_algorithm(9, small.problem.window, 8, 16, LANES)
+    choice = choose_algorithm(9, small.problem.window, 8, 16)
     threads = [1] if small.threads == 1 else [1, small.threads]
     assert [way.way for way in small.ways] == ["python", "numpy", *["readable"] * len(threads), *choice.costs]
     assert [way.threads for way in small.ways if way.way == "readable"] == threads

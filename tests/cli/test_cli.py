@@ -250,9 +250,7 @@ def test_the_plan_names_how_convolutions_with_gaps_and_groups_are_done(numbacnn:
 
 def test_exact_convolutions_stay_exact_when_a_run_is_resumed(numbacnn: Run, tmp_path: Path) -> None:
     second = window2d((12, 12), (3, 3), (1, 1), "valid")
-    assert all(choose_algorithm(100, second, 32, 32, lanes).algorithm != "direct" for lanes in (4, 8, 16)), (
-        "vectors of any length"
-    )
+    assert choose_algorithm(100, second, 32, 32).algorithm != "direct"
     net = tmp_path / "net.toml"
     net.write_text(
         NET.replace("filters = 4", "filters = 32").replace('type = "MaxPool2D"', 'type = "Conv2D"\nfilters = 32\nkernel_size = 3')

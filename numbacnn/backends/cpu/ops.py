@@ -12,7 +12,6 @@ from numbacnn.backends.cpu.plain.ops import PlainOps, is_finite
 from numbacnn.backends.cpu.plain.reduction import sum_rows
 from numbacnn.backends.cpu.products import dense
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
-from numbacnn.backends.cpu.vector_unit import LANES
 from numbacnn.backends.fused_pool import pool_geometry
 from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import Array, ConvBlock, FactoredGradient, FiniteLossCheck, Rule
@@ -87,7 +86,7 @@ class CpuOps(PlainOps):
         if self.exact_conv:
             return "direct"
         is_prepared = isinstance(kernel, PreparedWeights)
-        return choose_algorithm(len(x), window, kernel.shape[2], kernel.shape[3], LANES, is_prepared).algorithm
+        return choose_algorithm(len(x), window, kernel.shape[2], kernel.shape[3], is_prepared).algorithm
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         if x.dtype != np.float32:

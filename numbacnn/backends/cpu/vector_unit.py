@@ -20,6 +20,11 @@ class VectorUnit(NamedTuple):
     lanes: int
     registers: int
 
+    @property
+    def fuses(self) -> bool:
+        """Whether it multiplies and adds with a single rounding: the condition for equal bits on unlike CPUs."""
+        return self.name != "SSE"
+
 
 def vector_unit(features: str, machine: str) -> VectorUnit:
     """Recognise the vector registers of a CPU.

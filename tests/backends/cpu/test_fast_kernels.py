@@ -277,15 +277,15 @@ def test_a_correlation_of_any_length_is_the_product_in_float64(rows: int) -> Non
 
 def test_the_algorithm_depends_on_shapes_alone() -> None:
     conv2 = window2d((14, 14), (5, 5), (1, 1), "same")
-    assert choose_algorithm(100, conv2, 32, 64, 8).algorithm == "frequency"
-    assert choose_algorithm(100, conv2, 32, 64, 8).size == (16, 16)
-    assert choose_algorithm(1, conv2, 32, 64, 8).algorithm == "direct"
-    assert choose_algorithm(1, conv2, 32, 64, 8, is_prepared=True) == choose_algorithm(100, conv2, 32, 64, 8)
-    assert choose_algorithm(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32, 8).algorithm == "direct"
-    assert choose_algorithm(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32, 8).algorithm == "direct"
-    assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).algorithm == "winograd"
-    assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64, 8).size == (6, 6)
-    assert choose_algorithm(100, window2d((224, 224), (5, 3), (1, 1), "same"), 32, 32, 8).algorithm == "direct"
+    assert choose_algorithm(100, conv2, 32, 64).algorithm == "frequency"
+    assert choose_algorithm(100, conv2, 32, 64).size == (16, 16)
+    assert choose_algorithm(1, conv2, 32, 64).algorithm == "direct"
+    assert choose_algorithm(1, conv2, 32, 64, is_prepared=True) == choose_algorithm(100, conv2, 32, 64)
+    assert choose_algorithm(100, window2d((28, 28), (5, 5), (1, 1), "same"), 1, 32).algorithm == "direct"
+    assert choose_algorithm(100, window2d((28, 28), (5, 5), (2, 1), "same"), 32, 32).algorithm == "direct"
+    assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64).algorithm == "winograd"
+    assert choose_algorithm(100, window2d((28, 28), (3, 3), (1, 1), "same"), 64, 64).size == (6, 6)
+    assert choose_algorithm(100, window2d((224, 224), (5, 3), (1, 1), "same"), 32, 32).algorithm == "direct"
 
 
 @pytest.mark.parametrize("padding", ["valid", "same", (0, 4), (3, 0), (2, 1), (6, 6)], ids=str)

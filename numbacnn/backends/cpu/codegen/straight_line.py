@@ -10,9 +10,11 @@ general complex Fourier transform, applied to real numbers of which some are zer
 Source: Frigo 1999, A Fast Fourier Transform Compiler (PLDI).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -102,6 +104,24 @@ class Program:
 
     operations: tuple[Operation, ...]
     outputs: tuple[Output, ...]
+
+    @cached_property
+    def fused(self) -> dict[int, int]:
+        """The sums and differences that are computed as one fused multiply-add, and the product that each of them takes in.
+
+        A product is taken in if nothing else needs it. Of two such products the second is: the first is rounded by itself.
+        """
+        uses = Counter(output.operation for output in self.outputs)
+        for kind, a, b in self.operations:
+            if kind != "input":
+                uses.update([b] if kind == "scale" else [int(a), b])
+        fused = {}
+        for number, (kind, a, b) in enumerate(self.operations):
+            if kind in ("add", "subtract"):
+                products = [of for of in (b, int(a)) if self.operations[of][0] == "scale" and uses[of] == 1]
+                if products:
+                    fused[number] = products[0]
+        return fused
 
     @property
     def arithmetic(self) -> int:

@@ -16,10 +16,6 @@ from numbacnn.backends.cpu.codegen.straight_line import Program
 from numbacnn.backends.cpu.codegen.vectors import Vectors, index, intrinsic_of_constants, pointer_to
 from numbacnn.backends.cpu.codegen.winograd_matrices import WinogradKind, winograd_program
 
-# LLVM decides which multiplications and additions become one instruction.
-FUSED = ("contract",)
-
-
 @intrinsic_of_constants
 def fourier(typing_context: Any, kind: Any, length: Any, first: Any, size: Any, source: Any, target: Any) -> Any:
     """A Fourier transform of LANES columns: the program ``fourier_program(kind, length, first, size)``, whose arguments are constants.
@@ -54,6 +50,8 @@ def _complex_pointers(context: Any, builder: Any, operand_type: Any, operand: An
 def emit_program(builder: Any, program: Program, source: Any, target: Any, added: int = 0) -> None:
     """Emit a program: an input is loaded when it is first needed, an output stored once it is known, so that few registers are held.
 
+    A product that one sum alone needs is fused with it (``Program.fused``): here, and not by LLVM, so that it rounds once on any CPU.
+
     Args:
         source, target: functions from the number of an input or output to its pointer.
         added: how many of the first outputs are added to the values at their pointers.
@@ -72,15 +70,25 @@ def emit_program(builder: Any, program: Program, source: Any, target: Any, added
 
     store(None, vectors.constant(0.0))
     results: list[Any] = []
+    taken_in = set(program.fused.values())
     for number, (kind, a, b) in enumerate(program.operations):
         if kind == "input":
-            results.append(vectors.load(source(a)))
+            result = vectors.load(source(a))
         elif kind == "scale":
-            results.append(builder.fmul(vectors.constant(a), results[b], flags=FUSED))
+            result = None if number in taken_in else builder.fmul(vectors.constant(a), results[b])
+        elif number in program.fused:
+            scale = program.fused[number]
+            _, factor, of = program.operations[scale]
+            if scale == b:  # a +- factor * of
+                sign, other = 1 if kind == "add" else -1, results[int(a)]
+            else:  # factor * of +- b
+                sign, other = 1, results[b] if kind == "add" else builder.fneg(results[b])
+            result = vectors.multiply_add(vectors.constant(sign * factor), results[of], other)
         else:
             combine = builder.fadd if kind == "add" else builder.fsub
-            results.append(combine(results[int(a)], results[b], flags=FUSED))
-        store(number, results[number])
+            result = combine(results[int(a)], results[b])
+        results.append(result)
+        store(number, result)
 
 
 @intrinsic_of_constants

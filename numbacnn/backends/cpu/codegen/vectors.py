@@ -16,11 +16,13 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from numbacnn.backends.cpu.vector_unit import LANES
+from numbacnn.backends.cpu.vector_unit import LANES, VECTOR_UNIT
 
 FLOAT = ir.FloatType()
 INDEX = ir.IntType(64)
 FLOAT_BYTES = 4
+FUSED_NAME = "fma" if VECTOR_UNIT.fuses else "fmuladd"
+"""LLVM's name of a fused multiply-add: the second one may round twice."""
 
 
 class Vectors:
@@ -91,9 +93,9 @@ class Vectors:
         return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """a * b + c: one fused instruction where the CPU has it, otherwise two (``llvm.fma`` would call a function there)."""
+        """a * b + c, rounded once; rounded twice on a CPU without such an instruction, where ``llvm.fma`` would call a function."""
         signature = ir.FunctionType(self.type, [self.type] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.fmuladd.v{LANES}f32")
+        function = cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.{FUSED_NAME}.v{LANES}f32")
         return self.builder.call(function, [a, b, c])
 
 
