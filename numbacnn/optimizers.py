@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from numbacnn.elementary import power
 from numbacnn.values import Rule
 
 
@@ -61,7 +62,7 @@ class Adam(Optimizer):
     epsilon: float = 1e-7
 
     def rule(self, learning_rate: float, step: int) -> Rule:
-        step_size = learning_rate * math.sqrt(1 - self.beta2**step) / (1 - self.beta1**step)
+        step_size = learning_rate * math.sqrt(1 - power(self.beta2, step)) / (1 - power(self.beta1, step))
         return Rule("adam", (step_size, self.beta1, self.beta2, self.epsilon))
 
 

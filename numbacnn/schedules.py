@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from numbacnn.elementary import cosine_of_turns, power
+
 Schedule = Callable[[float], float]
 
 
@@ -13,12 +15,12 @@ def constant(learning_rate: float) -> Schedule:
 
 def exponential(learning_rate: float, decay: float) -> Schedule:
     """``learning_rate * decay ** epoch``, changing with each epoch. Source: the lecture's slide "Some Improvement (5/5)"."""
-    return lambda time: learning_rate * decay ** math.floor(time)
+    return lambda time: learning_rate * power(decay, math.floor(time))
 
 
 def cosine(learning_rate: float, epochs: float) -> Schedule:
     """Half a cosine from ``learning_rate`` to 0. Source: Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5."""
-    return lambda time: learning_rate * 0.5 * (1 + math.cos(math.pi * min(time / epochs, 1.0)))
+    return lambda time: learning_rate * 0.5 * (1 + cosine_of_turns(0.5 * min(time / epochs, 1.0)))
 
 
 def one_cycle(learning_rate: float, epochs: float, warm_up: float = 0.3, start: float = 0.04, end: float = 1e-4) -> Schedule:
@@ -43,7 +45,7 @@ def one_cycle(learning_rate: float, epochs: float, warm_up: float = 0.3, start: 
 
 
 def _ramp(first: float, last: float, share: float) -> float:
-    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * share))
+    return last + (first - last) * 0.5 * (1 + cosine_of_turns(0.5 * share))
 
 
 SCHEDULES = ("constant", "exponential", "cosine", "one-cycle")

@@ -11,6 +11,7 @@ from repository import ROOT
 FLOORS = [
     {
         "numbacnn.dataset_names",
+        "numbacnn.elementary",
         "numbacnn.errors",
         "numbacnn.picture_forms",
         "numbacnn.plain_numbers",
@@ -38,7 +39,7 @@ FLOORS = [
         "numbacnn.reading",
     },
     {"numbacnn.backends"},
-    {"numbacnn.datasets", "numbacnn.pictures"},
+    {"numbacnn.datasets", "numbacnn.pictures", "numbacnn.random_numbers"},
     {
         "numbacnn.network",
         "numbacnn.features",
@@ -206,6 +207,7 @@ def test_a_device_has_every_op_with_the_signature_of_the_contract(device: str) -
 
 
 NO_TWIN = {
+    "plain/elementary": "a GPU has functions of its own",
     "plain/ops": "the readable kernels of the GPU are no device of their own",
     "plain/dense": "a GPU's dense layer is a product of tiles; the oracle of its tests is NumPy's",
     "plain/matmul": "a thread takes a sum by itself, where a CPU's loops are cut for its vectors",

@@ -15,6 +15,7 @@ from numbacnn.lecture.vectors import vectors
 from numbacnn.models import PRESETS
 from numbacnn.network import forward
 from numbacnn.optimizers import SGD, Adam, Momentum
+from numbacnn.random_numbers import stream
 from numbacnn.schedules import exponential
 from numbacnn.shapes import window
 
@@ -517,7 +518,7 @@ def assert_drawn_from(values, distribution):
 @pytest.mark.parametrize(("fan_in", "sd"), VECTORS["he_normal"]["standard_deviation_by_fan_in"].items())
 def test_he_normal_is_keras_truncated_normal(fan_in, sd):
     """A normal distribution truncated at two standard deviations, scaled so that the result has sd sqrt(2 / fan_in)."""
-    values = initial_values("he_normal", (200, 100), int(fan_in), 100, np.random.default_rng(0), np.float64)
+    values = initial_values("he_normal", (200, 100), int(fan_in), 100, stream(0), np.float64)
     wide = sd / VECTORS["he_normal"]["truncation_rescale"]
     assert abs(values.std() / sd - 1) < 5 / math.sqrt(2 * values.size)
     assert abs(values.mean()) < 5 * sd / math.sqrt(values.size)
@@ -530,7 +531,7 @@ def test_he_normal_is_keras_truncated_normal(fan_in, sd):
     "case", VECTORS["he_normal"]["glorot_uniform_limit"], ids=lambda case: f"{case['fan_in']} to {case['fan_out']}"
 )
 def test_glorot_uniform_fills_its_range_evenly(case):
-    values = initial_values("glorot_uniform", (200, 100), case["fan_in"], case["fan_out"], np.random.default_rng(0), np.float64)
+    values = initial_values("glorot_uniform", (200, 100), case["fan_in"], case["fan_out"], stream(0), np.float64)
     limit = case["limit"]
     assert 0.99 * limit < np.abs(values).max() <= limit
     assert_drawn_from(values, lambda value: 0.5 + 0.5 * value / limit)

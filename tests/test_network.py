@@ -19,6 +19,7 @@ from numbacnn.models import PRESETS
 from numbacnn.network import backward, batches, forward, to_device, trace
 from numbacnn.normalisation import PIXEL_SCALE
 from numbacnn.prediction import Prediction, Predictor, predict
+from numbacnn.random_numbers import stream
 
 Arrays = dict[str, np.ndarray]
 
@@ -260,7 +261,7 @@ def test_initial_values_depend_on_the_seed_and_the_place_alone() -> None:
 
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_initializers_have_the_spread_they_promise(name: str) -> None:
-    values = initial_values(name, (400, 300), 400, 300, np.random.default_rng(0), np.float64)
+    values = initial_values(name, (400, 300), 400, 300, stream(0), np.float64)
     how = INITIALIZERS[name]
     if not hasattr(how, "scale"):
         assert (values == how.value).all()

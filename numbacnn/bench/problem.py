@@ -15,6 +15,7 @@ from numbacnn.initializers import initial_values
 from numbacnn.layers import Conv2D, DepthwiseConv2D
 from numbacnn.memory import check
 from numbacnn.quoting import listed, plain
+from numbacnn.random_numbers import stream
 from numbacnn.shapes import Shape, Window2D, cells
 
 CHUNK_VALUES = 2**22
@@ -73,7 +74,7 @@ def convolution(graph: Graph, layer: str | None = None, batch_size: int = 100) -
     assert window is not None, "a convolution has a window"
     _check_memory(node.name, batch_size, image, graph.shapes[node.name])
     generator = np.random.default_rng(0)
-    kernel = initial_values("he_normal", spec.shape, spec.fan_in, spec.fan_out, generator)
+    kernel = initial_values("he_normal", spec.shape, spec.fan_in, spec.fan_out, stream(0))
     maps = graph.shapes[node.name][2]
     filters = kernel.reshape(*kernel.shape[:2], 1, maps) if isinstance(node.layer, DepthwiseConv2D) else kernel
     x = generator.random((batch_size, *image), np.float32)

@@ -13,20 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.random_numbers import STEP, scramble
+
 Floats = NDArray[np.float64]
 Number = float | Floats
-
-STEP = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: counters far apart in all bits
-
-
-def scramble(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hash each 64-bit integer so that every input bit moves half of the output bits.
-
-    Source: the finaliser of SplitMix64, Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", figure 17.
-    """
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 class Draws:

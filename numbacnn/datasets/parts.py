@@ -6,6 +6,8 @@ Both are drawn by a fixed seed: equal data are divided equally, whatever the see
 import numpy as np
 from numpy.typing import NDArray
 
+from numbacnn.random_numbers import permutation, stream
+
 HELD_OUT = 6
 """One image of so many of each class is held out for the test."""
 
@@ -25,7 +27,7 @@ def hold_out(labels: NDArray[np.integer]) -> tuple[Indices, Indices]:
     held = [np.zeros(0, np.int64)]
     for label in np.unique(labels):
         places = np.flatnonzero(labels == label)
-        order = np.random.default_rng([_HOLD_OUT_STREAM, int(label)]).permutation(places)
+        order = places[permutation(stream(_HOLD_OUT_STREAM, int(label)), len(places))]
         held.append(order[: max(1, len(places) // HELD_OUT) if len(places) > 1 else 0])
     test = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), test), test
@@ -35,7 +37,7 @@ def limited(indices: Indices, limit: int | None) -> Indices:
     """At most ``limit`` of the indices, drawn at random, ascending: the first ones might all be of one class."""
     if limit is None or limit >= len(indices):
         return indices
-    return np.sort(np.random.default_rng([_LIMIT_STREAM, 0]).permutation(indices)[:limit])
+    return np.sort(indices[permutation(stream(_LIMIT_STREAM), len(indices))[:limit]])
 
 
 def in_words() -> str:

@@ -14,6 +14,7 @@ from numbacnn.lecture.check import ROUNDING, Check, check
 from numbacnn.lecture.vectors import vectors
 from numbacnn.models import PRESETS
 from numbacnn.optimizers import SGD, Adam
+from numbacnn.random_numbers import stream
 from numbacnn.schedules import exponential
 from numbacnn.summary import summarise
 from numbacnn.values import DropoutKey
@@ -168,7 +169,7 @@ def _regularisation(arithmetic: Arithmetic) -> Iterator[Check]:
 
 def _training(arithmetic: Arithmetic) -> Iterator[Check]:
     for fan_in, sd in vectors()["he_normal"]["standard_deviation_by_fan_in"].items():
-        drawn = initial_values("he_normal", (DRAWN,), int(fan_in), 1, np.random.default_rng(0), np.float64)
+        drawn = initial_values("he_normal", (DRAWN,), int(fan_in), 1, stream(0), np.float64)
         yield check(
             f"He's weights of a neuron with {fan_in} inputs", IMPROVEMENT.format(2),
             f"standard deviation sqrt(2 / {fan_in}), within 1 %", sd, float(drawn.std()), tolerance=0.01,

@@ -17,6 +17,7 @@ from numbacnn.lecture.parts import Axes, Column, grid, ink, legend, listed, mixe
 from numbacnn.lecture.vectors import vectors
 from numbacnn.models import PRESETS
 from numbacnn.optimizers import SGD, Adam
+from numbacnn.random_numbers import stream
 from numbacnn.schedules import exponential
 from numbacnn.summary import summarise
 from numbacnn.values import DropoutKey
@@ -224,7 +225,7 @@ def _curves(
 
 def _he() -> Figure:
     layer = next(spec for spec in PRESETS["dense128"].graph.parameters.values() if spec.initializer == "he_normal")
-    weights = initial_values("he_normal", (DRAWN,), layer.fan_in, 1, np.random.default_rng(0), np.float64)
+    weights = initial_values("he_normal", (DRAWN,), layer.fan_in, 1, stream(0), np.float64)
     spread = float(weights.std())
     limit = float(np.ceil(np.abs(weights).max() * 50) / 50)
     counts, edges = np.histogram(weights, 41, (-limit, limit))

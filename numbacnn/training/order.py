@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset
 from numbacnn.errors import TrainingError
+from numbacnn.random_numbers import permutation, stream
 from numbacnn.training.settings import Settings
 
 SHUFFLE_STREAM, VALIDATION_STREAM, SAMPLE_STREAM = 1, 2, 3
@@ -30,7 +31,7 @@ def divide(count: int, settings: Settings) -> tuple[NDArray[np.int64], NDArray[n
         )
     if not held_out:
         return np.arange(count), np.arange(0)
-    order = _generator(settings.seed, VALIDATION_STREAM, 0).permutation(count)
+    order = permutation(stream(settings.seed, VALIDATION_STREAM), count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
@@ -57,13 +58,9 @@ def held_out(dataset: Dataset, settings: Settings) -> tuple[NDArray[np.int64], H
 
 def epoch_order(indices: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
     """The indices in the order of an epoch, counted from 0."""
-    return indices[_generator(seed, SHUFFLE_STREAM, epoch).permutation(len(indices))]
+    return indices[permutation(stream(seed, SHUFFLE_STREAM, epoch), len(indices))]
 
 
 def sample(indices: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """At most ``count`` of the indices, drawn by the seed alone, in ascending order."""
-    return np.sort(_generator(seed, SAMPLE_STREAM, 0).permutation(indices)[:count])
-
-
-def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
-    return np.random.default_rng([seed, stream, number])
+    return np.sort(indices[permutation(stream(seed, SAMPLE_STREAM), len(indices))[:count]])

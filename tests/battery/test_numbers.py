@@ -21,6 +21,7 @@ from numbacnn.initializers import initial_parameters, initial_values
 from numbacnn.layers.initialization import INITIALIZERS, VarianceScaling
 from numbacnn.network import backward, forward
 from numbacnn.prediction import Predictor
+from numbacnn.random_numbers import stream
 from numbacnn.shapes import window2d
 from numbacnn.training import Settings, new_state, train
 from numbacnn.training.order import epoch_order
@@ -546,7 +547,7 @@ def test_initial_weights_follow_their_distribution(battery) -> None:  # type: ig
         with case:
             name = scaled[case.index % len(scaled)]
             fan_in, fan_out = (int(k) for k in case.random.integers(5, 500, 2))
-            values = initial_values(name, (100, 60), fan_in, fan_out, np.random.default_rng(case.index), np.float64)
+            values = initial_values(name, (100, 60), fan_in, fan_out, stream(case.index), np.float64)
             scale = 2.0 if name.startswith("he") else 1.0
             fan = (fan_in + fan_out) / 2 if name.startswith("glorot") else fan_in
             sd = math.sqrt(scale / fan)

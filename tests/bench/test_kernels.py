@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
-from numbacnn.backends.cpu.vector_unit import LANES
 from numbacnn.backends.cuda._jit import missing_package, numba_cuda
 from numbacnn.bench import compare_kernels, convolution, kernels, numpy_patches
 from numbacnn.bench.kernels import KernelReport

@@ -10,13 +10,13 @@ zeros and unused outputs make superfluous. Forward, a transform of n = p*m point
 Source: Cooley & Tukey 1965 (Math. Comp. 19); Gentleman & Sande 1966 (AFIPS).
 """
 
-import math
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
 from numbacnn.backends.cpu.codegen.straight_line import Number, Program, Recorder, program
+from numbacnn.elementary import cosine_of_turns, sine_of_turns
 
 
 class FourierKind(IntEnum):
@@ -50,8 +50,8 @@ def cosine(k: int, n: int) -> float:
     if 4 * k > n:
         return -cosine(n - 2 * k, 2 * n)
     if 8 * k > n:
-        return math.sin(2 * math.pi * (n - 4 * k) / (4 * n))
-    return math.cos(2 * math.pi * k / n)
+        return sine_of_turns((n - 4 * k) / (4 * n))
+    return cosine_of_turns(k / n)
 
 
 def turn(number: Complex, k: int, n: int, direction: int) -> Complex:

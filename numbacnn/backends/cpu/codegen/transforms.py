@@ -16,6 +16,7 @@ from numbacnn.backends.cpu.codegen.straight_line import Program
 from numbacnn.backends.cpu.codegen.vectors import Vectors, index, intrinsic_of_constants, pointer_to
 from numbacnn.backends.cpu.codegen.winograd_matrices import WinogradKind, winograd_program
 
+
 @intrinsic_of_constants
 def fourier(typing_context: Any, kind: Any, length: Any, first: Any, size: Any, source: Any, target: Any) -> Any:
     """A Fourier transform of LANES columns: the program ``fourier_program(kind, length, first, size)``, whose arguments are constants.

@@ -9,12 +9,12 @@ Compiled without fast maths, so that the bits do not depend on where a thread's 
 The kernels take flat arrays, so that each is compiled once for images and rows alike.
 """
 
-import math
-
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.plain.elementary import exp, expm1
+from numbacnn.backends.cpu.plain.elementary import tanh as hyperbolic_tangent
 from numbacnn.backends.cpu.plain.reduction import run_length
 
 
@@ -205,7 +205,7 @@ def _relu6_backward(y, dy, dx):
 def _elu(x, y):
     zero = x.dtype.type(0)
     for i in prange(x.size):
-        y[i] = x[i] if x[i] > zero else math.expm1(x[i])
+        y[i] = x[i] if x[i] > zero else x.dtype.type(expm1(x[i]))
 
 
 @kernel(parallel=True, fast_math=False)
@@ -234,7 +234,7 @@ def _hard_sigmoid_backward(y, dy, dx):
 def _silu(x, y):
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in prange(x.size):
-        e = math.exp(-abs(x[i]))  # at most 1: cannot overflow
+        e = x.dtype.type(exp(-abs(x[i])))  # at most 1: cannot overflow
         s = (one if x[i] >= zero else e) / (one + e)
         y[i] = zero if s == zero else x[i] * s
 
@@ -243,7 +243,7 @@ def _silu(x, y):
 def _silu_backward(x, dy, dx):
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in prange(x.size):
-        e = math.exp(-abs(x[i]))
+        e = x.dtype.type(exp(-abs(x[i])))
         s, t = (one, e) if x[i] >= zero else (e, one)
         s, t = s / (one + e), t / (one + e)  # sigmoid(x) and sigmoid(-x) = 1 - s
         y = zero if s == zero else x[i] * s
@@ -268,7 +268,7 @@ def _hard_swish_backward(x, dy, dx):
 def _sigmoid(x, y):
     one = x.dtype.type(1)
     for i in prange(x.size):
-        e = math.exp(-abs(x[i]))  # at most 1: cannot overflow
+        e = x.dtype.type(exp(-abs(x[i])))  # at most 1: cannot overflow
         y[i] = (one if x[i] >= 0 else e) / (one + e)
 
 
@@ -282,7 +282,7 @@ def _sigmoid_backward(y, dy, dx):
 @kernel(parallel=True, fast_math=False)
 def _tanh(x, y):
     for i in prange(x.size):
-        y[i] = math.tanh(x[i])
+        y[i] = hyperbolic_tangent(x[i])
 
 
 @kernel(parallel=True, fast_math=False)
@@ -325,7 +325,7 @@ def exp_shifted(z, out):
     for first in range(0, z.shape[0], length):
         run = z.dtype.type(0)
         for k in range(first, min(first + length, z.shape[0])):
-            out[k] = math.exp(z[k] - z[best])
+            out[k] = exp(z[k] - z[best])
             run += out[k]
         total += run
     return best, z.dtype.type(total)

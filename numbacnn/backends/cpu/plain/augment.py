@@ -8,7 +8,6 @@ points 7 pixels apart the field has the wavelengths that Simard et al. get from 
 """
 
 import functools
-import math
 
 import numpy as np
 from numba import prange
@@ -28,6 +27,7 @@ from numbacnn.backends.augmentation import (
 )
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.plain.dropout import mix, stream_key
+from numbacnn.backends.cpu.plain.elementary import cosine_of_turns, sine_of_turns
 
 
 def augment(x, amounts, key):
@@ -52,20 +52,30 @@ def _draw(draws, seed, step):
 def moved_grid(draws, amounts, height, width):
     """The vector from each grid point to its source, in pixels: float32 (n, 2, POINTS, POINTS), down and across."""
     shift, rotation, scale, shear, elastic = map(float, amounts)
-    angle = math.radians(rotation) * draws[:, ROTATION, None, None]
+    cosine, sine = _turn(draws[:, ROTATION], rotation / 360)[..., None, None]
     sides = np.array([height, width], np.float32)[:, None, None]
     down, across = np.meshgrid(grid_positions(height), grid_positions(width), indexing="ij")
 
     scaled_down = down * (1 + scale * draws[:, SCALE_Y, None, None])
     scaled_across = across * (1 + scale * draws[:, SCALE_X, None, None])
     slanted = scaled_across + shear * draws[:, SHEAR, None, None] * scaled_down
-    turned_down = np.cos(angle) * scaled_down - np.sin(angle) * slanted
-    turned_across = np.sin(angle) * scaled_down + np.cos(angle) * slanted
+    turned_down = cosine * scaled_down - sine * slanted
+    turned_across = sine * scaled_down + cosine * slanted
 
     moves = np.stack([turned_down - down, turned_across - across], axis=1)
     moves += shift * sides * draws[:, SHIFT_Y : SHIFT_X + 1, None, None]
     moves += elastic * sides * draws[:, ELASTIC:].reshape(-1, 2, POINTS, POINTS)
     return moves
+
+
+@kernel(fast_math=False)
+def _turn(draws, most):
+    """Cosine and sine of the rotation of each image, by up to ``most`` turns: float32 (2, n)."""
+    out = np.empty((2, draws.size), np.float32)
+    for n in range(draws.size):
+        turns = most * draws[n]
+        out[0, n], out[1, n] = cosine_of_turns(turns), sine_of_turns(turns)
+    return out
 
 
 def grid_positions(size):
@@ -81,7 +91,8 @@ def grid_weights(size):
     """
     cells = 1 + np.linspace(0, CELLS, size)
     distance = np.abs(cells - np.arange(POINTS)[:, None])
-    near, far = 2 / 3 - distance**2 + distance**3 / 2, np.maximum(2 - distance, 0) ** 3 / 6
+    rest = np.maximum(2 - distance, 0)  # products, for powers are of a maths library
+    near, far = 2 / 3 - distance * distance + distance * distance * distance / 2, rest * rest * rest / 6
     return np.where(distance < 1, near, far).astype(np.float32)
 
 

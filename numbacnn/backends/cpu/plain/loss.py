@@ -3,13 +3,12 @@
 loss[n] = log(sum_k exp(z[n,k] - max)) - (z[n,label] - max)
 """
 
-import math
-
 import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.plain.activations import exp_shifted
+from numbacnn.backends.cpu.plain.elementary import log
 
 
 @kernel(parallel=True, fast_math=False)
@@ -22,7 +21,7 @@ def softmax_cross_entropy(logits, labels):
     for n in prange(count):
         row, label = gradient[n], labels[n]
         best, total = exp_shifted(logits[n], row)
-        loss[n] = math.log(total) - (logits[n, label] - logits[n, best])
+        loss[n] = logits.dtype.type(log(total)) - (logits[n, label] - logits[n, best])
         correct[n] = best == label
         for k in range(classes):
             row[k] = (row[k] / total - (1 if k == label else 0)) / count
