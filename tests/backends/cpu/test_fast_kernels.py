@@ -1,5 +1,6 @@
 """The fast kernels in float32 against the readable ones in float64, which ``tests/backends`` checks against the NumPy oracle."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from numbacnn.backends.cpu.conv.lengths import has_transform, point_count, trans
 from numbacnn.backends.cpu.conv.pooling import can_fuse
 from numbacnn.backends.cpu.plain import updates
 from numbacnn.backends.cpu.products import dense
-from numbacnn.backends.cpu.products.points import CACHED_ROWS, correlate_points, whole_vectors
+from numbacnn.backends.cpu.products.points import CACHED_ROWS, correlate_groups, tree_levels, whole_vectors
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.cpu.vector_unit import LANES, vector_unit
 from numbacnn.backends.fused_pool import no_pooling, pool_geometry
@@ -255,21 +256,34 @@ def test_threads_that_sum_a_gradient_of_filters_at_the_same_time_do_not_meet() -
         numba.set_num_threads(before)
 
 
-@pytest.mark.parametrize("rows", [1, CACHED_ROWS, CACHED_ROWS + 1, 2 * CACHED_ROWS + 300])
-def test_a_correlation_of_any_length_is_the_product_in_float64(rows: int) -> None:
-    """Longer ones are summed in runs of rows, each added to the one before."""
+@pytest.mark.parametrize("rows", [0, 1, CACHED_ROWS, CACHED_ROWS + 1, 2 * CACHED_ROWS + 300])
+@pytest.mark.parametrize("groups", [8, 16])
+def test_a_correlation_adds_groups_by_a_tree_however_they_are_handed_over(rows: int, groups: int) -> None:
+    """Whole, one by one, or in pieces; groups of more than CACHED_ROWS are summed in runs."""
     generator = np.random.default_rng(rows)
-    points, depth, columns = 3, whole_vectors(5), whole_vectors(9)
-    x, dy, dw = (
-        normal(generator, points, rows, depth),
-        normal(generator, points, rows, columns),
-        normal(generator, points, depth, columns),
-    )
-    product = np.matmul(x.transpose(0, 2, 1).astype(np.float64), dy)
-    for add in (False, True):
-        found = dw.reshape(points, -1).copy()
-        correlate_points(x.reshape(points, -1), dy.reshape(points, -1), found, rows, depth, columns, add)
-        assert error(found.reshape(dw.shape), product + dw if add else product) < BOUND
+    points, depth, columns, levels = 2, whole_vectors(5), whole_vectors(9), tree_levels(groups)
+    starts = np.array([rows * group // 3 for group in range(groups)] + [rows * groups // 3])
+    x, dy = normal(generator, points, starts[-1], depth), normal(generator, points, starts[-1], columns)
+    by_group = [
+        np.matmul(x[:, a:b].transpose(0, 2, 1).astype(np.float64), dy[:, a:b]) for a, b in itertools.pairwise(starts.tolist())
+    ]
+    calls = [
+        [(0, groups, False, False)],
+        [(group, group + 1, False, False) for group in range(groups)],
+        [(0, groups // 2, False, False), (groups // 2, groups, False, False)],
+    ]
+    found = []
+    for parts in calls:
+        sums = np.full((points, (levels + 1) * depth * columns + 16), np.nan, np.float32)
+        for first, stop, begun, cut in parts:
+            rows_of = slice(starts[first], starts[stop])
+            part = (np.ascontiguousarray(array[:, rows_of]).reshape(points, -1) for array in (x, dy))
+            bounds = starts[first : stop + 1] - starts[first]
+            correlate_groups(*part, bounds, first, begun, cut, levels, depth, columns, sums)
+        found.append(sums[:, (levels - 1) * depth * columns : levels * depth * columns].reshape(points, depth, columns))
+    assert error(found[0], sum(by_group)) < BOUND
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
 
 
 # --- choice of the algorithm ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
-from numbacnn.backends.cpu.plain.reduction import GROUPS, RUN, group_count, group_range, sum_groups, sum_rows
+from numbacnn.backends.cpu.plain.reduction import RUN, group_count, group_range, sum_groups, sum_rows
 
 
 def conv2d(x, filters, bias, window):
@@ -113,7 +113,7 @@ def _input_gradient(dy, filters, rows, columns, dx):
 def _filter_gradient(x, dy, rows, columns):
     """dfilters[u,v,c*m+k] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] * dy[n,i,j,c*m+k], in runs (see ``reduction.py``)."""
     count, maps = dy.shape[0], dy.shape[3]
-    groups = group_count(GROUPS, count)
+    groups = group_count(count)
     parts = np.zeros((groups, rows.kernel, columns.kernel, maps), np.float64)
     for task in prange(groups * rows.kernel):
         group = task // rows.kernel

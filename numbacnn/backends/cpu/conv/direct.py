@@ -21,7 +21,7 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.conv.pooling import max_pool_pixels, unpool_into
 from numbacnn.backends.cpu.plain.conv2d import turned_filters
-from numbacnn.backends.cpu.plain.reduction import GROUPS, group_count, group_range, sum_groups, sum_runs
+from numbacnn.backends.cpu.plain.reduction import WAVE, group_count, group_range, sum_groups, sum_in_waves, sum_runs
 from numbacnn.backends.cpu.products.panels import packed_panels, panel_count
 from numbacnn.backends.cpu.products.prepared import form_of
 
@@ -133,10 +133,11 @@ def _copy_lines(x, top, left, line, padded):
 def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
     """dx (or None), dfilters, dbias of ``conv2d``."""
     rows, columns = window
-    dfilters, dbias = _filter_gradient(x, y, winners, dy, rows, columns, pool, relu)
+    kh, kw, channels, maps = filters.shape
+    sums = sum_in_waves(len(dy), lambda wave: _filter_gradient(x, y, winners, dy, rows, columns, pool, relu, wave))
+    dfilters, dbias = sums[:-maps].reshape(filters.shape), sums[-maps:]
     if not needs_dx:
         return None, dfilters, dbias
-    kh, kw, channels, maps = filters.shape
     panels = packed_panels(turned_filters(filters, 1).reshape(kh * kw * maps, channels))
     dx = arena.empty(x.shape)
     _input_gradient(y, winners, dy, panels, rows, columns, pool, relu, dx)
@@ -144,8 +145,8 @@ def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
 
 
 @kernel(parallel=True)
-def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
-    """A task owns a group of images; the groups' sums are added in their order."""
+def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu, wave):
+    """dfilters and, after them, dbias, of the images in WAVE groups; a task owns a group."""
     count, _, _, channels = x.shape
     maps = dy.shape[3]
     line = ((columns.out - 1) * columns.stride + columns.kernel) * channels
@@ -153,15 +154,14 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
     offsets = _patch_offsets(rows.kernel, columns.kernel * channels, line, 1)
     depth = panel_count(maps) * TILE_COLUMNS
     part_rows = _part_of(rows.out, columns.out)
-    groups = group_count(GROUPS, count)
-    parts = np.zeros((groups, taps * maps), x.dtype)
-    bias_parts = np.zeros((groups, maps), x.dtype)
+    groups = group_count(count)
+    parts = np.zeros((WAVE, (taps + 1) * maps), x.dtype)
     dy_flat, y_flat, winners_flat = dy.reshape(dy.size), y.reshape(y.size), winners.reshape(winners.size)
-    for group in prange(groups):
+    for group in prange(WAVE):
         padded = np.zeros(((rows.out - 1) * rows.stride + rows.kernel) * line, x.dtype)
         dz = np.zeros(rows.out * columns.out * depth, x.dtype)
         part = parts[group]
-        first, stop = group_range(group, groups, count)
+        first, stop = group_range(wave + group, groups, count)
         for n in range(first, stop):
             _copy_lines(x[n], -rows.pad_before, columns.pad_before, line, padded)
             unpool_into(dy_flat, y_flat, winners_flat, n, maps, pool, relu, 0, maps, dz, 0, columns.out * depth, depth)
@@ -177,8 +177,8 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu):
                             (min(TILE_ROWS, taps - m), min(TILE_COLUMNS, maps - f)),
                             False,
                         )
-            _add_pixels(dz.reshape(rows.out * columns.out, depth), bias_parts[group])
-    return sum_groups(parts).reshape(rows.kernel, columns.kernel, channels, maps), sum_groups(bias_parts)
+            _add_pixels(dz.reshape(rows.out * columns.out, depth), part[taps * maps :])
+    return sum_groups(parts)
 
 
 @kernel(inline=True)

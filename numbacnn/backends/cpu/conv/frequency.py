@@ -35,13 +35,14 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.conv.lengths import point_count, transform_lengths
 from numbacnn.backends.cpu.conv.spectra import filter_matrices, filter_values, image_spectra, image_values
-from numbacnn.backends.cpu.plain.reduction import sum_runs
+from numbacnn.backends.cpu.plain.reduction import group_count, group_range, sum_images
 from numbacnn.backends.cpu.products.points import (
     NO_WINNERS,
-    correlate_point,
+    correlate_group,
     multiply_points,
     panel_stride,
     point_stride,
+    tree_levels,
     whole_vectors,
 )
 from numbacnn.backends.cpu.products.prepared import form_of
@@ -125,7 +126,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     correlations = arena.empty((len(spectra), point_stride(whole_vectors(channels) * width)))
     correlate_spectra(saved.spectra, spectra, correlations, count, depth, width)
     filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
-    dbias = _sum_first_point(spectra[0, : count * width].reshape(count, -1), maps)
+    dbias = sum_images(spectra[0, : count * width].reshape(count, -1), count, maps)  # at frequency zero: sums over pixels
     if not needs_dx:
         return None, dfilters, dbias
     matrices = arena.empty(plan.matrices)
@@ -142,22 +143,18 @@ def correlate_spectra(x, dy, out, count, depth, width):
     """out[p, c] = x[p]^T dy*[p], summed over images: for each channel the real, then the imaginary parts of the maps."""
     channels, maps = depth // 2, width // 2
     x_flat, dy_flat = x.reshape(x.size), dy.reshape(dy.size)
+    groups = group_count(count)
+    levels = tree_levels(groups)
     for p in prange(x.shape[0]):
-        parts = np.empty((depth, width), np.float32)
-        correlate_point(
-            x_flat, p * x.shape[1], dy_flat, p * dy.shape[1], count, depth, width, parts.reshape(parts.size), 0, False
-        )
+        sums = np.empty((levels + 1, depth * width), np.float32)
+        for group in range(groups):
+            first, stop = group_range(group, groups, count)
+            x_offset, dy_offset = p * x.shape[1] + first * depth, p * dy.shape[1] + first * width
+            correlate_group(x_flat, x_offset, dy_flat, dy_offset, stop - first, depth, width, group, True, True, sums)
+        parts = sums[levels - 1].reshape(depth, width)
         for c in range(channels):
             real, imaginary = parts[c], parts[channels + c]
             total = out[p, c * width : (c + 1) * width]
             for f in range(maps):
                 total[f] = real[f] + imaginary[maps + f]
                 total[maps + f] = imaginary[f] - real[maps + f]
-
-
-@kernel()
-def _sum_first_point(spectra, maps):
-    """dbias: the spectrum at frequency zero is the sum over an image's pixels, here summed over images."""
-    total = np.empty(maps, np.float32)
-    sum_runs(spectra, 0, spectra.shape[0], total)
-    return total

@@ -20,6 +20,7 @@ so their gradients are added. Tiles at the end may reach beyond the image: they 
 Source: Lavin & Gray 2015 (arXiv:1509.09308).
 """
 
+import itertools
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -31,17 +32,19 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.pool_cell import copy_lanes
 from numbacnn.backends.cpu.codegen.transforms import winograd
 from numbacnn.backends.cpu.codegen.winograd_matrices import SUMMING_POINT, TILES, WinogradKind
+from numbacnn.backends.cpu.conv.algorithm import WIDTH
 from numbacnn.backends.cpu.conv.pooling import copy_channels_into, pool_lanes, unpool_into
-from numbacnn.backends.cpu.plain.reduction import sum_rows
+from numbacnn.backends.cpu.plain.reduction import group_count, group_range, sum_groups, sum_runs
 from numbacnn.backends.cpu.products.panels import panel_offset
 from numbacnn.backends.cpu.products.points import (
     BLOCK,
     NO_WINNERS,
     channel_blocks,
-    correlate_points,
+    correlate_groups,
     multiply_points,
     panel_stride,
     point_stride,
+    tree_levels,
     whole_vectors,
 )
 from numbacnn.backends.cpu.products.prepared import form_of
@@ -61,18 +64,36 @@ class SavedTiles(NamedTuple):
     winners: Any
 
 
+class Chunk(NamedTuple):
+    """Some images of a batch, which are transformed and multiplied together: whole groups of them, or a part of one group.
+
+    Args:
+        images: a slice of the batch.
+        group: the number of the first group.
+        bounds: where the groups begin, and where the last of them ends, counted from the chunk's first image.
+        is_begun, is_cut: whether the group has images before these, and after these.
+    """
+
+    images: slice
+    group: int
+    bounds: tuple[int, ...]
+    is_begun: bool
+    is_cut: bool
+
+
 class Tiling(NamedTuple):
-    """How images are cut: into ``down`` times ``across`` tiles of m x m outputs; ``chunks`` are slices of the batch."""
+    """How images are cut: into ``down`` times ``across`` tiles of m x m outputs, and the batch into chunks."""
 
     m: int
     points: int
     down: int
     across: int
-    chunks: list[slice]
+    chunks: list[Chunk]
 
     def size(self, channels):
         """The distance between points, in float32 values."""
-        return point_stride((self.chunks[0].stop - self.chunks[0].start) * self.down * self.across * whole_vectors(channels))
+        most = max(chunk.bounds[-1] for chunk in self.chunks)
+        return point_stride(most * self.down * self.across * whole_vectors(channels))
 
 
 def tiling(window, count, channels, maps):
@@ -80,8 +101,29 @@ def tiling(window, count, channels, maps):
     rows, columns = window
     m = TILES[rows.kernel]
     points, down, across = (m + rows.kernel - 1) ** 2, -(-rows.out // m), -(-columns.out // m)
-    images = max(1, CHUNK_VALUES // (points * down * across * whole_vectors(max(channels, maps))))
-    return Tiling(m, points, down, across, [slice(first, min(first + images, count)) for first in range(0, count, images)])
+    images = max(1, CHUNK_VALUES // (points * down * across * -(-max(channels, maps) // WIDTH) * WIDTH))
+    return Tiling(m, points, down, across, _chunks(count, images))
+
+
+def _chunks(count, most):
+    """A batch in chunks of at most ``most`` images, where the sum over a group does not depend on where it lies in the batch."""
+    groups = group_count(count)
+    bounds = [group_range(group, groups, count)[0] for group in range(groups)] + [count]
+    largest = -(-count // groups)
+    if largest > most:
+        return [
+            Chunk(slice(first, min(first + most, stop)), group, (0, min(most, stop - first)), first > start, first + most < stop)
+            for group, (start, stop) in enumerate(itertools.pairwise(bounds))
+            for first in range(start, stop, most)
+        ]
+    step = 1
+    while 2 * step <= groups and 2 * step * largest <= most:
+        step *= 2
+    cuts = [bounds[group : group + step + 1] for group in range(0, groups, step)]
+    return [
+        Chunk(slice(cut[0], cut[-1]), step * number, tuple(bound - cut[0] for bound in cut), False, False)
+        for number, cut in enumerate(cuts)
+    ]
 
 
 def conv2d(x, filters, bias, window, pool, relu):
@@ -104,10 +146,10 @@ def conv2d(x, filters, bias, window, pool, relu):
     out = arena.empty((points, cut.size(maps)))
     transform, transform_back = tiles_of_images(INPUT, m, r), images_of_tiles(OUTPUT, m, r)
     for d, chunk in zip(tiles, chunks, strict=True):
-        transform(x[chunk], x, NO_WINNERS, pool, False, rows.pad_before, columns.pad_before, down, across, d)
-        count = (chunk.stop - chunk.start) * down * across
+        transform(x[chunk.images], x, NO_WINNERS, pool, False, rows.pad_before, columns.pad_before, down, across, d)
+        count = chunk.bounds[-1] * down * across
         multiply_points(d, matrices, out, count, whole_vectors(channels), whole_vectors(maps))
-        transform_back(out, bias, pool, relu, 0, 0, down, across, y[chunk], winners if no_pool else winners[chunk])
+        transform_back(out, bias, pool, relu, 0, 0, down, across, y[chunk.images], winners if no_pool else winners[chunk.images])
     return y, SavedTiles(tiles, winners)
 
 
@@ -119,8 +161,10 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     m, points, down, across, chunks = cut
     no_pool = pool.kh * pool.kw == 1
     tiles = arena.empty((points, cut.size(maps)))
-    correlations = arena.empty((points, point_stride(whole_vectors(channels) * whole_vectors(maps))))
-    dfilters, dbias = arena.empty(filters.shape), np.zeros(maps, np.float32)
+    depth, width = whole_vectors(channels), whole_vectors(maps)
+    levels = tree_levels(group_count(len(dy)))
+    sums = arena.empty((points, point_stride((levels + 1) * depth * width)))
+    dfilters, bias_sums = arena.empty(filters.shape), np.zeros((group_count(len(dy)), maps), np.float32)
     if needs_dx:
         dx, no_bias, unpooled = arena.empty(x.shape), np.zeros(channels, np.float32), no_pooling(window)
         matrices = arena.empty((points, panel_stride(whole_vectors(maps), whole_vectors(channels))))
@@ -128,18 +172,29 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
         out = arena.empty((points, cut.size(channels)))
     transform, transform_back = tiles_of_images(OUTPUT_BACK, m, r), images_of_tiles(INPUT_BACK, m, r)
     for d, chunk in zip(saved.tiles, chunks, strict=True):
-        winners = saved.winners if no_pool else saved.winners[chunk]
-        transform(dy[chunk], y[chunk], winners, pool, relu, 0, 0, down, across, tiles)
-        count = (chunk.stop - chunk.start) * down * across
-        correlate_points(d, tiles, correlations, count, whole_vectors(channels), whole_vectors(maps), chunk.start > 0)
-        sums = tiles[SUMMING_POINT * (m + r - 1) + SUMMING_POINT, : count * whole_vectors(maps)]
-        dbias += sum_rows(sums.reshape(count, whole_vectors(maps)))[:maps]
+        winners = saved.winners if no_pool else saved.winners[chunk.images]
+        transform(dy[chunk.images], y[chunk.images], winners, pool, relu, 0, 0, down, across, tiles)
+        count = chunk.bounds[-1] * down * across
+        starts = np.array(chunk.bounds) * down * across
+        correlate_groups(d, tiles, starts, chunk.group, chunk.is_begun, chunk.is_cut, levels, depth, width, sums)
+        _add_bias_sums(tiles[SUMMING_POINT * (m + r - 1) + SUMMING_POINT], width, starts, chunk.group, bias_sums)
         if needs_dx:
-            multiply_points(tiles, matrices, out, count, whole_vectors(maps), whole_vectors(channels))
+            multiply_points(tiles, matrices, out, count, width, depth)
             corner = rows.pad_before, columns.pad_before
-            transform_back(out, no_bias, unpooled, False, *corner, down, across, dx[chunk], NO_WINNERS)
-    filters_of_correlations(m, r)(correlations, dfilters)
-    return dx if needs_dx else None, dfilters, dbias
+            transform_back(out, no_bias, unpooled, False, *corner, down, across, dx[chunk.images], NO_WINNERS)
+    filters_of_correlations(m, r)(sums, (levels - 1) * depth * width, dfilters)
+    return dx if needs_dx else None, dfilters, sum_groups(bias_sums)
+
+
+@kernel(fast_math=False)
+def _add_bias_sums(values, width, starts, first_group, sums):
+    """sums[group, f] += the sum over a group's tiles of values[tile * width + f]."""
+    rows = values[: values.size // width * width].reshape(-1, width)
+    total = np.empty(sums.shape[1], np.float32)
+    for i in range(starts.shape[0] - 1):
+        sum_runs(rows, starts[i], starts[i + 1], total)
+        for f in range(total.shape[0]):
+            sums[first_group + i, f] += total[f]
 
 
 @lru_cache
@@ -262,18 +317,18 @@ def matrices_of_filters(m, r):
 
 @lru_cache
 def filters_of_correlations(m, r):
-    """The kernel from the gradients of filters at the points to those of their cells."""
+    """The kernel from the gradients of filters at the points, which begin at ``first``, to those of their cells."""
     points = m + r - 1
 
     @kernel(parallel=True)
-    def correlations_to_filters(correlations, filters):
+    def correlations_to_filters(correlations, first, filters):
         channels, maps = filters.shape[2], filters.shape[3]
         map_depth = whole_vectors(maps)
         flat, point, out = correlations.reshape(correlations.size), correlations.shape[1], filters.reshape(filters.size)
         for c in prange(channels):
             cells, half = np.empty(r * r * LANES, np.float32), np.empty(points * r * LANES, np.float32)
             for f in range(0, maps, LANES):
-                offset = c * map_depth + f
+                offset = first + c * map_depth + f
                 for u in range(points):
                     winograd(FILTER_BACK, m, r, (flat, offset + u * points * point, point), (half, u * r * LANES, LANES))
                 for v in range(r):

@@ -14,14 +14,11 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.plain.reduction import group_count, group_range, sum_groups
 
-ROW_GROUPS = 16
-"""The most groups of rows that sums over the batch are cut into."""
-
 
 def batch_norm(x, gamma, beta, epsilon):
     """See ``Ops.batch_norm``."""
     rows = x.reshape(-1, x.shape[-1])
-    mean, variance = _moments(rows)
+    mean, variance = _moments(rows, len(x))
     return _normalised(x, gamma, beta, mean, variance, epsilon), mean, variance
 
 
@@ -43,7 +40,7 @@ def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
     dx, channels = arena.like(x), x.shape[-1]
     gamma = np.ones(channels, x.dtype) if gamma is None else gamma
     rows, dy_rows, dx_rows = (array.reshape(-1, channels) for array in (x, dy, dx))
-    dgamma, dbeta = _backward(rows, gamma, mean, variance, epsilon, dy_rows, dx_rows)
+    dgamma, dbeta = _backward(rows, len(x), gamma, mean, variance, epsilon, dy_rows, dx_rows)
     return dx, dgamma, dbeta
 
 
@@ -56,21 +53,21 @@ def _mean(parts, count):
 
 
 @kernel(parallel=True, fast_math=False)
-def _moments(x):
+def _moments(x, images):
     """Mean, then variance around that mean: a single pass would subtract two large numbers from each other."""
     count, channels = x.shape
-    groups = group_count(ROW_GROUPS, count)
+    groups, length = group_count(images), count // max(images, 1)
     sums = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
-        first, stop = group_range(group, groups, count)
-        for n in range(first, stop):
+        first, stop = group_range(group, groups, images)
+        for n in range(first * length, stop * length):
             for c in range(channels):
                 sums[group, c] += x[n, c]
     mean = _mean(sums, count)
     squares = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
-        first, stop = group_range(group, groups, count)
-        for n in range(first, stop):
+        first, stop = group_range(group, groups, images)
+        for n in range(first * length, stop * length):
             for c in range(channels):
                 squares[group, c] += (x[n, c] - mean[c]) ** 2
     return mean.astype(x.dtype), _mean(squares, count).astype(x.dtype)
@@ -87,21 +84,21 @@ def _normalise(x, gamma, beta, mean, variance, epsilon, y):
 
 
 @kernel(parallel=True, fast_math=False)
-def _backward(x, gamma, mean, variance, epsilon, dy, dx):
+def _backward(x, images, gamma, mean, variance, epsilon, dy, dx):
     """With h = (x - mean) / sd: dx = gamma / sd * (dy - mean(dy) - h * mean(dy * h)).
 
     Source: Ioffe & Szegedy 2015, section 3, its three chain-rule terms collected.
     """
     count, channels = x.shape
-    groups = group_count(ROW_GROUPS, count)
+    groups, length = group_count(images), count // max(images, 1)
     inverse = np.empty(channels, np.float64)
     for c in range(channels):
         inverse[c] = 1.0 / math.sqrt(variance[c] + epsilon)
     dy_sums = np.zeros((groups, channels), np.float64)
     dyh_sums = np.zeros((groups, channels), np.float64)
     for group in prange(groups):
-        first, stop = group_range(group, groups, count)
-        for n in range(first, stop):
+        first, stop = group_range(group, groups, images)
+        for n in range(first * length, stop * length):
             for c in range(channels):
                 dy_sums[group, c] += dy[n, c]
                 dyh_sums[group, c] += dy[n, c] * ((x[n, c] - mean[c]) * inverse[c])

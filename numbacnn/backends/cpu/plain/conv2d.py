@@ -20,7 +20,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.plain.matmul import add_dot_rows, fill_transposed, padded_length, transpose_batch
-from numbacnn.backends.cpu.plain.reduction import GROUPS, group_count, group_range, sum_groups, sum_rows
+from numbacnn.backends.cpu.plain.reduction import WAVE, group_count, group_range, sum_groups, sum_in_waves, sum_rows
 
 
 def conv2d(x, filters, bias, window):
@@ -176,29 +176,31 @@ def _filter_gradient(x, dy, shape, rows, columns):
     planes = transpose_batch(x.reshape(count, height * width, channels))
     dy_planes = transpose_batch(dy.reshape(count, oh * ow, maps))
     strides, dilations = (rows.stride, columns.stride), (rows.dilation, columns.dilation)
-    return _filter_gradient_of_planes(planes, width, dy_planes, (oh, ow), shape[:3], strides, dilations)
+    return sum_in_waves(
+        count, lambda wave: _filter_gradient_of_planes(planes, width, dy_planes, (oh, ow), shape[:3], strides, dilations, wave)
+    )
 
 
 @kernel(parallel=True)
-def _filter_gradient_of_planes(planes, width, dy_planes, out, filter_shape, strides, dilations):
-    """The same on planes (n, channel, pixels), where a sum over pixels runs along memory."""
+def _filter_gradient_of_planes(planes, width, dy_planes, out, filter_shape, strides, dilations, wave):
+    """The same on planes (n, channel, pixels), where a sum over pixels runs along memory, for WAVE groups of images."""
     count, channels, _ = planes.shape
     kh, kw, depth = filter_shape
     maps, pixels = dy_planes.shape[1], dy_planes.shape[2]
-    groups, channel_groups = group_count(GROUPS, count), channels // depth
-    parts = np.zeros((groups, kh, kw * depth, maps), planes.dtype)
-    for task in prange(groups * kh):
+    groups, channel_groups = group_count(count), channels // depth
+    parts = np.zeros((WAVE, kh, kw * depth, maps), planes.dtype)
+    for task in prange(WAVE * kh):
         group = task // kh
         u = task - group * kh
         operands = np.zeros((kw * depth, pixels), planes.dtype)
-        first, stop = group_range(group, groups, count)
+        first, stop = group_range(wave + group, groups, count)
         for n in range(first, stop):
             for g in range(channel_groups):
                 own = planes[n, g * depth : (g + 1) * depth]
                 _gather_operands(own, width, u * dilations[0], out, kw, strides, dilations[1], operands)
                 left, right = g * maps // channel_groups, (g + 1) * maps // channel_groups
                 add_dot_rows(operands, dy_planes[n, left:right], parts[group, u, :, left:right])
-    return sum_groups(parts.reshape(groups, kh * kw * depth * maps)).reshape(kh, kw, depth, maps)
+    return sum_groups(parts.reshape(WAVE, kh * kw * depth * maps)).reshape(kh, kw, depth, maps)
 
 
 @kernel(inline=True)

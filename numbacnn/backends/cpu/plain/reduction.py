@@ -1,8 +1,9 @@
-"""Sums over rows whose order does not depend on the number of threads.
+"""Sums over the images of a batch, whose order depends on the number of images alone.
 
     out[f] = sum over n of x[n, f]
 
-Rows (or images) are cut into a fixed number of groups, a task sums one group, and the groups' sums are added in their order.
+The images are cut into G groups of neighbours, G a power of two. A task sums one group, and a binary tree adds the groups' sums:
+neighbours, then pairs of neighbours, and so on. Threads, or machines, may own any whole groups, and the sum has the same bits.
 
 A float32 sum of n terms loses up to n roundings. So a sum of more than SHORT terms is taken in runs of RUN terms, and the runs' sums
 are added in float64: it loses at most RUN roundings, whatever n is.
@@ -11,29 +12,48 @@ are added in float64: it loses at most RUN roundings, whatever n is.
 import numpy as np
 from numba import prange
 
-from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu._jit import kernel, shared
 
-GROUPS = 8
-"""The most groups that rows or images are cut into."""
+LEAST_GROUPS, GROUP_IMAGES = 8, 8
+"""Groups of a batch: LEAST_GROUPS, or as many more as leave each of them GROUP_IMAGES images at least."""
+
+WAVE = 8
+"""Groups whose sums are in memory at once, where a sum is large."""
 
 SHORT, RUN = 128, 16
 """Up to SHORT terms are summed one after the other; of more, RUN at a time."""
 
 
 def sum_rows(x):
-    """out[f] = sum of x[..., f] over all other axes: the gradient of a bias."""
-    return _sum_rows(x.reshape(-1, x.shape[-1]))
+    """out[f] = sum of x[..., f] over all other axes, of which the first counts images: the gradient of a bias."""
+    return sum_images(x.reshape(-1, x.shape[-1]), len(x), x.shape[-1])
 
 
 @kernel(parallel=True)
-def _sum_rows(x):
-    count, columns = x.shape
-    groups = group_count(GROUPS, count)
-    parts = np.zeros((groups, columns), x.dtype)
+def sum_images(rows, images, columns):
+    """out[f] = sum over all rows of rows[r, f], for the first ``columns`` columns; every image has equally many rows."""
+    groups, length = group_count(images), rows.shape[0] // max(images, 1)
+    parts = np.zeros((groups, columns), rows.dtype)
     for group in prange(groups):
-        first, stop = group_range(group, groups, count)
-        sum_runs(x, first, stop, parts[group])
+        first, stop = group_range(group, groups, images)
+        sum_runs(rows, first * length, stop * length, parts[group])
     return sum_groups(parts)
+
+
+def sum_in_waves(images, sum_of_wave):
+    """The sum over a batch of arrays too large to keep one for each group.
+
+    Args:
+        images: of the batch.
+        sum_of_wave: gives the sum of WAVE groups, by ``sum_groups``, from the number of the first of them.
+    """
+    sums: list[tuple[int, np.ndarray]] = []  # whole branches of the tree: (how many waves, their sum), ever smaller
+    for first in range(0, group_count(images), WAVE):
+        waves, total = 1, sum_of_wave(first)
+        while sums and sums[-1][0] == waves:
+            total, waves = sums.pop()[1] + total, 2 * waves
+        sums.append((waves, total))
+    return sums[0][1]
 
 
 @kernel(inline=True, fast_math=False)
@@ -59,23 +79,29 @@ def sum_runs(x, first, stop, out):
         out[f] = total[f]
 
 
-@kernel(inline=True, fast_math=False)
-def group_count(most, count):
-    """Into how many groups ``count`` rows are cut."""
-    return max(min(most, count), 1)
+@shared
+def group_count(images):
+    """G, into how many groups a batch is cut: a power of two, LEAST_GROUPS or more."""
+    groups = LEAST_GROUPS
+    while 2 * groups * GROUP_IMAGES <= images:
+        groups *= 2
+    return groups
 
 
-@kernel(inline=True, fast_math=False)
-def group_range(group, groups, count):
-    """The rows of one group: the first, and one past the last."""
-    return group * count // groups, (group + 1) * count // groups
+@shared
+def group_range(group, groups, images):
+    """The images of one group: the first, and one past the last; there may be none."""
+    return group * images // groups, (group + 1) * images // groups
 
 
 @kernel(inline=True, fast_math=False)
 def sum_groups(parts):
-    """out[f] = sum over groups of parts[group, f], one group after the other."""
-    total = np.zeros(parts.shape[1], parts.dtype)
-    for group in range(parts.shape[0]):
-        for f in range(parts.shape[1]):
-            total[f] += parts[group, f]
-    return total
+    """out[f] = sum over groups of parts[group, f] by the binary tree; their number is a power of two, and ``parts`` is overwritten."""
+    step = 1
+    while step < parts.shape[0]:
+        for group in range(0, parts.shape[0], 2 * step):
+            left, right = parts[group], parts[group + step]
+            for f in range(parts.shape[1]):
+                left[f] += right[f]
+        step *= 2
+    return parts[0].copy()

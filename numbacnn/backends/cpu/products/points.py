@@ -103,6 +103,8 @@ def correlate_point(x, x_offset, dy, dy_offset, rows, depth, columns, dw, dw_off
     for c in range(depth):
         row_offsets[c] = c
     zeros = np.zeros(TILE_COLUMNS, np.float32)
+    if rows == 0 and not add:
+        dw[dw_offset : dw_offset + depth * columns] = 0
     for first in range(0, rows, CACHED_ROWS):
         terms = min(CACHED_ROWS, rows - first)
         for f in range(0, columns, TILE_COLUMNS):
@@ -119,9 +121,66 @@ def correlate_point(x, x_offset, dy, dy_offset, rows, depth, columns, dw, dw_off
                 )
 
 
+@shared
+def tree_levels(groups):
+    """How many partial sums a tree over so many groups, a power of two, has to keep at once."""
+    levels = 1
+    while groups > 1:
+        groups, levels = groups // 2, levels + 1
+    return levels
+
+
+@kernel(inline=True)
+def correlate_group(x, x_offset, dy, dy_offset, rows, depth, columns, group, is_first, is_last, sums):
+    """One group of images at one point: x^T @ dy of its rows becomes a leaf of the tree that adds the groups (``reduction.py``).
+
+    ``sums[k]`` holds the sum of 2^k groups, where the binary digit k of the number of groups added so far is 1. The groups come in
+    order, and each goes on as in counting: it is added to the sum of as many groups that waits, and both go to the next place. When
+    the last of 2^k groups is added, ``sums[k]`` is the whole.
+
+    Args:
+        x, x_offset, dy, dy_offset, rows, depth, columns: as in ``correlate_point``.
+        group: the group's number, from 0 on.
+        is_first, is_last: whether these rows are the first and the last of the group; the rows between are added in order.
+        sums: (tree_levels(groups) + 1, depth * columns); the last place is for a group that is not finished.
+    """
+    place = sums.shape[0] - 1
+    if is_first and is_last and (group % 2 == 0 or rows <= CACHED_ROWS):
+        place = 0  # of a pair, the second is added to the first at once
+    pairs = group % 2 == 1 and place == 0
+    correlate_point(x, x_offset, dy, dy_offset, rows, depth, columns, sums[place], 0, pairs or not is_first)
+    if not is_last:
+        return
+    level = 1 if pairs else 0
+    while (group >> level) % 2 == 1:
+        target = level + 1 if (group >> (level + 1)) % 2 == 0 else place
+        waiting, own, both = sums[level], sums[place], sums[target]
+        for i in range(own.shape[0]):
+            both[i] = waiting[i] + own[i]
+        level, place = level + 1, target
+    if place != level:
+        sums[level] = sums[place]
+
+
 @kernel(parallel=True)
-def correlate_points(x, dy, dw, rows, depth, columns, add):
-    """dw[p] = x[p]^T @ dy[p], or dw[p] += x[p]^T @ dy[p] with ``add``; one point a task. Shapes as in ``correlate_point``."""
-    x_flat, dy_flat, dw_flat = x.reshape(x.size), dy.reshape(dy.size), dw.reshape(dw.size)
+def correlate_groups(x, dy, starts, first_group, is_begun, is_cut, levels, depth, columns, sums):
+    """``correlate_group`` at every point, for some groups in order; one point a task.
+
+    Args:
+        x, dy: as in ``correlate_point``, one row per point.
+        starts: where the groups' rows begin, and where the last of them ends: (groups + 1,).
+        first_group: the number of the first of them.
+        is_begun, is_cut: whether the first of them has rows before these, and the last of them has rows after these.
+        levels: tree_levels(groups) of the batch.
+        sums: at each point, (levels + 1, depth * columns) values, and whatever follows.
+    """
+    x_flat, dy_flat = x.reshape(x.size), dy.reshape(dy.size)
     for p in prange(x.shape[0]):
-        correlate_point(x_flat, p * x.shape[1], dy_flat, p * dy.shape[1], rows, depth, columns, dw_flat, p * dw.shape[1], add)
+        own = sums[p, : (levels + 1) * depth * columns].reshape(levels + 1, depth * columns)
+        for i in range(starts.shape[0] - 1):
+            correlate_group(
+                x_flat, p * x.shape[1] + starts[i] * depth,
+                dy_flat, p * dy.shape[1] + starts[i] * columns,
+                starts[i + 1] - starts[i], depth, columns, first_group + i,
+                not (is_begun and i == 0), not (is_cut and i == starts.shape[0] - 2), own,
+            )  # fmt: skip
