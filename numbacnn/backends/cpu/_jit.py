@@ -22,9 +22,6 @@ from numbacnn.backends.threading_layer import ParallelKernel
 
 SOURCES = Path(__file__).parent
 
-# No `nnan` and no `ninf`: a diverged loss must still read as NaN.
-FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
-
 # Otherwise Numba makes a parallel loop of every np.zeros and slice, and each takes half a second to compile.
 PRANGE_ONLY = {"prange": True} | dict.fromkeys(
     ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
@@ -69,20 +66,21 @@ def compiled_anew() -> Iterator[None]:
         _KernelCache.is_read = True
 
 
-def kernel(*, parallel: bool = False, fast_math: bool | str = True, inline: bool | str = False) -> Callable[[Callable], Any]:
+def kernel(*, parallel: bool = False, inline: bool | str = False) -> Callable[[Callable], Any]:
     """Decorate a kernel: ``@kernel(parallel=True)``.
+
+    None is compiled with fast maths: LLVM would reorder sums, and fuse products with sums, by the length of this CPU's vectors, and
+    the bits would differ from those of another CPU. Where a fused multiply-add or a sum in parts is wanted, an intrinsic of
+    ``codegen`` says so.
 
     Args:
         parallel: run ``prange`` loops on all threads. Each iteration owns the outputs it writes, so the result does not depend on
             the number of threads.
-        fast_math: allow reordered sums and fused multiply-adds (see ``FAST_MATH``). False gives the same bits on any machine;
-            ``"contract"`` fuses, but keeps the order of sums.
         inline: for a small function that only kernels call: compiled into its callers, not cached. ``"always"`` copies its source
             into them, so that constant arguments stay constants and it is not compiled a second time.
     """
     options: dict[str, Any] = {
         "parallel": PRANGE_ONLY if parallel else False,
-        "fastmath": {fast_math} if isinstance(fast_math, str) else FAST_MATH if fast_math else False,
         "error_model": "numpy",
     }
     if inline == "always":

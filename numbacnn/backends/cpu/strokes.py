@@ -29,7 +29,7 @@ PEN_GROWTH = 4.2  # pixels that the broadest pen gains for a digit as wide as hi
 CENTRE = 14.0  # index of the centre of mass along both axes
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def gather(points, kinds, stroke, kind):
     """Copy the points that are present, mark the ends of strokes, and return the number of points."""
     n = 0
@@ -44,7 +44,7 @@ def gather(points, kinds, stroke, kind):
     return n
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def tangent(stroke, kind, i, toward, axis, roundness):
     """Direction of the curve at point ``i`` for the piece between it and its neighbour ``toward``.
 
@@ -60,7 +60,7 @@ def tangent(stroke, kind, i, toward, axis, roundness):
     return roundness * (neighbour - behind)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def trace(stroke, kind, n, roundness, curve, pen_down):
     """Fill ``curve`` (x, y, pressure) with points along the strokes: cubic Hermite pieces. Returns their number."""
     m = 0
@@ -87,14 +87,14 @@ def trace(stroke, kind, n, roundness, curve, pen_down):
     return m
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def ripple(turns):
     """A smooth wave of period 1 and height 1: a parabola up and one down. An elastic wave needs no exact sine."""
     t = turns - math.floor(turns + 0.5)
     return 8.0 * t * (1.0 - 2.0 * abs(t))
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def bend(curve, m, waves):
     """Let plane waves run through the digit, one after the other: the elastic deformation."""
     for w in range(waves.shape[0]):
@@ -104,7 +104,7 @@ def bend(curve, m, waves):
             curve[i, 1] += waves[w, SHIFT_Y] * height
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def pose(curve, m, hand):
     """Widen, taper (keystone), slant and rotate about the middle of the unit box."""
     for i in range(m):
@@ -114,7 +114,7 @@ def pose(curve, m, hand):
         curve[i, 1] = x * hand[SINE] + y * hand[COSINE]
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def fit(curve, m, hand):
     """Scale the curve so that its ink fills the box, and move it into the upper left corner; returns the stroke width in pixels.
 
@@ -135,7 +135,7 @@ def fit(curve, m, hand):
     return pen
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def ink_piece(page, ax, ay, bx, by, half, edge):
     """Ink one straight piece from a to b: full within ``half`` pixels of it, falling to nothing over ``edge`` pixels."""
     reach = half + 0.5 * edge
@@ -154,7 +154,7 @@ def ink_piece(page, ax, ay, bx, by, half, edge):
                 page[r, c] = max(page[r, c], ink)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def ink(curve, m, pen_down, pen, edge, page):
     """Draw the whole curve; the pressure (a factor near 1) widens and narrows the stroke."""
     page[:] = 0.0
@@ -164,7 +164,7 @@ def ink(curve, m, pen_down, pen, edge, page):
             ink_piece(page, curve[i - 1, 0], curve[i - 1, 1], curve[i, 0], curve[i, 1], half, edge)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def centre(page, image):
     """Copy the page to the frame, moved by whole pixels so that the centre of mass lies in the middle, as in MNIST."""
     mass = row_mass = column_mass = 0.0
@@ -182,7 +182,7 @@ def centre(page, image):
             image[r, c] = np.uint8(page[row, column] * 255.0 + 0.5) if inside else np.uint8(0)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def draw_one(points, kinds, hand, waves, image):
     """One digit, stage by stage."""
     most = points.shape[0] + 1
@@ -198,7 +198,7 @@ def draw_one(points, kinds, hand, waves, image):
     centre(page, image)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def draw_strokes(points, kinds, hand, waves, images):
     """Draw one digit per image.
 

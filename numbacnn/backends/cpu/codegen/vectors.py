@@ -120,6 +120,17 @@ def prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
     return types.void(array, types.int64), emit
 
 
+@intrinsic
+def multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c of float32 numbers, rounded once (see ``Vectors.multiply_add``); loops of it become vectors."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(FLOAT, [FLOAT] * 3), f"llvm.{FUSED_NAME}.f32")
+        return builder.call(function, arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), emit
+
+
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """The pointer to the first value of an array argument of an intrinsic."""
     return context.make_array(array_type)(context, builder, array).data

@@ -11,6 +11,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.codegen.vectors import multiply_add
 from numbacnn.backends.cpu.plain.reduction import RUN, group_count, group_range, sum_groups, sum_rows
 
 
@@ -39,12 +40,12 @@ def _add_products(pixel, weights, out):
     channels = pixel.shape[0]
     if out.shape[0] == channels:
         for c in range(channels):
-            out[c] += pixel[c] * weights[c]
+            out[c] = multiply_add(pixel[c], weights[c], out[c])
     else:
         multiplier = out.shape[0] // channels
         for c in range(channels):
             for f in range(c * multiplier, (c + 1) * multiplier):
-                out[f] += pixel[c] * weights[f]
+                out[f] = multiply_add(pixel[c], weights[f], out[f])
 
 
 @kernel(inline=True)
@@ -53,12 +54,12 @@ def _add_sums(dy, weights, out):
     channels = out.shape[0]
     if dy.shape[0] == channels:
         for c in range(channels):
-            out[c] += dy[c] * weights[c]
+            out[c] = multiply_add(dy[c], weights[c], out[c])
     else:
         multiplier = dy.shape[0] // channels
         for c in range(channels):
             for f in range(c * multiplier, (c + 1) * multiplier):
-                out[c] += dy[f] * weights[f]
+                out[c] = multiply_add(dy[f], weights[f], out[c])
 
 
 @kernel(inline=True)

@@ -21,7 +21,7 @@ def can_fuse(pool: Window2D) -> bool:
     return is_simple(pool) and rows.kernel * columns.kernel <= 256
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def max_pool_pixels(z, offset, width, channels, pool, relu, y, y_offset, winners, rows):
     """Pool ``rows`` rows of one image, all channels.
 
@@ -39,7 +39,7 @@ def max_pool_pixels(z, offset, width, channels, pool, relu, y, y_offset, winners
                 )
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def pool_lanes(z, offset, width, step, bias, n, c, channels, pool, relu, y, winners):
     """Add the bias, pool and apply ReLU for LANES channels of one image.
 
@@ -67,7 +67,7 @@ def pool_lanes(z, offset, width, step, bias, n, c, channels, pool, relu, y, winn
                 max_pool_cell((z, corner, width * step, step), (pool.kh, pool.kw), y, winners, target, valid_lanes, relu)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def unpool_into(dy, y, winners, n, channels, pool, relu, first, stop, target, offset, row_step, column_step):
     """target[offset + i*row_step + j*column_step + f - first] = dz[i, j, f], the gradient before ReLU and pooling.
 
@@ -82,7 +82,7 @@ def unpool_into(dy, y, winners, n, channels, pool, relu, first, stop, target, of
                 unpool_cell(dy, y, winners, source + f, stop - f, (pool.kh, pool.kw), cell, relu)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def copy_channels_into(x, n, height, width, channels, first, stop, target, offset, row_step, column_step):
     """target[offset + i*row_step + j*column_step + f - first] = x[n, i, j, f] for channels ``first:stop``; x and target are flat."""
     for i in range(height):

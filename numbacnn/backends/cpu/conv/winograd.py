@@ -186,7 +186,7 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     return dx if needs_dx else None, dfilters, sum_groups(bias_sums)
 
 
-@kernel(fast_math=False)
+@kernel()
 def _add_bias_sums(values, width, starts, first_group, sums):
     """sums[group, f] += the sum over a group's tiles of values[tile * width + f]."""
     rows = values[: values.size // width * width].reshape(-1, width)

@@ -4,8 +4,6 @@
 
 and relatives of the first two; ``Ops`` has their formulas.
 
-Compiled without fast maths, so that the bits do not depend on where a thread's slice begins.
-
 The kernels take flat arrays, so that each is compiled once for images and rows alike.
 """
 
@@ -158,7 +156,7 @@ def softmax_backward(y, dy):
     return out
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _relu(x, y):
     zero = x.dtype.type(0)
     for i in prange(x.size):
@@ -166,56 +164,56 @@ def _relu(x, y):
         y[i] = zero if x[i] <= zero else x[i]
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _relu_backward(y, dy, dx):
     zero = y.dtype.type(0)
     for i in prange(y.size):
         dx[i] = dy[i] if y[i] > zero else zero
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _leaky_relu(x, slope, y):
     zero = x.dtype.type(0)
     for i in prange(x.size):
         y[i] = x[i] if x[i] > zero else slope * x[i]
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _leaky_relu_backward(y, dy, slope, dx):
     zero = y.dtype.type(0)
     for i in prange(y.size):
         dx[i] = dy[i] if y[i] > zero else slope * dy[i]
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _relu6(x, y):
     zero, six = x.dtype.type(0), x.dtype.type(6)
     for i in prange(x.size):
         y[i] = zero if x[i] <= zero else six if x[i] >= six else x[i]
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _relu6_backward(y, dy, dx):
     zero, six = y.dtype.type(0), y.dtype.type(6)
     for i in prange(y.size):
         dx[i] = dy[i] if zero < y[i] < six else zero
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _elu(x, y):
     zero = x.dtype.type(0)
     for i in prange(x.size):
         y[i] = x[i] if x[i] > zero else x.dtype.type(expm1(x[i]))
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _elu_backward(y, dy, dx):
     zero, one = y.dtype.type(0), y.dtype.type(1)
     for i in prange(y.size):
         dx[i] = dy[i] if y[i] > zero else dy[i] * (y[i] + one)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _hard_sigmoid(x, y):
     zero, one, three, six = x.dtype.type(0), x.dtype.type(1), x.dtype.type(3), x.dtype.type(6)
     for i in prange(x.size):
@@ -223,14 +221,14 @@ def _hard_sigmoid(x, y):
         y[i] = zero if value <= zero else one if value >= one else value
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _hard_sigmoid_backward(y, dy, dx):
     zero, one, six = y.dtype.type(0), y.dtype.type(1), y.dtype.type(6)
     for i in prange(y.size):
         dx[i] = dy[i] / six if zero < y[i] < one else zero
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _silu(x, y):
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in prange(x.size):
@@ -239,7 +237,7 @@ def _silu(x, y):
         y[i] = zero if s == zero else x[i] * s
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _silu_backward(x, dy, dx):
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in prange(x.size):
@@ -250,21 +248,21 @@ def _silu_backward(x, dy, dx):
         dx[i] = dy[i] * (s if t == zero else s + y * t)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _hard_swish(x, y):
     zero, three, six = x.dtype.type(0), x.dtype.type(3), x.dtype.type(6)
     for i in prange(x.size):
         y[i] = zero if x[i] <= -three else x[i] if x[i] >= three else x[i] * (x[i] + three) / six
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _hard_swish_backward(x, dy, dx):
     zero, three, six = x.dtype.type(0), x.dtype.type(3), x.dtype.type(6)
     for i in prange(x.size):
         dx[i] = zero if x[i] <= -three else dy[i] if x[i] >= three else dy[i] * ((x[i] + x[i] + three) / six)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _sigmoid(x, y):
     one = x.dtype.type(1)
     for i in prange(x.size):
@@ -272,27 +270,27 @@ def _sigmoid(x, y):
         y[i] = (one if x[i] >= 0 else e) / (one + e)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _sigmoid_backward(y, dy, dx):
     one = y.dtype.type(1)
     for i in prange(y.size):
         dx[i] = dy[i] * y[i] * (one - y[i])
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _tanh(x, y):
     for i in prange(x.size):
         y[i] = hyperbolic_tangent(x[i])
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _tanh_backward(y, dy, dx):
     one = y.dtype.type(1)
     for i in prange(y.size):
         dx[i] = dy[i] * (one - y[i] * y[i])
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _softmax(x, y):
     for n in prange(x.shape[0]):
         _, total = exp_shifted(x[n], y[n])
@@ -300,7 +298,7 @@ def _softmax(x, y):
             y[n, k] /= total
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _softmax_backward(y, dy, dx):
     for n in prange(y.shape[0]):
         total, length = 0.0, run_length(y.shape[1])
@@ -314,7 +312,7 @@ def _softmax_backward(y, dy, dx):
             dx[n, k] = y[n, k] * (dy[n, k] - inner)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def exp_shifted(z, out):
     """out[k] = exp(z[k] - max(z)), at most 1 for any logit; NaN spreads. Returns the index of the largest logit, and the sum of out."""
     best = 0

@@ -39,7 +39,7 @@ def augment(x, amounts, key):
     return _warp(x, grid, grid_weights(height), grid_weights(width))
 
 
-@kernel(fast_math=False)
+@kernel()
 def _draw(draws, seed, step):
     """Fill ``draws`` (n, DRAWS) with numbers in [-1, 1), each a hash of its index."""
     key = stream_key(seed, step, STREAM)
@@ -68,7 +68,7 @@ def moved_grid(draws, amounts, height, width):
     return moves
 
 
-@kernel(fast_math=False)
+@kernel()
 def _turn(draws, most):
     """Cosine and sine of the rotation of each image, by up to ``most`` turns: float32 (2, n)."""
     out = np.empty((2, draws.size), np.float32)
@@ -96,7 +96,7 @@ def grid_weights(size):
     return np.where(distance < 1, near, far).astype(np.float32)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _warp(x, grid, rows, columns):
     y = np.empty_like(x)
     for n in prange(x.shape[0]):
@@ -104,7 +104,7 @@ def _warp(x, grid, rows, columns):
     return y
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def _warp_image(x, grid, rows, columns, y):
     """Fill ``y`` with ``x`` (h, w, c), read at the positions of ``grid``. A frame of zeros around x stands for the outside."""
     height, width, channels = x.shape
@@ -139,7 +139,7 @@ def _warp_image(x, grid, rows, columns, y):
                 y[i, j, c] = above + down * (below - above)
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def _clip(position, last):
     """min(max(position, 0), last)"""
     position = position if position > np.float32(0) else np.float32(0)

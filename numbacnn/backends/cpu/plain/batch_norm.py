@@ -44,7 +44,7 @@ def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
     return dx, dgamma, dbeta
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def _mean(parts, count):
     total = sum_groups(parts)
     for c in range(total.size):
@@ -52,7 +52,7 @@ def _mean(parts, count):
     return total
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _moments(x, images):
     """Mean, then variance around that mean: a single pass would subtract two large numbers from each other."""
     count, channels = x.shape
@@ -73,7 +73,7 @@ def _moments(x, images):
     return mean.astype(x.dtype), _mean(squares, count).astype(x.dtype)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _normalise(x, gamma, beta, mean, variance, epsilon, y):
     scale = np.empty_like(gamma)
     for c in range(scale.size):
@@ -83,7 +83,7 @@ def _normalise(x, gamma, beta, mean, variance, epsilon, y):
             y[n, c] = (x[n, c] - mean[c]) * scale[c] + beta[c]
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _backward(x, images, gamma, mean, variance, epsilon, dy, dx):
     """With h = (x - mean) / sd: dx = gamma / sd * (dy - mean(dy) - h * mean(dy * h)).
 

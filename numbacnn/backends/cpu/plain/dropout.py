@@ -10,7 +10,7 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def mix(h):
     """Scatter 32 bits over 32 bits: a bijection in which every input bit reaches every output bit.
 
@@ -23,7 +23,7 @@ def mix(h):
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def stream_key(seed, step, stream):
     """One hash of three numbers, the start of all draws of one layer (or of augmentation) in one step."""
     return mix(np.uint32(mix(np.uint32(mix(np.uint32(seed)) ^ np.uint32(step))) ^ np.uint32(stream)))
@@ -36,7 +36,7 @@ def dropout(x, rate, key):
     return y
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _dropout(x, rate, seed, step, layer, y):
     key = stream_key(seed, step, layer)
     threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))

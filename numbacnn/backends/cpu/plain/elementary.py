@@ -25,7 +25,7 @@ for _part in (
 ):
     shared(_part)
 
-# Without fast maths wherever they are called from: a fused product would round once where Python rounds twice.
-_exact = kernel(inline=True, fast_math=False)
+# A kernel has no fast maths: a fused product would round once where Python rounds twice.
+_exact = kernel(inline=True)
 exp, expm1, tanh, log = map(_exact, (elementary.exp, elementary.expm1, elementary.tanh, elementary.log))
 cosine_of_turns, sine_of_turns = map(_exact, (elementary.cosine_of_turns, elementary.sine_of_turns))

@@ -25,13 +25,13 @@ def gather_images(images, indices, scale):
     return y
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _add(a, b, y):
     for i in prange(a.size):
         y[i] = a[i] + b[i]
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _gather_rows(rows, indices, scale, y):
     factor = np.float32(scale)
     for n in prange(indices.shape[0]):
@@ -40,7 +40,7 @@ def _gather_rows(rows, indices, scale, y):
             target[i] = np.float32(source[i]) * factor
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def copy_channels(source, first_source, target, first_target, channels):
     """target[n, first_target + c] = source[n, first_source + c] for c below ``channels``."""
     for n in prange(source.shape[0]):

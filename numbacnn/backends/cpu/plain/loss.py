@@ -11,7 +11,7 @@ from numbacnn.backends.cpu.plain.activations import exp_shifted
 from numbacnn.backends.cpu.plain.elementary import log
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def softmax_cross_entropy(logits, labels):
     """See ``Ops.softmax_cross_entropy``."""
     count, classes = logits.shape

@@ -2,8 +2,8 @@
 
     out[m, n] += sum_k a[m, k] * b[n, k]
 
-Both operands are read along k, the axis that is contiguous in memory, so the sum is a dot product that vectorises: eight float32
-at a time with AVX2, sixteen with AVX-512. Two rows of a are multiplied by four rows of b at once. Their eight sums live in
+Both operands are read along k, the axis that is contiguous in memory, so the sum is a dot product of vectors: sixteen float32 at a
+time, whatever the CPU (``codegen/dots.py``). Two rows of a are multiplied by four rows of b at once. Their eight sums live in
 registers, and each loaded value is used two or four times, so the loop is bound by arithmetic and not by memory. Convolution, dense
 layers and their gradients are this product, once their operands are laid out as rows (a patch, a filter, a batch of pixels).
 
@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
+from numbacnn.backends.cpu.codegen.dots import dots_2x4
 
 ROW_MULTIPLE = 16
 """Rows of scratch are padded with zeros to a multiple of this many values, so that no sum ends in a scalar loop."""
@@ -30,34 +31,15 @@ def padded_length(length):
 
 
 @kernel(inline=True)
-def _dot_2x4(a0, a1, b0, b1, b2, b3):
-    """The eight dot products of two rows with four."""
-    zero = a0.dtype.type(0)
-    s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zero
-    for k in range(a0.shape[0]):
-        x, y = a0[k], a1[k]
-        p, q, r, s = b0[k], b1[k], b2[k], b3[k]
-        s00 += x * p
-        s01 += x * q
-        s02 += x * r
-        s03 += x * s
-        s10 += y * p
-        s11 += y * q
-        s12 += y * r
-        s13 += y * s
-    return s00, s01, s02, s03, s10, s11, s12, s13
-
-
-@kernel(inline=True)
-def _add_four(out_row, n, s0, s1, s2, s3):
+def _add_four(out_row, n, sums):
     columns = out_row.shape[0]
-    out_row[n] += s0
+    out_row[n] += sums[0]
     if n + 1 < columns:
-        out_row[n + 1] += s1
+        out_row[n + 1] += sums[1]
     if n + 2 < columns:
-        out_row[n + 2] += s2
+        out_row[n + 2] += sums[2]
     if n + 3 < columns:
-        out_row[n + 3] += s3
+        out_row[n + 3] += sums[3]
 
 
 @kernel(inline=True)
@@ -80,10 +62,10 @@ def _add_dot_rows_between(a, b, out, first, stop):
         b2, b3 = b[min(n + 2, last_column), first:stop], b[min(n + 3, last_column), first:stop]
         for m in range(0, rows, 2):
             a0, a1 = a[m, first:stop], a[min(m + 1, last_row), first:stop]
-            s00, s01, s02, s03, s10, s11, s12, s13 = _dot_2x4(a0, a1, b0, b1, b2, b3)
-            _add_four(out[m], n, s00, s01, s02, s03)
+            upper, lower = dots_2x4((a0, a1), (b0, b1, b2, b3), stop - first)
+            _add_four(out[m], n, upper)
             if m < last_row:
-                _add_four(out[m + 1], n, s10, s11, s12, s13)
+                _add_four(out[m + 1], n, lower)
 
 
 @kernel(inline=True)

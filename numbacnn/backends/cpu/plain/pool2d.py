@@ -21,7 +21,7 @@ def _inside(i, axis):
     return max(0, -start), min(axis.kernel, axis.size - start)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def max_pool2d(x, rows, columns):
     """See ``Ops.max_pool2d``."""
     count, channels = x.shape[0], x.shape[3]
@@ -34,7 +34,7 @@ def max_pool2d(x, rows, columns):
     return y, winners
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def _max_pool_row(x, i, rows, columns, y, winners):
     u0, u1 = _inside(i, rows)
     for j in range(columns.out):
@@ -54,7 +54,7 @@ def _max_pool_row(x, i, rows, columns, y, winners):
                     winner[c] = cell if wins else winner[c]
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def max_pool2d_backward(dy, winners, rows, columns):
     """See ``Ops.max_pool2d_backward``."""
     count, channels = dy.shape[0], dy.shape[3]
@@ -71,7 +71,7 @@ def max_pool2d_backward(dy, winners, rows, columns):
     return dx
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def avg_pool2d(x, rows, columns, count_padding):
     """See ``Ops.avg_pool2d``."""
     count, channels = x.shape[0], x.shape[3]
@@ -83,7 +83,7 @@ def avg_pool2d(x, rows, columns, count_padding):
     return y
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def _avg_pool_row(x, i, rows, columns, count_padding, y):
     """Large windows are summed in runs, see ``reduction.py``."""
     u0, u1 = _inside(i, rows)
@@ -109,7 +109,7 @@ def _avg_pool_row(x, i, rows, columns, count_padding, y):
             mean[c] = y.dtype.type(total[c] + mean[c]) / cells
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def avg_pool2d_backward(dy, rows, columns, count_padding):
     """See ``Ops.avg_pool2d_backward``."""
     count, channels = dy.shape[0], dy.shape[3]
@@ -120,7 +120,7 @@ def avg_pool2d_backward(dy, rows, columns, count_padding):
     return dx
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def _share_row(dy, i, rows, columns, count_padding, dx):
     u0, u1 = _inside(i, rows)
     for j in range(columns.out):

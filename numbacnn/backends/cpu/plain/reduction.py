@@ -56,13 +56,13 @@ def sum_in_waves(images, sum_of_wave):
     return sums[0][1]
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def run_length(terms):
     """How many terms of a sum are added one after the other."""
     return max(terms, 1) if terms <= SHORT else RUN
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def sum_runs(x, first, stop, out):
     """out[f] = sum over rows first:stop of x[n, f], in runs; x may have more columns than out."""
     columns, length = out.shape[0], run_length(stop - first)
@@ -94,7 +94,7 @@ def group_range(group, groups, images):
     return group * images // groups, (group + 1) * images // groups
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def sum_groups(parts):
     """out[f] = sum over groups of parts[group, f] by the binary tree; their number is a power of two, and ``parts`` is overwritten."""
     step = 1

@@ -1,7 +1,7 @@
 """Parameter updates on the CPU, in place, element by element: w -= lr * g, and its relatives.
 
 The rules are functions of a run of values, so that ``products/dense.py`` can apply them to each part of a gradient as soon as it is
-computed. They are compiled without fast maths: equal bits from every caller.
+computed. They have equal bits from every caller.
 """
 
 import math
@@ -14,7 +14,7 @@ TASK_VALUES = 16384
 """Values of one task: smaller parameters are not worth waking a thread."""
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def sgd_rule(parameter, gradient, learning_rate):
     """w -= lr * g"""
     rate = parameter.dtype.type(learning_rate)
@@ -22,7 +22,7 @@ def sgd_rule(parameter, gradient, learning_rate):
         parameter[i] -= rate * gradient[i]
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def momentum_rule(parameter, velocity, gradient, learning_rate, momentum):
     """v = momentum * v - lr * g; w += v"""
     rate, decay = parameter.dtype.type(learning_rate), parameter.dtype.type(momentum)
@@ -31,7 +31,7 @@ def momentum_rule(parameter, velocity, gradient, learning_rate, momentum):
         parameter[i] += velocity[i]
 
 
-@kernel(inline=True, fast_math=False)
+@kernel(inline=True)
 def adam_rule(parameter, m, v, gradient, step_size, beta1, beta2, epsilon):
     """m += (1-b1) * (g - m); v += (1-b2) * (g*g - v); w -= step_size * m / (sqrt(v) + epsilon)"""
     dtype = parameter.dtype.type
@@ -49,21 +49,21 @@ def update(parameter, slots, gradient, rule):
     UPDATES[rule.kind](*(array.reshape(-1) for array in (parameter, *slots, gradient)), *rule.numbers)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _sgd(parameter, gradient, learning_rate):
     for task in prange((parameter.size + TASK_VALUES - 1) // TASK_VALUES):
         first, stop = task * TASK_VALUES, min((task + 1) * TASK_VALUES, parameter.size)
         sgd_rule(parameter[first:stop], gradient[first:stop], learning_rate)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _momentum(parameter, velocity, gradient, learning_rate, momentum):
     for task in prange((parameter.size + TASK_VALUES - 1) // TASK_VALUES):
         first, stop = task * TASK_VALUES, min((task + 1) * TASK_VALUES, parameter.size)
         momentum_rule(parameter[first:stop], velocity[first:stop], gradient[first:stop], learning_rate, momentum)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _adam(parameter, m, v, gradient, step_size, beta1, beta2, epsilon):
     for task in prange((parameter.size + TASK_VALUES - 1) // TASK_VALUES):
         first, stop = task * TASK_VALUES, min((task + 1) * TASK_VALUES, parameter.size)
@@ -73,7 +73,7 @@ def _adam(parameter, m, v, gradient, step_size, beta1, beta2, epsilon):
 UPDATES = {"sgd": _sgd, "momentum": _momentum, "adam": _adam}
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def moving_average_update(average, value, momentum):
     """See ``Ops.moving_average_update``."""
     weight = average.dtype.type(momentum)

@@ -180,7 +180,7 @@ def update(weights, slots, x, dy, rule):
     _weight_gradient_rows(x, packed_panels(dy), RULES[rule.kind], weights, slot1, slot2, *numbers)
 
 
-@kernel(parallel=True, fast_math=False)
+@kernel(parallel=True)
 def _weight_gradient_rows(x, dy_panels, rule, weights, slot1, slot2, rate, number1, number2, number3):
     """dW[k, f] = sum_n x[n, k] * dy[n, f], written to ``weights`` or used to update them, as ``rule`` says.
 
