@@ -9,14 +9,14 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.extending import overload
 
 from numbacnn.backends.cpu.codegen.vectors import FUSED_NAME, INDEX, data_of, index, intrinsic
 
 _SUM_BYTES = 64
 
 
-@intrinsic
-def dots_2x4(typing_context: Any, a: Any, b: Any, terms: Any) -> Any:
+def dots_2x4(a: Any, b: Any, terms: int) -> Any:
     """The dot products of two rows with four, ((a0 b0, a0 b1, a0 b2, a0 b3), (a1 b0, ...)).
 
         for k in range(terms):
@@ -27,6 +27,17 @@ def dots_2x4(typing_context: Any, a: Any, b: Any, terms: Any) -> Any:
         a, b: two and four rows, flat arrays without gaps.
         terms: their length, 0 or more.
     """
+    # What NUMBA_DISABLE_JIT runs; kernels compile the code below.
+    return tuple(tuple((x[:terms] * y[:terms]).sum(dtype=x.dtype) for y in b) for x in a)
+
+
+@overload(dots_2x4)
+def _compiled(a: Any, b: Any, terms: Any) -> Any:
+    return lambda a, b, terms: _dots_2x4(a, b, terms)
+
+
+@intrinsic
+def _dots_2x4(typing_context: Any, a: Any, b: Any, terms: Any) -> Any:
     row = types.UniTuple(a.dtype.dtype, 4)
     return types.UniTuple(row, 2)(a, b, terms), _emit
 
