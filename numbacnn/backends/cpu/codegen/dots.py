@@ -31,7 +31,7 @@ def dots_2x4(a: Any, b: Any, terms: int) -> Any:
     return tuple(tuple((x[:terms] * y[:terms]).sum(dtype=x.dtype) for y in b) for x in a)
 
 
-@overload(dots_2x4)
+@overload(dots_2x4, strict=False)  # strict compares annotations, too
 def _compiled(a: Any, b: Any, terms: Any) -> Any:
     return lambda a, b, terms: _dots_2x4(a, b, terms)
 
