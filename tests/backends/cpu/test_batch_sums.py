@@ -52,7 +52,8 @@ def test_exchanging_branches_of_the_tree_leaves_every_bit(way: str, count: int) 
         found = gradients(way, exchanged(x, mask), exchanged(dy, mask))
         assert [a.tobytes() for a in found] == [a.tobytes() for a in right]
     turned = gradients(way, x[::-1].copy(), dy[::-1].copy())  # the order within a group does matter
-    assert any(a.tobytes() != b.tobytes() for a, b in zip(turned, right, strict=True)) or way == "batch_norm"
+    if way not in ("batch_norm", "depthwise"):  # these are summed in float64
+        assert any(a.tobytes() != b.tobytes() for a, b in zip(turned, right, strict=True))
 
 
 def test_the_number_of_groups_is_a_function_of_the_images() -> None:
