@@ -26,8 +26,9 @@ from platformdirs import user_cache_path
 from numbacnn.backends.kernel_files import SUFFIX, is_untrusted
 from numbacnn.files import check_writable
 
-ARGUMENTS = ("shapes.py", "values.py")
-"""Files of the package with named tuples that kernels take. Numba's types of them name neither the fields nor their order."""
+SHARED = ("elementary.py", "shapes.py", "values.py")
+"""Files of the package that kernels depend on: functions compiled into them, and named tuples that they take. Numba's types of the
+latter name neither the fields nor their order."""
 
 OPTIONS = ("OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX")
 """Variables of Numba's configuration that change a kernel's code, but not the key that Numba gives it."""
@@ -52,11 +53,11 @@ class CacheFolder(NamedTuple):
 def source_digest(folder: Path, *versions: str) -> str:
     """Twelve hex digits that change with every file that a kernel's code may depend on, and with the versions.
 
-    These are the sources in ``folder`` and below, those that devices share, one folder up, and ``ARGUMENTS``.
+    These are the sources in ``folder`` and below, those that devices share, one folder up, and ``SHARED``.
     """
     backends = folder.parent
     digest = hashlib.sha256("\0".join(versions).encode())
-    for path in (*sorted(folder.rglob("*.py")), *sorted(backends.glob("*.py")), *(backends.parent / name for name in ARGUMENTS)):
+    for path in (*sorted(folder.rglob("*.py")), *sorted(backends.glob("*.py")), *(backends.parent / name for name in SHARED)):
         digest.update(path.relative_to(backends.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
