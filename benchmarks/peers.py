@@ -34,6 +34,7 @@ from rich.console import Console
 from rounds import OUR_COMMAND, WORKERS, Entry, Failed, Worker, environment, run_whole, take_turns
 from works import COLD, OURS, PEERS, WORKS, Work, small
 
+from numbacnn.backends import vector_unit
 from numbacnn.models import PRESETS
 
 AGREEMENT = 1e-3
@@ -267,6 +268,7 @@ def describe_machine() -> dict[str, Any]:
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return {
+        "vectors": vector_unit()[0],
         "processor": models[0] if models else platform.processor() or platform.machine(),
         "processors": processors(),
         "system": platform.platform(),
