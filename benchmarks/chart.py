@@ -71,7 +71,9 @@ def chart(shown: dict[str, Any]) -> Drawing:
 
 
 def _conditions(shown: dict[str, Any]) -> str:
-    return f"{shown['machine']['processor']}, {shown['machine']['vectors']}, {shown['threads']} threads, float32; shorter is faster; in brackets: how many times numbacnn's."
+    machine = shown["machine"]
+    conditions = f"{machine['processor']}, {machine['vectors']}, {shown['threads']} threads, float32"
+    return f"{conditions}; shorter is faster; in brackets: how many times numbacnn's."
 
 
 def table(shown: dict[str, Any]) -> list[str]:
