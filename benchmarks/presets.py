@@ -66,7 +66,7 @@ def main() -> None:
     if options.json and options.json.exists():
         report["presets"] = json.loads(options.json.read_text(encoding="utf-8"))["presets"]
     for model in models:
-        subprocess.run([sys.executable, "-m", "numbacnn", "warmup", "--model", model], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([sys.executable, "-m", "numbacnn", "warmup", model], stdout=subprocess.DEVNULL, check=True)
         report["presets"][model] = [trained(model, seed, options.data_dir) for seed in range(options.seeds or SEEDS[model])]
         report["presets"] = {name: report["presets"][name] for name in SEEDS if name in report["presets"]}
         if options.json:
