@@ -12,6 +12,7 @@ from numbacnn.errors import DataError, ModelError
 from numbacnn.lecture.contenders import Contender, Training, Watch, check_contest, contender
 from numbacnn.normalisation import RAW_PIXELS
 from numbacnn.ops import Ops
+from numbacnn.quoting import counted
 from numbacnn.training import Event, warm_up
 
 from . import options
@@ -39,7 +40,7 @@ class Names(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
         if len(names) < self.least:
-            self.fail(f"expected at least {self.least} name(s) with commas between, got {value!r}.", param, ctx)
+            self.fail(f"expected at least {counted(self.least, 'name')} with commas between, got {value!r}.", param, ctx)
         try:
             for name in names:
                 contender(name)

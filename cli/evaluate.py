@@ -14,7 +14,7 @@ from numbacnn.inspection.tiles import image_pixels
 from numbacnn.metrics import Evaluation, Mistake, worst_mistakes
 from numbacnn.metrics import evaluate as evaluate_prediction
 from numbacnn.prediction import Prediction
-from numbacnn.quoting import plain, short
+from numbacnn.quoting import counted, plain, short
 
 from . import options
 from .compiling import announced_compilations
@@ -82,7 +82,7 @@ def evaluate(
     console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
     if worst is not None:
         count, there = len(worst), mistakes_in(result)
-        shown = f"the {count} worst of {there:,} mistakes" if count < there else f"{count} mistake(s)"
+        shown = f"the {count} worst of {there:,} mistakes" if count < there else counted(count, "mistake")
         console.print(f"wrote {sheet}: {shown}", soft_wrap=True)
 
 
@@ -98,7 +98,7 @@ def _drawn(worst: list[Mistake], path: Path, dataset: str, data: Dataset, result
         number = f" (test:{each.number})" if has_numbers else ""
         words = f"{names[each.label]} taken for {names[each.answer]}, {each.probability:.1%}{number}"
         images.append(Captioned(image_pixels(data.test_images[each.number]), words))
-    title = f"{mistakes_in(result):,} mistakes in {len(data.test_images):,} test images"
+    title = f"{counted(mistakes_in(result), 'mistake')} in {counted(len(data.test_images), 'test image')}"
     return mistakes_sheet(images, title, f"{path} on {dataset}; the worst first: where the true class is least probable")
 
 

@@ -9,6 +9,7 @@ from numbacnn.lecture.challenges import UNCHANGED, Challenges, contest, verdict
 from numbacnn.lecture.contenders import command
 from numbacnn.lecture.perturbations import FAMILIES
 from numbacnn.plotting import Panel, check_picture, check_plotting, save_panels
+from numbacnn.quoting import counted
 
 from . import contests
 from .compiling import announced_compilations
@@ -55,7 +56,7 @@ def lecture_challenges(
     else:
         console = stdout()
         console.print(
-            f"accuracy on {found.images:,} test images of {opened.dataset.name}, {epochs} epoch(s), "
+            f"accuracy on {found.images:,} test images of {opened.dataset.name}, {counted(epochs, 'epoch')}, "
             + ", ".join(f"{each.name} with {each.parameters:,} parameters" for each in opened.contenders)
         )
         console.print(_table(found))

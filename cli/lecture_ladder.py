@@ -8,6 +8,7 @@ import click
 from numbacnn.datasets import Dataset
 from numbacnn.lecture.ladder import RUNGS, Rung, climb, remarks
 from numbacnn.normalisation import COST_OF_RAW_PIXELS
+from numbacnn.quoting import counted
 
 from . import contests
 from .compiling import announced_compilations
@@ -96,7 +97,8 @@ def _show(rungs: list[Rung], dataset: Dataset, epochs: int, raw_pixels: bool, ou
 
 
 def _heading(dataset: Dataset, epochs: int) -> str:
-    return f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images of {dataset.name}, {epochs} epoch(s)"
+    images = f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images"
+    return f"{images} of {dataset.name}, {counted(epochs, 'epoch')}"
 
 
 def _table(rungs: list[Rung]) -> Any:

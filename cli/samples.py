@@ -10,6 +10,7 @@ from PIL import Image
 
 from numbacnn.datasets import digits
 from numbacnn.files import make_folder
+from numbacnn.quoting import counted
 
 from . import options
 from .compiling import announced_compilations
@@ -53,7 +54,7 @@ def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
         console = stdout()
         there = len(files) - len(written)
         console.print(
-            f"wrote {len(written)} picture(s) to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
+            f"wrote {counted(len(written), 'picture')} to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
         )
         console.print(f"next: numbacnn predict {folder}", soft_wrap=True)
 

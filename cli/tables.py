@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from numbacnn.quoting import counted
 from numbacnn.shapes import Pair, Shape
 from numbacnn.summary import FLOAT_BYTES, LayerSummary, Summary
 
@@ -72,7 +73,8 @@ def shapes_table(summary: Summary) -> Table:
 def shapes_remark(summary: Summary) -> list[str]:
     """The meaning of the columns."""
     return [
-        f"MACs are multiply-accumulates for one image, biases not counted; memory is the activations of {summary.batch_size} image(s).",
+        f"MACs are multiply-accumulates for one image, biases not counted; "
+        f"memory is the activations of {counted(summary.batch_size, 'image')}.",
         "sees is the receptive field and jump the distance between neighbouring cells, in pixels of the image.",
         "fan-in is the count of numbers that a neuron reads; share is of all parameters, work of all MACs.",
         f"The parameters take {size(summary.parameters * FLOAT_BYTES)} as float32.",

@@ -12,6 +12,7 @@ from numbacnn.errors import CheckpointError
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.normalisation import PIXELS
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.quoting import counted
 from numbacnn.recipe import EARLY_STOP_VALIDATION
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, EvaluationStarted, Event, State, StepDone
@@ -125,7 +126,9 @@ def train(ctx: click.Context, **given: Any) -> int:
         if not run.folder.is_complete():  # someone removed a file of it in the meantime
             _save_epoch(run, is_best=True)
         if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
-            notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
+            notice(
+                f"{run.folder.path} has all of its {counted(run.state.epoch, 'epoch')} already. Add --epochs N to train for more"
+            )
         _save_features(run, notice if call.progress != "none" else lambda text: None)
         figures = report(run, time.perf_counter() - started)
         dead = dead_maps_of(run)

@@ -7,7 +7,7 @@ from numbacnn.checkpoint import Arrays, TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
 from numbacnn.picture_forms import DIGITS
-from numbacnn.quoting import printable
+from numbacnn.quoting import counted, printable
 from numbacnn.training.order import held_out
 
 from .console import stdout
@@ -86,7 +86,7 @@ def print_report(figures: dict[str, Any], run: Run, dead: str, drawn: Path | Non
         console.print(line)
     if dead:
         console.print(dead)
-    console.print(f"{result} after {figures['kept_epoch']} epoch(s), {figures['seconds']:.1f} s")
+    console.print(f"{result} after {counted(figures['kept_epoch'], 'epoch')}, {figures['seconds']:.1f} s")
     console.print(f"weights sha256 {figures['weights_sha256']}", soft_wrap=True)
     verb = "wrote" if wrote else "in place:"
     console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)

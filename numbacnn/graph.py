@@ -12,7 +12,7 @@ from typing import Any
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.layers import LAYERS, Activation, Dense, Layer, ParameterSpec
-from numbacnn.quoting import listed, plain, short
+from numbacnn.quoting import counted, listed, plain, short
 from numbacnn.shapes import LARGEST, Shape, cells
 from numbacnn.spelling import did_you_mean
 
@@ -335,9 +335,9 @@ def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             )
     least, most = node.layer.inputs_taken
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
-        wanted = f"{least}" if least == most else f"at least {least}"
+        wanted = f"{'' if least == most else 'at least '}{counted(least, 'input')}"
         raise ModelError(
-            f"{plain(node.name)}: {type(node.layer).__name__} expected {wanted} input(s), got {len(node.inputs)} ({listed(node.inputs)}). "
+            f"{plain(node.name)}: {type(node.layer).__name__} expected {wanted}, got {len(node.inputs)} ({listed(node.inputs)}). "
             "Name them: inputs = ['first', 'second']"
         )
     try:

@@ -377,7 +377,7 @@ def test_resuming_a_finished_run_says_so_and_claims_no_file_that_is_not_there(tr
     model.unlink()
     done = command("train", "--resume", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "has all of its 2 epoch(s) already. Add --epochs N to train for more" in done.stderr
+    assert "has all of its 2 epochs already. Add --epochs N to train for more" in done.stderr
     assert f"in place: {Path('out', 'model.safetensors')}" in done.stdout
     assert model.read_bytes() == before
 

@@ -97,7 +97,7 @@ def test_the_svg_parses_and_has_a_group_for_each_place_of_which_the_first_is_sho
 
 def test_the_description_names_the_zeros_around_the_input() -> None:
     padded = Sliding((6, 8), (3, 3), (2, 2), "same").description
-    assert "zeros around it: 0 row(s) above, 1 below, 0 column(s) left, 1 right" in padded
+    assert "zeros around it: 0 rows above, 1 below, 0 columns left, 1 right" in padded
     assert "12 places" in padded
     assert "without padding" in Sliding((6, 8), (3, 3), (2, 2), "valid").description
 
