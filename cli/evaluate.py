@@ -34,7 +34,7 @@ MOST_MISTAKES = 42
 @click.command()
 @options.trained_model
 @options.dataset_trained_on
-@options.data_dir
+@options.data_dir_trained_on
 @options.test_limit
 @click.option("--sheet", type=UserPath(), metavar="FILE.png", help="Draw the worst mistakes, with their probabilities.")
 @options.computing
@@ -42,7 +42,7 @@ MOST_MISTAKES = 42
 def evaluate(
     model: Path | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     test_limit: int | None,
     sheet: Path | None,
     device: str,
@@ -119,7 +119,7 @@ class Measured(NamedTuple):
 def measured(
     model: Path | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     test_limit: int | None,
     device: str,
     threads: int | None,

@@ -80,7 +80,7 @@ def _is_index(text: str) -> bool:
 @click.option("--output", type=UserPath(), metavar="DIR", help="Draw summary.png, and a sheet for each layer, into a folder.")
 @click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
 @options.dataset_trained_on
-@options.data_dir
+@options.data_dir_trained_on
 @options.picture_forms
 @options.computing
 @options.reporting
@@ -98,7 +98,7 @@ def inspect(
     output: Path | None,
     force: bool,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     invert: str,
     pictures_as: str | None,
     device: str,
@@ -224,7 +224,7 @@ def _why(network: TrainedNetwork, predictor: Predictor, seen: Seen, method: str)
     return Why(method, heat)
 
 
-def _likes(found: Findings, subject: Subject, ops: Ops, dataset: str | None, data_dir: Path, limit: int) -> Likes:
+def _likes(found: Findings, subject: Subject, ops: Ops, dataset: str | None, data_dir: Path | None, limit: int) -> Likes:
     """The training images most like the image."""
     network = found.network
     name, data = data_for(network, found.path, dataset, data_dir, train_limit=limit, test_limit=0)

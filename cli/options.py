@@ -93,9 +93,16 @@ dataset_trained_on = click.option(
     help=f"{DATASET_HELP} By default the one that the network was trained on.",
 )
 
+DATA_DIR = Path("data")
+
 data_dir = click.option(
-    "--data-dir", type=UserPath(), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",
+    "--data-dir", type=UserPath(), default=DATA_DIR, show_default=True, envvar="NUMBACNN_DATA_DIR",
     show_envvar=True, help="Folder of the data sets' files.",
+)  # fmt: skip
+
+data_dir_trained_on = click.option(
+    "--data-dir", type=UserPath(), envvar="NUMBACNN_DATA_DIR", show_envvar=True,
+    help=f"Folder of the data sets' files; by default that of the network's training, else {DATA_DIR}.",
 )  # fmt: skip
 
 test_limit = click.option("--test-limit", type=COUNT, metavar="N", help="Use the first N test images only.")

@@ -19,7 +19,7 @@ from .paths import UserPath
 @click.command()
 @click.argument("run", required=False, type=UserPath())
 @options.dataset_trained_on
-@options.data_dir
+@options.data_dir_trained_on
 @options.test_limit
 @options.computing
 @click.option("--confusion/--no-confusion", default=True, show_default=True,
@@ -29,7 +29,7 @@ from .paths import UserPath
 def plot(
     run: Path | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     test_limit: int | None,
     device: str,
     threads: int | None,

@@ -64,7 +64,7 @@ class CellName(click.ParamType):
     help="Let a picture through, or image N of the test part of the network's data set: what each layer makes of it.",
 )
 @options.dataset_trained_on
-@options.data_dir
+@options.data_dir_trained_on
 @click.option("--diagram", type=UserPath(), metavar="FILE", help="Draw the network to a file, .svg or .mmd (Mermaid).")
 @click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes a batch of this size.")
 @options.reporting
@@ -76,7 +76,7 @@ def shapes(
     compare: str | None,
     image: str | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     diagram: Path | None,
     with_plan: bool,
     output_format: str,
@@ -130,7 +130,7 @@ def shapes(
     _print(graph, summary, cell, reads, other, traced, diagram)
 
 
-def _traced(model: str | None, image: str, dataset: str | None, data_dir: Path) -> "Traced":
+def _traced(model: str | None, image: str, dataset: str | None, data_dir: Path | None) -> "Traced":
     from .tracing import trace_model  # needs numba
 
     return trace_model(model, image, dataset, data_dir)

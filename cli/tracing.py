@@ -40,7 +40,7 @@ class Traced(NamedTuple):
         }  # fmt: skip
 
 
-def trace_model(model: str | None, image: str, dataset: str | None, data_dir: Path) -> Traced:
+def trace_model(model: str | None, image: str, dataset: str | None, data_dir: Path | None) -> Traced:
     """Let an image through the network of MODEL, or that trained last.
 
     A network that is not trained has its initial weights, with a notice that says so, and the test images of MNIST.

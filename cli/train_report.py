@@ -11,6 +11,7 @@ from numbacnn.quoting import counted, printable
 from numbacnn.training.order import held_out
 
 from .console import stdout
+from .options import DATA_DIR
 from .sparkline import curves
 from .tables import percent, table
 from .train_data import fingerprint_of_test_part
@@ -132,7 +133,7 @@ def config(run: Run) -> str:
     command = {
         "model": printable(run.origin.model),  # TOML is UTF-8, which not every file name is
         "dataset": printable(run.origin.dataset),
-        "data_dir": printable(str(run.data_dir)),
+        "data_dir": printable(str(run.data_dir if run.data_dir == DATA_DIR else run.data_dir.absolute())),
         "train_limit": run.origin.train_limit,
         "test_limit": run.origin.test_limit,
         "raw_pixels": run.origin.raw_pixels or None,
