@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
-from .paths import MODEL, UserPath
+from .paths import MODEL, PLOTS, OutputFile
 
 if TYPE_CHECKING:  # modules that need numpy
     from numbacnn.bench import KernelReport, WayResult
@@ -36,7 +36,9 @@ NAMES = {
 @click.option(
     "--compile", "anew", is_flag=True, help="Compile the kernels, though the cache has them, to see how long that takes."
 )
-@click.option("--plot", "picture", type=UserPath(), metavar="FILE", help="Draw the speeds as bars: .png, .svg or .pdf.")
+@click.option("--plot", "picture", type=OutputFile(*PLOTS), metavar="FILE",
+              help="Draw the speeds as bars: .png, .svg or .pdf.")  # fmt: skip
+@options.force
 @options.threads
 @options.reporting
 def bench_kernels(
@@ -46,6 +48,7 @@ def bench_kernels(
     runs: int | None,
     anew: bool,
     picture: Path | None,
+    force: bool,
     threads: int | None,
     output_format: str,
 ) -> int:
@@ -64,15 +67,16 @@ def bench_kernels(
     from numbacnn.backends import using_threads
     from numbacnn.bench import compare_kernels, convolution
     from numbacnn.errors import DeviceError
-    from numbacnn.plotting import check_picture, check_plotting
+    from numbacnn.plotting import check_plotting
 
     from .compiling import announced_compilations
     from .console import notice, print_json
     from .model_source import read_model
+    from .new_files import check_new
 
+    check_new(picture, force, "--plot")
     undrawn: DeviceError | None = None
     if picture is not None:
-        check_picture(picture)
         try:
             check_plotting()
         except DeviceError as error:  # the table can be had without

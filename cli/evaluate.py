@@ -8,7 +8,6 @@ import click
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.dataset_names import DATASETS
 from numbacnn.datasets import Dataset
-from numbacnn.files import write_atomically
 from numbacnn.inspection.sheet import Captioned, mistakes_sheet
 from numbacnn.inspection.tiles import image_pixels
 from numbacnn.metrics import Evaluation, Mistake, worst_mistakes
@@ -21,7 +20,8 @@ from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
-from .paths import UserPath
+from .new_files import check_new, write_file
+from .paths import OutputFile
 from .predict import label_of
 from .tables import class_table, confusion_table, percent
 from .train_data import fingerprint_of_test_part
@@ -36,7 +36,8 @@ MOST_MISTAKES = 42
 @options.dataset_trained_on
 @options.data_dir_trained_on
 @options.test_limit
-@click.option("--sheet", type=UserPath(), metavar="FILE.png", help="Draw the worst mistakes, with their probabilities.")
+@click.option("--sheet", type=OutputFile(".png"), metavar="FILE.png", help="Draw the worst mistakes, with their probabilities.")
+@options.force
 @options.computing
 @options.reporting
 def evaluate(
@@ -45,6 +46,7 @@ def evaluate(
     data_dir: Path | None,
     test_limit: int | None,
     sheet: Path | None,
+    force: bool,
     device: str,
     threads: int | None,
     exact_conv: bool,
@@ -57,13 +59,12 @@ def evaluate(
              numbacnn evaluate --model runs/cnn-digits/model.safetensors --dataset mnist
              numbacnn evaluate --sheet mistakes.png
     """
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise click.BadParameter(f"{str(sheet)!r} does not end in .png.", param_hint="'--sheet'")
+    check_new(sheet, force, "--sheet")
     path, dataset, data, result, prediction = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
     worst = None if sheet is None else worst_mistakes(prediction, data.test_labels, MOST_MISTAKES)
     if sheet is not None and worst is not None:
         has_numbers = dataset in DATASETS or test_limit is None  # of own data, a limit takes others than the first
-        write_atomically(sheet, _drawn(worst, path, dataset, data, result, has_numbers), advice="Give another FILE with --sheet")
+        write_file(sheet, _drawn(worst, path, dataset, data, result, has_numbers))
     if output_format == "json":
         found = {
             "model": str(path), "dataset": dataset, "images": len(data.test_images), "loss": result.loss, "accuracy": result.accuracy,

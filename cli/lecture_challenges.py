@@ -8,26 +8,29 @@ import click
 from numbacnn.lecture.challenges import UNCHANGED, Challenges, contest, verdict
 from numbacnn.lecture.contenders import command
 from numbacnn.lecture.perturbations import FAMILIES
-from numbacnn.plotting import Panel, check_picture, check_plotting, save_panels
+from numbacnn.plotting import Panel, check_plotting, save_panels
 from numbacnn.quoting import counted
 
-from . import contests
+from . import contests, options
 from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .layout import Column, Table
-from .paths import UserPath
+from .new_files import check_new
+from .paths import PLOTS, OutputFile
 from .sparkline import sparkline
 from .tables import percent, table
 
 
 @click.command("challenges")
 @contests.models(("dense128", "small"), 2)
-@click.option("--plot", type=UserPath(), metavar="FILE",
+@click.option("--plot", type=OutputFile(*PLOTS), metavar="FILE",
               help="Draw the curves to a file too: .png, .svg or .pdf; needs pip install 'numbacnn[plot]'.")  # fmt: skip
+@options.force
 @contests.sharing
 def lecture_challenges(
     names: tuple[str, ...],
     plot: Path | None,
+    force: bool,
     epochs: int,
     seeds: int,
     output_format: str,
@@ -43,8 +46,8 @@ def lecture_challenges(
     Example: numbacnn lecture challenges
              numbacnn lecture challenges --models dense128,small,cnn --plot challenges.png
     """
+    check_new(plot, force, "--plot")
     if plot is not None:
-        check_picture(plot)
         check_plotting()
     with announced_compilations():
         opened = contests.open_contest(names, **shared)

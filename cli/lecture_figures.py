@@ -18,7 +18,7 @@ from .paths import UserPath
 @click.command("figures")
 @click.option("--output", type=UserPath(), default=Path("figures"), show_default=True, metavar="DIR", help="Folder to write to.")
 @click.option("--section", type=click.Choice(list(DRAWN)), help="Draw the figures of one section only.")
-@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+@options.force
 @options.reporting
 def lecture_figures(output: Path, section: str | None, force: bool, output_format: str) -> None:
     """Draw the figures of the lecture as SVG, with numbers computed by the program and texts for those who do not see them.

@@ -9,7 +9,6 @@ import numpy as np
 
 from numbacnn.backends import get_ops
 from numbacnn.errors import DataError
-from numbacnn.files import write_atomically
 from numbacnn.lecture.flashlight import FILTERS, activate, gif, read_pixels
 from numbacnn.reading import read_bounded
 from numbacnn.spelling import did_you_mean
@@ -18,7 +17,8 @@ from . import options
 from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .matrix import read_matrix
-from .paths import PathText, UserPath
+from .new_files import check_new, write_file
+from .paths import OutputFile, PathText, UserPath
 
 MOST_BYTES = 100_000_000
 GREYS = " .:-=+*#%@"
@@ -32,9 +32,12 @@ GREYS = " .:-=+*#%@"
     metavar="curve|edge-h|edge-v|blur|FILE", help="A filter, or a text file with a row of weights in each line.",
 )  # fmt: skip
 @click.option("--stride", type=options.COUNT, default=1, show_default=True, metavar="N", help="Pixels between two places.")
-@click.option("--gif", "gif_path", type=UserPath(), metavar="FILE", help="Draw the filter at each place in turn, as a .gif.")
+@click.option(
+    "--gif", "gif_path", type=OutputFile(".gif"), metavar="FILE", help="Draw the filter at each place in turn, as a .gif."
+)
+@options.force
 @options.reporting
-def lecture_filter(image: Path, filter_name: str, stride: int, gif_path: Path | None, output_format: str) -> None:
+def lecture_filter(image: Path, filter_name: str, stride: int, gif_path: Path | None, force: bool, output_format: str) -> None:
     """Slide a filter over a picture: the map, its strongest place, and the products there.
 
     A picture of more than 64 pixels is scaled down, and one of dark strokes is inverted.
@@ -43,8 +46,7 @@ def lecture_filter(image: Path, filter_name: str, stride: int, gif_path: Path | 
     Example: numbacnn lecture filter digit.png --filter edge-v
              numbacnn lecture filter digit.png --filter curve --stride 2 --gif flashlight.gif
     """
-    if gif_path is not None and gif_path.suffix != ".gif":
-        raise click.BadParameter(f"{str(gif_path)!r} does not end in .gif.", param_hint="--gif")
+    check_new(gif_path, force, "--gif")
     weights = _weights(filter_name)
     steps: list[str] = []
     try:
@@ -55,7 +57,7 @@ def lecture_filter(image: Path, filter_name: str, stride: int, gif_path: Path | 
     with announced_compilations():
         found = activate(get_ops("cpu", plain=True), pixels, weights, stride)
     if gif_path is not None:
-        write_atomically(gif_path, gif(found), error=DataError, advice="Make room or give another file")
+        write_file(gif_path, gif(found))
     strongest = float(found.map[found.row, found.column])
     if output_format == "json":
         print_json({

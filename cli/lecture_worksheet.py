@@ -32,7 +32,7 @@ MOST_BYTES = 1_000_000
 @click.option(
     "--check", "answers", type=UserPath(), metavar="FILE", help="Mark students' answers: a CSV file with key.csv's columns."
 )
-@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+@options.force
 @options.reporting
 def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | None, force: bool, output_format: str) -> None:
     """Write a sheet of exercises for each student, all different, and one key; or mark the answers to them.

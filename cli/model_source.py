@@ -54,7 +54,7 @@ def _read(text: str) -> Source:
         found = preset(text)
         return Source(found.graph, found.recipe, is_preset=True)
     path = Path(text)
-    if path.suffix == ".toml":
+    if path.suffix.lower() == ".toml":
         from numbacnn.config import read_model_file  # presets need no TOML
 
         return Source(*read_model_file(path))
@@ -73,7 +73,7 @@ def _trained_file(text: str) -> Path | None:
         return None
     path = Path(text)
     inside = path / "model.safetensors"
-    if path.suffix == ".safetensors" and not os.path.isdir(path):
+    if path.suffix.lower() == ".safetensors" and not os.path.isdir(path):
         return path
     return inside if os.path.isfile(inside) else None  # unlike Path.is_file, False for a name that is too long
 

@@ -105,6 +105,8 @@ data_dir_trained_on = click.option(
     help=f"Folder of the data sets' files; by default that of the network's training, else {DATA_DIR}.",
 )  # fmt: skip
 
+force = click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+
 test_limit = click.option("--test-limit", type=COUNT, metavar="N", help="Use the first N test images only.")
 
 device = click.option(

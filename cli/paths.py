@@ -50,6 +50,29 @@ class UserPath(PathText):
         return Path(super().convert(value, param, ctx))
 
 
+class OutputFile(UserPath):
+    """A file to be written, whose name ends in one of several ways.
+
+    Args:
+        endings: ``".png"``, ``".svg"``, in small letters; capitals are taken too.
+    """
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__()
+        self.endings = endings
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in self.endings:
+            *most, last = self.endings
+            expected = f"{', '.join(most)} or {last}" if most else last
+            self.fail(f"expected a name that ends in {expected}, got {str(value)!r}.", param, ctx)
+        return path
+
+
+PLOTS = (".png", ".svg", ".pdf")
+"""The endings of files that ``numbacnn.plotting`` draws."""
+
 MODEL = PathText("a preset's name or a file", "'numbacnn models' lists the presets.")
 DATASET = PathText("a data set's name or a path", "'numbacnn train --help' lists the names.")
 PICTURE = PathText("a picture's file, a folder, or - for stdin", "Name one, as in 'numbacnn predict photo.png'.")

@@ -13,7 +13,10 @@ from . import options
 from .console import print_json, stdout
 from .evaluate import measured
 from .model_source import trained_model
+from .new_files import check_new
 from .paths import UserPath
+
+PICTURES = ("curves.png", "confusion.png")
 
 
 @click.command()
@@ -25,6 +28,7 @@ from .paths import UserPath
 @click.option("--confusion/--no-confusion", default=True, show_default=True,
               help="Draw the confusion matrix too, which needs the data set.")  # fmt: skip
 @click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default the run's own.")
+@options.force
 @options.reporting
 def plot(
     run: Path | None,
@@ -36,6 +40,7 @@ def plot(
     exact_conv: bool,
     confusion: bool,
     output: Path | None,
+    force: bool,
     output_format: str,
 ) -> None:
     """Draw the curves and the confusion matrix of a run: curves.png and confusion.png.
@@ -51,14 +56,17 @@ def plot(
     history = read_history(folder / HISTORY_FILE)
     target = output or folder
     make_folder(target, "Give another folder with --output")
+    is_own = target.resolve() == folder.resolve()
+    for name in PICTURES if confusion else PICTURES[:1]:
+        check_new(target / name, force or is_own)  # those in the run's folder are the program's own
     console = stdout()
-    files = [target / "curves.png"]
+    files = [target / PICTURES[0]]
     save_curves(history, files[0], folder.name)
     if confusion:
         if output_format == "text":
             console.print(f"wrote {files[0]}", soft_wrap=True)  # it stays if the data set cannot be had
         _, name, data, result, _ = measured(folder / MODEL_FILE, dataset, data_dir, test_limit, device, threads, exact_conv)
-        files.append(target / "confusion.png")
+        files.append(target / PICTURES[1])
         title = f"{folder.name}: {result.accuracy:.2%} of {len(data.test_images):,} test images of {name}"
         save_confusion(result.confusion, data.class_names, files[1], title)
     if output_format == "json":

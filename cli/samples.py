@@ -28,7 +28,7 @@ ENLARGED = 6
 @click.option(
     "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Seed of the ten digits."
 )
-@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+@options.force
 @options.reporting
 def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
     """Draw ten sample pictures into FOLDER: one of each digit, each in another form (colours, sizes, transparency, 16 bits ...).

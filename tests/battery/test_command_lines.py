@@ -21,7 +21,7 @@ from numbacnn_cli.lecture_figure import Sides
 from numbacnn_cli.lecture_xo import CellOfMap
 from numbacnn_cli.matrix import Matrix
 from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
-from numbacnn_cli.paths import PathText
+from numbacnn_cli.paths import OutputFile, PathText
 from numbacnn_cli.shapes import CellName
 
 from numbacnn.backends import get_ops
@@ -141,6 +141,8 @@ SAFE = {  # with these a command stops before it does anything, should it take a
 
 def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
     """Texts that are no values of an option of that type."""
+    if isinstance(kind, OutputFile):
+        return ("", " ", "\t", "x", "x.txt", ".png", f"x{kind.endings[0]}.txt")
     if isinstance(kind, PathText):
         return ("", " ", "\t")
     if isinstance(kind, PositiveNumber):
@@ -209,8 +211,8 @@ def wrong_usages() -> list[Line]:
         Line(("predict",), 2, "PNG"), Line(("predict", ""), 2, "expected a picture's file"),
         Line(("shapes", ""), 2, "expected a preset's name"),
         Line(("warmup", ""), 2, "expected a preset's name"), Line(("warmup", "small", " "), 2, "expected a preset's name"),
-        Line(("export", "", "x.npz"), 2, "expected a preset's name"), Line(("export", "cnn", "x.txt"), 2, "neither .onnx nor .npz"),
-        Line(("import", "x.onnx", "y.npz"), 2, "does not end in .safetensors"), Line(("import", "x.onnx"), 2, "MODEL"),
+        Line(("export", "", "x.npz"), 2, "expected a preset's name"), Line(("export", "cnn", "x.txt"), 2, "ends in .onnx or .npz"),
+        Line(("import", "x.onnx", "y.npz"), 2, "ends in .safetensors"), Line(("import", "x.onnx"), 2, "MODEL"),
         Line(("plot", ""), 2, "expected a path"), Line(("plot", "a", "b"), 2, "unexpected extra argument"),
         Line(("samples", ""), 2, "expected a path"), Line(("samples", "a", "b"), 2, "unexpected extra argument"),
         Line(("download", "cifar"), 2, "'cifar'"), Line(("download", "mnist", "more"), 2, "unexpected extra argument"),
@@ -218,7 +220,7 @@ def wrong_usages() -> list[Line]:
         Line(("lecture", "verfy"), 2, "Did you mean 'verify'"), Line(("lecture", "--format", "json", "terms"), 2, "after the command"),
         Line(("lecture", "terms", "poling"), 2, "Did you mean 'pooling'"), Line(("lecture", "terms", "é" * 400), 2, "expected one of"),
         Line(("lecture", "xo", "--imag", "X"), 2, "Did you mean --image"), Line(("lecture", "xo", "X"), 2, "unexpected extra argument"),
-        Line(("lecture", "filter", "x.png", "--gif", "x.png"), 2, "does not end in .gif"), Line(("lecture", "filter"), 2, "IMAGE"),
+        Line(("lecture", "filter", "x.png", "--gif", "x.png"), 2, "ends in .gif"), Line(("lecture", "filter"), 2, "IMAGE"),
         Line(("models", "--toml", "cnn", "--format", "json"), 2, "--toml"), Line(("train", "cnn"), 2, "unexpected extra argument"),
     ]  # fmt: skip
     return lines
@@ -384,8 +386,8 @@ FAILURES = [
     Line(("shapes", "net.safetensors", "--image", "text.png"), 1, "text.png"),
     Line(("bench", "kernels", "--layer", "conv"), 1, "conv1"), Line(("bench", "kernels", "--model", "softmax"), 1, "softmax"),
     Line(("bench", "kernels", "--plot", "file/x.png"), 1, "file/x.png"),
-    Line(("lecture", "ladder", "--output", "file/x.csv"), 1, "file/x.csv"), Line(("lecture", "ladder", "--output", "x.txt"), 1, "x.txt"),
-    Line(("lecture", "challenges", "--plot", "x.gif"), 1, "x.gif"),
+    Line(("lecture", "ladder", "--output", "file/x.csv"), 1, "file/x.csv"), Line(("lecture", "ladder", "--output", "x.txt"), 2, "x.txt"),
+    Line(("lecture", "challenges", "--plot", "x.gif"), 2, "x.gif"),
     Line(("lecture", "figure", "conv", "--output", "file/x.gif"), 1, "file/x.gif"),
     Line(("lecture", "figure", "conv", "--kernel", "9", "--padding", "valid"), 1, "9"),
     Line(("lecture", "figures", "--output", "file"), 1, "file"),

@@ -253,7 +253,8 @@ def test_the_worst_mistakes_are_drawn(tmp_path: Path) -> None:
     with Image.open(tmp_path / "mistakes.png") as sheet:
         assert sheet.width == 1008
     assert (
-        f"{min(wrong, 42)} " in printed("evaluate", "--test-limit", 60, "--sheet", tmp_path / "mistakes.png").out.splitlines()[-1]
+        f"{min(wrong, 42)} "
+        in printed("evaluate", "--test-limit", 60, "--sheet", tmp_path / "mistakes.png", "--force").out.splitlines()[-1]
     )
     assert "sheet" not in found("evaluate", "--test-limit", 60)
 
@@ -330,8 +331,10 @@ def test_data_that_are_gone_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
         (("shapes", "--image", "digit.png", "--plan"), 2, "--image does not go with --plan, --compare or --input"),
         (("shapes", "cnn", "--image", "digit.png", "--input", "32,32,1"), 2, "--image does not go with"),
         (("shapes", "cnns", "--image", "digit.png"), 1, "Did you mean 'cnn'?"),
-        (("evaluate", "--sheet", "mistakes.pdf"), 2, "does not end in .png"),
-        (("evaluate", "--test-limit", "60", "--sheet", "none/mistakes.png"), 1, "mistakes.png: cannot be written"),
+        (("inspect", "test:1", "--train-limit", "9"), 2, "--train-limit goes with --like"),
+        (("inspect", "one.png", "--dataset", "digits"), 2, "--dataset goes with test:N or --like"),
+        (("evaluate", "--sheet", "mistakes.pdf"), 2, "ends in .png"),
+        (("evaluate", "--test-limit", "60", "--sheet", "none/mistakes.png"), 1, "mistakes.png: expected a folder to write it to"),
     ],
 )
 def test_wrong_options_of_other_commands_are_named(args: tuple[str, ...], code: int, message: str) -> None:

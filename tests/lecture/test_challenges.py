@@ -141,5 +141,5 @@ def test_bad_options_are_refused() -> None:
     assert (done.code, done.out) == (2, "")
     assert "at least 2 name" in done.err
     done = run_here("lecture", "challenges", "--plot", "curves.gif")
-    assert (done.code, done.out) == (1, "")
-    assert "expected a name that ends in .png, .svg, .pdf" in done.err
+    assert (done.code, done.out) == (2, "")
+    assert "expected a name that ends in .png, .svg or .pdf" in done.err
