@@ -1,5 +1,6 @@
 """``numbacnn bench kernels``: one convolution in every way that there is here, from plain Python to the GPU."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,7 @@ def bench_kernels(
     from .console import notice, print_json
     from .model_source import read_model
     from .new_files import check_new
+    from .usage import usage_of
 
     check_new(picture, force, "--plot")
     undrawn: DeviceError | None = None
@@ -82,7 +84,9 @@ def bench_kernels(
         except DeviceError as error:  # the table can be had without
             undrawn = error
             notice(f"{error}. The table follows all the same")
-    problem = convolution(read_model(model).graph, layer, batch_size)
+    graph = read_model(model).graph
+    with usage_of("--layer") if layer is not None else nullcontext():
+        problem = convolution(graph, layer, batch_size)
     with using_threads(threads), announced_compilations():
         report = compare_kernels(problem, threads, runs, anew=anew, on_start=lambda ways: notice(f"timing {ways} ways, in turns"))
     if picture is not None and undrawn is None:

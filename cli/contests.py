@@ -61,7 +61,7 @@ epochs = click.option(
     "--epochs", type=options.COUNT, default=3, show_default=True, metavar="N", help="Passes over the training images."
 )
 seeds = click.option(
-    "--seeds", type=click.IntRange(1, MOST_SEEDS), default=1, show_default=True, metavar="N",
+    "--seeds", type=options.WholeNumber(1, MOST_SEEDS), default=1, show_default=True, metavar="N",
     help="Train each network so many times, with the seeds 0 to N-1, and give the mean.",
 )  # fmt: skip
 train_limit = click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")

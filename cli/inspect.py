@@ -1,5 +1,6 @@
 """``numbacnn inspect``: one image through a trained network: its answer, and how it comes about."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numbacnn.features import features, nearest
 from numbacnn.files import check_replaceable
 from numbacnn.filter_frames import filters_gif, networks_of
 from numbacnn.graph import INPUT, Graph, Node, up_to, without_softmax
-from numbacnn.inspection.cell import explain_cell
+from numbacnn.inspection.cell import check_cell, explain_cell
 from numbacnn.inspection.heat import Heat, image_gradient, occlusion
 from numbacnn.inspection.tiles import filters
 from numbacnn.inspection.tracing import trace_image
@@ -35,6 +36,7 @@ from .new_files import check_new, has_content, write_new
 from .paths import OutputFile, PathText, UserPath
 from .subject import TEST, Subject, read_subject
 from .trained_on import data_for
+from .usage import usage_of
 
 SHOWN, SEARCHED = 5, 10_000
 """Training images that ``--like`` shows, and those it searches by default."""
@@ -132,11 +134,16 @@ def inspect(
     path = trained_model(model)
     network = load_network(path)
     found = Findings(path, network)
-    place = _place(network.graph, cell) if cell else None
+    with usage_of("--cell"):
+        place = _place(network.graph, cell) if cell else None
+        if place is not None:
+            check_cell(network.graph, *place)
+    if layer is not None:
+        with usage_of("--layer"):
+            found.layer = None if with_filters else up_to(network.graph, layer).nodes[-1].name
     if with_filters:
-        found.filters = _filters(network, layer)
-    elif layer is not None:
-        found.layer = up_to(network.graph, layer).nodes[-1].name
+        with usage_of("--layer") if layer is not None else nullcontext():
+            found.filters = _filters(network, layer)
     if image is not None:
         ops = open_device(device, threads, exact_conv)
         with announced_compilations():

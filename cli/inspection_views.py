@@ -102,7 +102,9 @@ def _print_cell(console: Printer, found: Findings, cell: CellSum) -> None:
     if cell.image_field is not None and cell.reads != INPUT and not is_dense:
         (top, bottom), (left, right) = cell.image_field
         console.print(f"of the image it sees rows {top}..{bottom}, columns {left}..{right}")
-    if cell.terms:
+    if cell.terms and zeros == len(cell.terms):
+        console.print("all it reads is 0, or meets a weight of 0: there is no product to list")
+    elif cell.terms:
         axes = "(row, column, channel)" if len(cell.places[0]) > 1 else "(index)"
         console.print(f"{axes} of {plain(cell.of)}, its value x the weight = the product")
     listed = [

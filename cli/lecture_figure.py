@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from numbacnn.lecture.sliding import Sliding
+from numbacnn.quoting import short
 from numbacnn.shapes import Pair
 
 from . import options
@@ -24,7 +25,11 @@ class Sides(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
         parts = str(value).replace("x", ",").split(",")
         if not 1 <= len(parts) <= 2 or not all(part.strip().isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is neither a number of cells, such as 3, nor HEIGHT,WIDTH, such as 5,7.", param, ctx)
+            self.fail(
+                f"expected a number of cells, such as 3, or HEIGHT,WIDTH, such as 5,7, each at least 1, got {short(value)}.",
+                param,
+                ctx,
+            )
         return int(parts[0]), int(parts[-1])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from numbacnn.backends import get_ops
 from numbacnn.errors import DataError
-from numbacnn.lecture.flashlight import FILTERS, activate, gif, read_pixels
+from numbacnn.lecture.flashlight import FILTERS, MOST_FRAMES, activate, gif, read_pixels, stride_of_gif
 from numbacnn.reading import read_bounded
 from numbacnn.spelling import did_you_mean
 
@@ -31,13 +31,16 @@ GREYS = " .:-=+*#%@"
     "--filter", "filter_name", type=PathText(f"{', '.join(FILTERS)}, or a file"), default="curve", show_default=True,
     metavar="curve|edge-h|edge-v|blur|FILE", help="A filter, or a text file with a row of weights in each line.",
 )  # fmt: skip
-@click.option("--stride", type=options.COUNT, default=1, show_default=True, metavar="N", help="Pixels between two places.")
+@click.option("--stride", type=options.COUNT, metavar="N",
+              help="Pixels between two places; by default 1, or as many as a .gif of a large picture needs.")  # fmt: skip
 @click.option(
     "--gif", "gif_path", type=OutputFile(".gif"), metavar="FILE", help="Draw the filter at each place in turn, as a .gif."
 )
 @options.force
 @options.reporting
-def lecture_filter(image: Path, filter_name: str, stride: int, gif_path: Path | None, force: bool, output_format: str) -> None:
+def lecture_filter(
+    image: Path, filter_name: str, stride: int | None, gif_path: Path | None, force: bool, output_format: str
+) -> None:
     """Slide a filter over a picture: the map, its strongest place, and the products there.
 
     A picture of more than 64 pixels is scaled down, and one of dark strokes is inverted.
@@ -54,6 +57,12 @@ def lecture_filter(image: Path, filter_name: str, stride: int, gif_path: Path | 
     except OSError as error:
         raise DataError(f"{image}: cannot be read: {error.strerror or error}. Give another picture") from None
     pixels = read_pixels(data, str(image), steps)
+    if stride is None:
+        stride = 1 if gif_path is None else stride_of_gif(pixels, weights)
+        if stride > 1:
+            steps.append(
+                f"--stride {stride}, as a .gif has at most {MOST_FRAMES:,} places of the filter; give another one to change it"
+            )
     with announced_compilations():
         found = activate(get_ops("cpu", plain=True), pixels, weights, stride)
     if gif_path is not None:

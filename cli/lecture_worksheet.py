@@ -8,11 +8,12 @@ from numbacnn.backends import get_ops
 from numbacnn.errors import DataError
 from numbacnn.files import make_folder
 from numbacnn.lecture.worksheet import key, markdown, marks, sheets
+from numbacnn.quoting import counted, ranges
 from numbacnn.reading import read_bounded
 
 from . import options
 from .compiling import announced_compilations
-from .console import print_json, stdout
+from .console import notice, print_json, stdout
 from .new_files import has_content, write_new
 from .paths import UserPath
 from .tables import table, text
@@ -23,9 +24,11 @@ MOST_BYTES = 1_000_000
 
 @click.command("worksheet")
 @click.option(
-    "--students", type=click.IntRange(1, MOST_STUDENTS), default=30, show_default=True, metavar="N", help="Number of sheets."
+    "--students", type=options.WholeNumber(1, MOST_STUDENTS), default=30, show_default=True, metavar="N", help="Number of sheets."
 )
-@click.option("--seed", type=click.IntRange(0, 2**31), default=7, show_default=True, metavar="N", help="Seed of the numbers.")
+@click.option(
+    "--seed", type=options.WholeNumber(0, 2**31), default=7, show_default=True, metavar="N", help="Seed of the numbers."
+)
 @click.option(
     "--output", type=UserPath(), default=Path("worksheets"), show_default=True, help="Folder of the sheets and of key.csv."
 )
@@ -48,6 +51,8 @@ def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | No
         made = sheets(get_ops("cpu", plain=True), students, seed)
     if answers is not None and given is not None:
         rows = marks(made, given, str(answers))
+        if absent := sorted({sheet.student for sheet in made} - {row.student for row in rows}):
+            notice(f"{answers}: no answers of {counted(len(absent), 'student')} of {students}: {ranges(absent)}")
         if output_format == "json":
             print_json([row._asdict() for row in rows])
             return

@@ -148,6 +148,12 @@ def trained_model(given: Path | None, option: str = "--model FILE") -> Path:
         CheckpointError: there is none.
     """
     if given is not None:
+        if given.suffix.lower() == ".toml" or (str(given) in PRESETS and not os.path.lexists(given)):
+            kind = "a model file" if given.suffix else "a preset"
+            raise CheckpointError(
+                f"{given}: expected a trained network, got {kind}, which holds no weights. Train it with 'numbacnn train --model {given}', "
+                f"then leave {option.split()[0]} out, or give the model.safetensors of its run"
+            )
         return given / "model.safetensors" if given.is_dir() else given
     try:
         return Path(os.fsdecode(read_bounded(LAST_RUN, _LONGEST_PATH))) / "model.safetensors"

@@ -37,13 +37,13 @@ DRAWN_BY_NUMBACNN = "digits"
     help="A second trained network, which answers beside the first: a dense one beside a CNN, say.",
 )  # fmt: skip
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port on 127.0.0.1; by default a free one."
+    "--port", type=options.WholeNumber(0, 65535), default=0, metavar="N", help="Port on 127.0.0.1; by default a free one."
 )  # fmt: skip
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @options.data_dir_trained_on
 @options.device
 @click.option(
-    "--threads", type=click.IntRange(1, MOST_THREADS), default=1, show_default=True, metavar="N",
+    "--threads", type=options.WholeNumber(1, MOST_THREADS), default=1, show_default=True, metavar="N",
     help="CPU threads. A single image has too little work for several, which wait long for each other on a busy machine. Changes no "
     "result.",
 )  # fmt: skip

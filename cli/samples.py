@@ -26,7 +26,12 @@ ENLARGED = 6
 @click.command()
 @click.argument("folder", type=UserPath(), default=Path("samples"))
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Seed of the ten digits."
+    "--seed",
+    type=options.WholeNumber(0, 2**31),
+    default=SAMPLES_SEED,
+    show_default=True,
+    metavar="N",
+    help="Seed of the ten digits.",
 )
 @options.force
 @options.reporting

@@ -14,6 +14,7 @@ from numbacnn.summary import Summary, summarise
 from . import options
 from .model_source import read_model
 from .paths import MODEL, OutputFile, PathText
+from .usage import usage_of
 
 if TYPE_CHECKING:
     from numbacnn.receptive import Read
@@ -145,7 +146,8 @@ def _traced(model: str | None, image: str, dataset: str | None, data_dir: Path |
 def _reads(graph: Graph, cell: Cell) -> "list[Read]":
     from numbacnn.receptive import receptive  # seldom needed
 
-    return receptive(graph, cell.layer, (cell.row, cell.column))
+    with usage_of("--receptive"):
+        return receptive(graph, cell.layer, (cell.row, cell.column))
 
 
 def _print(

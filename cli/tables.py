@@ -41,7 +41,7 @@ def shapes_table(summary: Summary) -> Table:
         Column("work", rank=10),
         Column("sees", rank=5),
         Column("jump", rank=12),
-        Column("memory", rank=7),
+        Column("memory", rank=7 if summary.batch_size == 1 else 0),
     )
     for row in summary.layers:
         rows.add_row(
@@ -161,12 +161,12 @@ def confusion_table(evaluation: "Evaluation", class_names: tuple[str, ...]) -> T
 
 
 def size(count: float) -> str:
-    """A number of bytes in B, kB, MB or GB, powers of 1,000."""
-    for unit in ("B", "kB", "MB"):
+    """A number of bytes in B, kB, MB and so on, powers of 1,000."""
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
-    return f"{count:.1f} GB"
+    return f"{count:,.1f} EB"
 
 
 def percent(share: Any) -> str:

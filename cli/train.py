@@ -61,14 +61,14 @@ _PATIENCE = 3.0  # seconds without a word
 @click.option(
     "--schedule", type=click.Choice(list(SCHEDULES)), help="Course of the rate over the epochs; by default the model's."
 )
-@click.option("--validation", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
+@click.option("--validation", type=options.Share(), metavar="SHARE",
               help="Share of the training images held out; the epoch with the lowest loss on them is kept.")  # fmt: skip
 @click.option("--early-stop", type=options.COUNT, metavar="N",
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
 @click.option("--augment/--no-augment", default=None,
               help="Shift, turn, scale and bend training images at random, but for the last sixth of the epochs; "
               "by default as in the model's recipe.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
+@click.option("--seed", type=options.WholeNumber(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
 @options.computing
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")

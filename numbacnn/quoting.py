@@ -41,6 +41,17 @@ def counted(count: int, thing: str, things: str | None = None) -> str:
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"
 
 
+def ranges(numbers: Iterable[int]) -> str:
+    """Ascending whole numbers, those that follow each other as one: ``3, 7-9, 30``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
 def printable(text: str) -> str:
     """A text on one line without anything that a terminal obeys.
 

@@ -637,8 +637,8 @@ def test_control_characters_in_names_do_not_reach_the_terminal(trained: Path) ->
 
 
 def test_debug_shows_the_traceback(numbacnn: Run) -> None:
-    assert "Traceback" in numbacnn("train", "--model", "nonesuch", "--debug").stderr
-    assert "Traceback" not in numbacnn("train", "--model", "nonesuch").stderr
+    assert "Traceback" in numbacnn("train", "--model", "nonesuch.toml", "--debug").stderr
+    assert "Traceback" not in numbacnn("train", "--model", "nonesuch.toml").stderr
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def parsed(name: str, parameter: click.Parameter, value: str) -> object:
 
 
 def _some(kind: click.ParamType) -> str:
-    return kind.choices[0] if isinstance(kind, click.Choice) else f"x{kind.endings[0]}" if isinstance(kind, OutputFile) else "x"
+    return kind.choices[0] if isinstance(kind, click.Choice) else f"x{kind.endings[0]}" if isinstance(kind, OutputFile) else "./x"
 
 
 PATH_PARAMETERS = list(path_parameters())
@@ -86,7 +86,7 @@ def test_a_tilde_after_an_equals_sign_is_the_home_folder(name: str, parameter: c
     assert isinstance(found, Path if isinstance(parameter.type, UserPath) else str)
     if not ending:
         assert os.fspath(parsed(name, parameter, "~")) == str(home)  # type: ignore[call-overload]
-    for kept in ("a~", "a/~/b", "./~", "~nobody-of-this-name/x"):
+    for kept in ("./a~", "a/~/b", "./~", "~nobody-of-this-name/x"):
         assert Path(str(parsed(name, parameter, f"{kept}{ending}"))) == Path(f"{kept}{ending}")
 
 

@@ -403,7 +403,7 @@ def test_a_full_disk_under_stdout_is_one_line_and_exit_1(folder: Path, args: lis
 @needs_full
 @pytest.mark.parametrize(
     ("args", "code"),
-    [(["foo"], 2), (["train", "--epochs", "0"], 2), (["shapes", "nonesuch"], 1), (["evaluate"], 1), (["models"], 0)],
+    [(["foo"], 2), (["train", "--epochs", "0"], 2), (["shapes", "nonesuch"], 2), (["evaluate"], 1), (["models"], 0)],
 )
 def test_a_full_disk_under_stderr_changes_no_exit_code(tmp_path: Path, args: list[str], code: int) -> None:
     with open(FULL, "w") as full:
@@ -519,7 +519,7 @@ def test_a_file_name_of_any_bytes_gives_neither_traceback_nor_control_characters
         (1, 1, "train", "--model", f"{given}.toml"), (1, 1, "warmup", given), (0, 0, "samples", f"{given}s"),
         (0, None, "train", "--model", "softmax", *digits, "--output", given, "--data-dir", given),
         (0, None, "evaluate", "--test-limit", 10), (0, None, "train", "--resume", "--output", given, "--epochs", 2),
-        (2, 4, "train", f"--{given}"), (2, 4, given), (2, 4, "train", "--device", given), (1, None, "shapes", f"{given}none", "--debug"),
+        (2, 4, "train", f"--{given}"), (2, 4, given), (2, 4, "train", "--device", given), (2, None, "shapes", f"{given}none", "--debug"),
     ]  # fmt: skip
     for code, lines, *args in commands:
         done = piped(*args, cwd=tmp_path)

@@ -119,8 +119,8 @@ def test_the_same_command_writes_the_same_bytes_and_another_keeps_the_file(tmp_p
     ("words", "code", "message"),
     [
         ("--output a.png", 2, "ends in .gif or .svg"),
-        ("--input 5 --kernel 3,0", 2, "neither a number of cells, such as 3, nor HEIGHT,WIDTH"),
-        ("--input 5,7,1", 2, "neither a number of cells"),
+        ("--input 5 --kernel 3,0", 2, "expected a number of cells, such as 3, or HEIGHT,WIDTH"),
+        ("--input 5,7,1", 2, "expected a number of cells"),
         ("--input 2,2 --kernel 3 --padding valid", 1, "a window of 3 does not fit 2 cells"),
         (f"--input {MOST_SIDE + 1} --padding valid", 1, f"at most {MOST_SIDE} cells a side"),
         ("--input 24 --stride 1", 1, f"at most {MOST_FRAMES} places of the filter, got 576"),
