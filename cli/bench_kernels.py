@@ -110,7 +110,7 @@ def _print(report: "KernelReport", anew: bool, picture: Path | None) -> None:
     for line in _remarks(report, anew):
         console.print(line)
     if picture is not None:
-        console.print(f"wrote {picture}", soft_wrap=True)
+        console.print_wrapped(f"wrote {picture}")
 
 
 def _title(report: "KernelReport") -> str:

@@ -35,7 +35,8 @@ class Printer(Console):
 
     def print_wrapped(self, text: str, indent: str = "  ") -> None:
         """Print a sentence, or a path and what is said of it; see ``wrapped``."""
-        self.print("\n".join(wrapped(text, self.width, indent)) if self.width < NO_LIMIT else printable(text), soft_wrap=True)
+        lines = wrapped(text, self.width, indent) if self.width < NO_LIMIT else [printable(text)]
+        self.print(Text("\n".join(lines)), soft_wrap=True)
 
     def draw(self, text: Text) -> None:
         """Write a text at the cursor, with neither a line end nor a fold: only ``live_line`` does."""

@@ -26,7 +26,7 @@ def doctor(output_format: str) -> None:
         return
     console = stdout()
     for name, value in _lines(facts):
-        console.print(f"{name:<14}{value}", soft_wrap=True)
+        console.print_wrapped(f"{name:<14}{value}", indent=" " * 14)
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -79,12 +79,12 @@ def evaluate(
     console.print()
     console.print(confusion_table(result, data.class_names))
     console.print()
-    console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
+    console.print_wrapped(f"{path} on {len(data.test_images):,} test images of {dataset}")
     console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
     if worst is not None:
         count, there = len(worst), mistakes_in(result)
         shown = f"the {count} worst of {there:,} mistakes" if count < there else counted(count, "mistake")
-        console.print(f"wrote {sheet}: {shown}", soft_wrap=True)
+        console.print_wrapped(f"wrote {sheet}: {shown}")
 
 
 def mistakes_in(result: Evaluation) -> int:

@@ -41,4 +41,4 @@ def export(model: str, file: Path, force: bool, output_format: str) -> None:
             {"model": model, "file": str(file), "parameters": parameters, "bytes": file.stat().st_size, "trained": is_trained}
         )
         return
-    stdout().print(f"wrote {file}: {network.graph.name}, {parameters:,} parameters", soft_wrap=True)
+    stdout().print_wrapped(f"wrote {file}: {network.graph.name}, {parameters:,} parameters")

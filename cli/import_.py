@@ -44,5 +44,5 @@ def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, force:
         })  # fmt: skip
         return
     console = stdout()
-    console.print(f"wrote {model}: {graph.name}, {len(graph.nodes)} layers, {parameters:,} parameters", soft_wrap=True)
+    console.print_wrapped(f"wrote {model}: {graph.name}, {len(graph.nodes)} layers, {parameters:,} parameters")
     console.print(f"next: numbacnn shapes {model}", soft_wrap=True)

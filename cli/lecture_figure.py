@@ -80,4 +80,4 @@ def lecture_figure(
         return
     console = stdout()
     console.print(sliding.title)
-    console.print(f"{'wrote' if written else 'in place:'} {output}: {len(places)} frames", soft_wrap=True)
+    console.print_wrapped(f"{'wrote' if written else 'in place:'} {output}: {len(places)} frames")

@@ -44,4 +44,4 @@ def lecture_figures(output: Path, section: str | None, force: bool, output_forma
         print_json({"folder": str(output), "page": str(output / PAGE), "figures": rows, "wrote": list(map(str, written))})
         return
     console = stdout()
-    console.print(f"{len(contents) - 1} figures and {PAGE} in {output}; {len(written)} files written", soft_wrap=True)
+    console.print_wrapped(f"{len(contents) - 1} figures and {PAGE} in {output}; {len(written)} files written")

@@ -80,13 +80,13 @@ def lecture_filter(
     console = stdout()
     (height, width), (rows, columns) = found.pixels.shape, found.map.shape
     console.print(f"{height}x{width} pixels, a filter of {weights.shape[0]}x{weights.shape[1]}, a map of {rows}x{columns}")
-    for line in _drawn(found.map):
+    for line in drawn(found.map, console.width):
         console.print(line)
     console.print(f"strongest at row {found.row}, column {found.column}: {strongest:.10g}, the sum of")
     for row, column, pixel, weight, product in found.products():
         console.print(f"  pixel ({row}, {column})  {pixel:.10g} * {weight:.10g} = {product:.10g}")
     if gif_path is not None:
-        console.print(f"wrote {gif_path}: {found.map.size} frames", soft_wrap=True)
+        console.print_wrapped(f"wrote {gif_path}: {found.map.size} frames")
 
 
 def _weights(name: str) -> Any:
@@ -102,8 +102,17 @@ def _weights(name: str) -> Any:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}. Give another file") from None
 
 
-def _drawn(values: Any) -> list[str]:
-    """A map as characters, two for each cell, which is about as wide as a line is high."""
+def drawn(values: Any, width: int) -> list[str]:
+    """A map as characters: two for each cell, which is about as wide as a line is high.
+
+    A map too wide for that has one for two cells, one above the other, or for more of them: their largest.
+    """
+    rows, columns = values.shape
+    if 2 * columns > width:
+        side = -(-columns // width)  # cells beside each other in a character
+        padded = np.full((-(-rows // (2 * side)) * 2 * side, -(-columns // side) * side), -np.inf)
+        padded[:rows, :columns] = values
+        values = padded.reshape(-1, 2 * side, padded.shape[1] // side, side).max(axis=(1, 3))
     largest = max(float(values.max()), 1e-300)
     steps = np.clip(np.rint(values / largest * (len(GREYS) - 1)), 0, len(GREYS) - 1).astype(int)
-    return ["".join(GREYS[step] * 2 for step in row).rstrip() for row in steps.tolist()]
+    return ["".join(GREYS[step] * (2 if 2 * columns <= width else 1) for step in row).rstrip() for row in steps.tolist()]

@@ -69,7 +69,7 @@ def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | No
     if output_format == "json":
         print_json({"folder": str(output), "files": list(map(str, files)), "wrote": list(map(str, written))})
         return
-    stdout().print(f"{students} sheets and key.csv in {output}; {len(written)} files written", soft_wrap=True)
+    stdout().print_wrapped(f"{students} sheets and key.csv in {output}; {len(written)} files written")
 
 
 def _content(path: Path) -> str:

@@ -137,7 +137,7 @@ def _announce(server: PlayServer, networks: list[TrainedNetwork], output_format:
         print_json({"url": server.url, "port": server.server_port, "networks": [network.graph.name for network in networks]})
         return
     console = stdout()
-    console.print(f"{' and '.join(network.graph.name for network in networks)}: draw a digit at", soft_wrap=True)
+    console.print_wrapped(f"{' and '.join(network.graph.name for network in networks)}: draw a digit at")
     console.print(server.url, soft_wrap=True)
     console.print("Ctrl-C ends.")
 

@@ -64,7 +64,7 @@ def plot(
     save_curves(history, files[0], folder.name)
     if confusion:
         if output_format == "text":
-            console.print(f"wrote {files[0]}", soft_wrap=True)  # it stays if the data set cannot be had
+            console.print_wrapped(f"wrote {files[0]}")  # it stays if the data set cannot be had
         _, name, data, result, _ = measured(folder / MODEL_FILE, dataset, data_dir, test_limit, device, threads, exact_conv)
         files.append(target / PICTURES[1])
         title = f"{folder.name}: {result.accuracy:.2%} of {len(data.test_images):,} test images of {name}"
@@ -72,7 +72,7 @@ def plot(
     if output_format == "json":
         print_json({"run": str(folder), "epochs": len(history), "files": [str(file) for file in files]})
     else:
-        console.print(f"wrote {files[-1]}", soft_wrap=True)
+        console.print_wrapped(f"wrote {files[-1]}")
 
 
 def _run_folder(given: Path | None) -> Path:

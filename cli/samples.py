@@ -58,8 +58,8 @@ def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
     else:
         console = stdout()
         there = len(files) - len(written)
-        console.print(
-            f"wrote {counted(len(written), 'picture')} to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
+        console.print_wrapped(
+            f"wrote {counted(len(written), 'picture')} to {folder}{f'; {there} were there already' * bool(there)}"
         )
         console.print(f"next: numbacnn predict {folder}", soft_wrap=True)
 

@@ -186,7 +186,7 @@ def _print(
         for line in (*shapes_remark(summary), *remarks(graph, summary)):
             console.print(line)
     if diagram is not None:
-        console.print(f"wrote {diagram}", soft_wrap=True)
+        console.print_wrapped(f"wrote {diagram}")
 
 
 def _draw(summary: Summary, path: Path) -> None:

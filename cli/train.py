@@ -47,8 +47,9 @@ _PATIENCE = 3.0  # seconds without a word
 )
 @click.option("--config", "config_file", type=UserPath(), metavar="FILE",
               help="A run's config.toml to repeat, or some of its keys; options that are given win over it.")  # fmt: skip
-@click.option("--initializer", type=click.Choice(list(INITIALIZERS)),
-              help="Distribution of the initial weights of every layer; by default the model's.")  # fmt: skip
+@click.option("--initializer", type=click.Choice(list(INITIALIZERS)), metavar="NAME",
+              help="Distribution of the initial weights of every layer; by default the model's. "
+              f"One of {', '.join(INITIALIZERS)}.")  # fmt: skip
 @options.labelled_images
 @options.input_shape
 @click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")

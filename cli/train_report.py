@@ -90,9 +90,9 @@ def print_report(figures: dict[str, Any], run: Run, dead: str, drawn: Path | Non
     console.print(f"{result} after {counted(figures['kept_epoch'], 'epoch')}, {figures['seconds']:.1f} s")
     console.print(f"weights sha256 {figures['weights_sha256']}", soft_wrap=True)
     verb = "wrote" if wrote else "in place:"
-    console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
+    console.print_wrapped(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it")
     if drawn is not None:
-        console.print(f"curves: {drawn}", soft_wrap=True)
+        console.print_wrapped(f"curves: {drawn}")
     samples = Path("data") / "samples"
     if run.dataset.pictures != DIGITS:
         console.print("next: numbacnn evaluate, or numbacnn predict and the names of pictures")

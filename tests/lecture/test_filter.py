@@ -7,6 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from command_line import run_here
+from numbacnn_cli.lecture_filter import drawn
 from PIL import Image
 
 from numbacnn.backends import get_ops
@@ -135,3 +136,16 @@ def test_a_large_picture_with_dark_strokes_is_scaled_and_inverted(tmp_path: Path
     assert np.shape(answer["image"]) == (32, 64)
     assert np.unique(answer["image"]).tolist() == [5]
     assert answer["steps"] == ["scaled from 200x100 to 64x32", "inverted: its strokes are dark on light"]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 120])
+def test_a_map_fits_the_terminal(width: int) -> None:
+    """At 80 columns each of its lines was folded."""
+    values = np.zeros((57, 58))
+    values[10, :] = values[40, 57] = 7
+    lines = drawn(values, width)
+    assert max(map(len, lines)) <= width
+    marked = [number for number, line in enumerate(lines) if "@" in line]
+    side = {20: 3, 60: 1, 80: 1}.get(width)
+    assert marked == ([10, 40] if side is None else [10 // (2 * side), 40 // (2 * side)])
+    assert len(lines) == (57 if side is None else -(-57 // (2 * side)))
