@@ -7,7 +7,7 @@ import sys
 from typing import Any, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, detect_legacy_windows
 from rich.text import Text
 
 from numbacnn.quoting import printable
@@ -63,7 +63,8 @@ def terminal_width() -> int | None:
 
 def is_live() -> bool:
     """Whether stderr is a terminal that can redraw a line."""
-    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+    is_plain = os.environ.get("CI") or os.environ.get("TERM") == "dumb" or detect_legacy_windows()  # which knows no escapes
+    return sys.stderr.isatty() and not is_plain
 
 
 def _printer(stream: TextIO, is_terminal: bool) -> Printer:

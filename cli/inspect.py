@@ -1,5 +1,6 @@
 """``numbacnn inspect``: one image through a trained network: its answer, and how it comes about."""
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from .new_files import check_new, has_content, write_new
 from .paths import OutputFile, PathText, UserPath
 from .subject import TEST, Subject, read_subject
 from .trained_on import data_for
-from .usage import usage_of
+from .usage import check_heeded, usage_of
 
 SHOWN, SEARCHED = 5, 10_000
 """Training images that ``--like`` shows, and those it searches by default."""
@@ -86,7 +87,9 @@ def _is_index(text: str) -> bool:
 @options.picture_forms
 @options.computing
 @options.reporting
+@click.pass_context
 def inspect(
+    ctx: click.Context,
     image: str | None,
     model: Path | None,
     layer: str | None,
@@ -127,6 +130,8 @@ def inspect(
         raise click.UsageError("--train-limit goes with --like.")
     if dataset and not (like or (image or "").startswith(TEST)):
         raise click.UsageError("--dataset goes with test:N or --like.")
+    if (image or "").startswith(TEST) and not os.path.lexists(image or ""):
+        check_heeded(ctx, "a test image is taken as it is", "invert", "pictures_as")
     if force and output is None:
         check_new(over_epochs, force, "--output or --over-epochs")
     if over_epochs is not None:

@@ -17,6 +17,7 @@ from .console import notice, print_json, stdout
 from .new_files import has_content, write_new
 from .paths import UserPath
 from .tables import table, text
+from .usage import check_heeded
 
 MOST_STUDENTS = 1000
 MOST_BYTES = 1_000_000
@@ -37,7 +38,10 @@ MOST_BYTES = 1_000_000
 )
 @options.force
 @options.reporting
-def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | None, force: bool, output_format: str) -> None:
+@click.pass_context
+def lecture_worksheet(
+    ctx: click.Context, students: int, seed: int, output: Path, answers: Path | None, force: bool, output_format: str
+) -> None:
     """Write a sheet of exercises for each student, all different, and one key; or mark the answers to them.
 
     The sheets are Markdown, the key is CSV. The same seed gives the same files. All answers are whole numbers.
@@ -46,6 +50,8 @@ def lecture_worksheet(students: int, seed: int, output: Path, answers: Path | No
     Example: numbacnn lecture worksheet --students 30 --seed 7 --output sheets
              numbacnn lecture worksheet --students 30 --seed 7 --check answers.csv
     """
+    if answers is not None:
+        check_heeded(ctx, "--check marks answers, and writes nothing", "output", "force")
     given = None if answers is None else _content(answers)
     with announced_compilations():
         made = sheets(get_ops("cpu", plain=True), students, seed)

@@ -15,6 +15,7 @@ from .evaluate import measured
 from .model_source import trained_model
 from .new_files import check_new
 from .paths import UserPath
+from .usage import check_heeded
 
 PICTURES = ("curves.png", "confusion.png")
 
@@ -30,7 +31,9 @@ PICTURES = ("curves.png", "confusion.png")
 @click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default the run's own.")
 @options.force
 @options.reporting
+@click.pass_context
 def plot(
+    ctx: click.Context,
     run: Path | None,
     dataset: str | None,
     data_dir: Path | None,
@@ -51,6 +54,10 @@ def plot(
     Example: numbacnn plot
              numbacnn plot runs/small-digits --output pictures
     """
+    if not confusion:
+        check_heeded(
+            ctx, "--no-confusion needs no images", "dataset", "data_dir", "test_limit", "device", "threads", "exact_conv"
+        )
     check_plotting()
     folder = _run_folder(run)
     history = read_history(folder / HISTORY_FILE)

@@ -36,6 +36,8 @@ def warmup(
     Example: numbacnn warmup
              numbacnn warmup small my-model.toml
     """
+    if models and all_presets:
+        raise click.UsageError("MODEL has no effect beside --all. Leave one of them out.")
     sources = [read_model(model) for model in (PRESETS if all_presets else models or ("cnn",))]
     ops = open_device(device, threads, exact_conv)
     rows: list[dict[str, Any]] = []

@@ -148,3 +148,21 @@ def test_no_message_has_a_plural_in_brackets() -> None:
             line for line in path.read_text(encoding="utf-8").splitlines() if re.search(r'"[^"]*[a-z]\((?:s|es)\)[^"]*"', line)
         ]
         assert lines == [], path.name
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("lecture worksheet --check key.csv --output sheets", "--output has no effect here: --check marks answers"),
+        ("lecture worksheet --check key.csv --force", "--force has no effect here"),
+        ("warmup small --all", "MODEL has no effect beside --all"),
+        ("plot run --no-confusion --test-limit 5", "--test-limit has no effect here: --no-confusion needs no images"),
+        ("inspect test:1 --model net.safetensors --invert no", "--invert has no effect here: a test image is taken as it is"),
+        ("inspect small.png --model net.safetensors --dataset digits", "--dataset goes with test:N or --like"),
+    ],
+)
+def test_an_option_without_effect_is_refused(args: str, said: str, folder: Path) -> None:
+    """It was taken in silence."""
+    done = run_here(*args.split())
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
