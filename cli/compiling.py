@@ -102,7 +102,7 @@ def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_co
     started = time.perf_counter()
 
     def progress() -> tuple[int, float]:
-        return sum(counts.values()), time.perf_counter() - started
+        return sum(list(counts.values())), time.perf_counter() - started
 
     work: list[Callable[[], object]] = [partial(_warm_up_part, part, settings, exact_conv) for part in warmup_parts(graph, ops)]
     if digits:

@@ -60,7 +60,8 @@ class LiveLine:
                 yield
             finally:
                 with self._lock:
-                    self._sources.remove(entry)
+                    if entry in self._sources:  # else a signal came first
+                        self._sources.remove(entry)
                     self._erase()
 
     @contextlib.contextmanager
