@@ -34,8 +34,8 @@ class Printer(Console):
             super().print(*objects, soft_wrap=soft_wrap, crop=crop, **options)
 
     def print_wrapped(self, text: str, indent: str = "  ") -> None:
-        """Print a sentence, or a path and what is said of it; see ``wrapped``."""
-        lines = wrapped(text, self.width, indent) if self.width < NO_LIMIT else [printable(text)]
+        """Print a sentence, or a path and what is said of it: ``wrapped`` on a terminal, else in one line, which programs read."""
+        lines = wrapped(text, self.width, indent) if self.file.isatty() else [printable(text)]
         self.print(Text("\n".join(lines)), soft_wrap=True)
 
     def draw(self, text: Text) -> None:

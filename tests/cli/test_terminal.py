@@ -344,6 +344,12 @@ def test_lines_of_results_are_broken_between_words_and_pictures_fit(folder: Path
         assert cell_len(line) <= width or " " not in line.strip() or is_example, line
 
 
+def test_a_sentence_in_a_pipe_is_one_line_whatever_columns_say(folder: Path) -> None:
+    """Programs read the lines of predict."""
+    shown = printed("predict", "samples", "one.png", "--model", "model.safetensors", cwd=folder, COLUMNS="40")
+    assert len(shown.splitlines()) == 1 + len(list((folder / "samples").iterdir()))
+
+
 # --- readers that leave, full disks, closed streams --------------------------------------------------------------------------------
 
 EVERY_COMMAND = [
