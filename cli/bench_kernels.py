@@ -1,5 +1,6 @@
 """``numbacnn bench kernels``: one convolution in every way that there is here, from plain Python to the GPU."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
-from .paths import MODEL, UserPath
+from .paths import MODEL, PLOTS, OutputFile
 
 if TYPE_CHECKING:  # modules that need numpy
     from numbacnn.bench import KernelReport, WayResult
@@ -36,7 +37,9 @@ NAMES = {
 @click.option(
     "--compile", "anew", is_flag=True, help="Compile the kernels, though the cache has them, to see how long that takes."
 )
-@click.option("--plot", "picture", type=UserPath(), metavar="FILE", help="Draw the speeds as bars: .png, .svg or .pdf.")
+@click.option("--plot", "picture", type=OutputFile(*PLOTS), metavar="FILE",
+              help="Draw the speeds as bars: .png, .svg or .pdf.")  # fmt: skip
+@options.force
 @options.threads
 @options.reporting
 def bench_kernels(
@@ -46,6 +49,7 @@ def bench_kernels(
     runs: int | None,
     anew: bool,
     picture: Path | None,
+    force: bool,
     threads: int | None,
     output_format: str,
 ) -> int:
@@ -64,21 +68,25 @@ def bench_kernels(
     from numbacnn.backends import using_threads
     from numbacnn.bench import compare_kernels, convolution
     from numbacnn.errors import DeviceError
-    from numbacnn.plotting import check_picture, check_plotting
+    from numbacnn.plotting import check_plotting
 
     from .compiling import announced_compilations
     from .console import notice, print_json
     from .model_source import read_model
+    from .new_files import check_new
+    from .usage import usage_of
 
+    check_new(picture, force, "--plot")
     undrawn: DeviceError | None = None
     if picture is not None:
-        check_picture(picture)
         try:
             check_plotting()
         except DeviceError as error:  # the table can be had without
             undrawn = error
             notice(f"{error}. The table follows all the same")
-    problem = convolution(read_model(model).graph, layer, batch_size)
+    graph = read_model(model).graph
+    with usage_of("--layer") if layer is not None else nullcontext():
+        problem = convolution(graph, layer, batch_size)
     with using_threads(threads), announced_compilations():
         report = compare_kernels(problem, threads, runs, anew=anew, on_start=lambda ways: notice(f"timing {ways} ways, in turns"))
     if picture is not None and undrawn is None:
@@ -102,7 +110,7 @@ def _print(report: "KernelReport", anew: bool, picture: Path | None) -> None:
     for line in _remarks(report, anew):
         console.print(line)
     if picture is not None:
-        console.print(f"wrote {picture}", soft_wrap=True)
+        console.print_wrapped(f"wrote {picture}")
 
 
 def _title(report: "KernelReport") -> str:

@@ -1,10 +1,13 @@
 """Compiling kernels: announced to the user, and divided among processes, as one process compiles one kernel at a time."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from rich.text import Text
 
 from numbacnn.backends import compilations, get_ops, has_compiled_kernels, kernel_cache_problem, threads
 from numbacnn.datasets import load_dataset
@@ -12,12 +15,55 @@ from numbacnn.graph import Graph
 from numbacnn.ops import Ops
 from numbacnn.training import Settings, WarmupPart, warm_up_part, warmup_batch, warmup_parts
 
-from .console import notice
+from .console import Printer, can_print, is_live, notice, stderr
+from .live_line import Source, live_line
+
+URGENCY = 1
+"""What is compiled is shown rather than the epoch that waits for it."""
+
+TURN = 0.1
+"""Seconds between two figures of the spinner."""
 
 
-def announced_compilations() -> AbstractContextManager[Any]:
-    """Count the kernels compiled, and tell the user at the first one; see ``compilations``."""
-    return compilations(lambda: notice(f"compiling kernels ({_cache_note()})"))
+@contextmanager
+def announced_compilations() -> Iterator[Any]:
+    """Count the kernels compiled, and tell the user at the first one, on a terminal with a live count; see ``compilations``."""
+    with shown_compilations(lambda: notice(f"compiling kernels ({_cache_note()})")) as compiled:
+        yield compiled
+
+
+@contextmanager
+def shown_compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
+    """Count the kernels compiled, on a terminal with a live count while one is being compiled."""
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            on_first()
+            if is_live():
+                console = stderr()
+                stack.enter_context(live_line.showing(_count_line(lambda: compiled.progress, console), console, URGENCY))
+
+        with compilations(begin) as compiled:
+            yield compiled
+
+
+def _count_line(progress: Callable[[], tuple[int, float] | None], console: Printer) -> Source:
+    """The line of the kernels compiled so far.
+
+    Args:
+        progress: their count, and the seconds; None while there is nothing to show.
+    """
+    figures = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if can_print(console, "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏") else "|/-\\"
+
+    def line(width: int) -> Text | None:
+        if (now := progress()) is None:
+            return None
+        count, seconds = now
+        shown = Text(f"{figures[int(seconds / TURN) % len(figures)]} kernels compiled: {count}, {seconds:.0f} s")
+        shown.truncate(width)
+        return shown
+
+    return line
 
 
 def _cache_note() -> str:
@@ -52,13 +98,23 @@ def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_co
     from .workers import work_in_processes  # seldom needed, and slow to import
 
     notice(f"compiling kernels in {processes} processes ({_cache_note()})")
+    counts: dict[int, int] = {}  # kernels compiled by each piece of work so far
+    started = time.perf_counter()
+
+    def progress() -> tuple[int, float]:
+        return sum(list(counts.values())), time.perf_counter() - started
+
     work: list[Callable[[], object]] = [partial(_warm_up_part, part, settings, exact_conv) for part in warmup_parts(graph, ops)]
     if digits:
         work.append(draw_digits)
-    try:
-        return work_in_processes([partial(_compile, each) for each in work], processes)
-    except OSError:
-        return 0
+    with ExitStack() as stack:
+        if is_live():
+            console = stderr()
+            stack.enter_context(live_line.showing(_count_line(progress, console), console, URGENCY))
+        try:
+            return work_in_processes([partial(_compile, each) for each in work], processes, counts.__setitem__)
+        except OSError:
+            return 0
 
 
 def draw_digits() -> None:
@@ -70,7 +126,7 @@ def _warm_up_part(part: WarmupPart, settings: Settings, exact_conv: bool) -> Non
     warm_up_part(part, settings, get_ops("cpu", exact_conv=exact_conv))
 
 
-def _compile(work: Callable[[], object]) -> int:
-    with compilations() as compiled:
+def _compile(work: Callable[[], object], tell: Callable[[int], None]) -> int:
+    with compilations(on_each=tell) as compiled:
         work()
     return compiled.count

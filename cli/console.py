@@ -7,13 +7,18 @@ import sys
 from typing import Any, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, detect_legacy_windows
 from rich.text import Text
 
 from numbacnn.quoting import printable
 
+from .live_line import live_line
+
 NO_LIMIT = 1_000_000
 """The width of a pipe or a file, in columns."""
+
+COMMAND = "  numbacnn "
+"""The beginning of a line that is a command."""
 
 
 class Printer(Console):
@@ -25,7 +30,17 @@ class Printer(Console):
     def print(self, *objects: Any, soft_wrap: bool | None = None, crop: bool = False, **options: Any) -> None:
         if not soft_wrap:
             objects = tuple(self._folded(item) if isinstance(item, str) else item for item in objects)
-        super().print(*objects, soft_wrap=soft_wrap, crop=crop, **options)
+        with live_line.out_of_the_way():
+            super().print(*objects, soft_wrap=soft_wrap, crop=crop, **options)
+
+    def print_wrapped(self, text: str, indent: str = "  ") -> None:
+        """Print a sentence, or a path and what is said of it: ``wrapped`` on a terminal, else in one line, which programs read."""
+        lines = wrapped(text, self.width, indent) if self.file.isatty() else [printable(text)]
+        self.print(Text("\n".join(lines)), soft_wrap=True)
+
+    def draw(self, text: Text) -> None:
+        """Write a text at the cursor, with neither a line end nor a fold: only ``live_line`` does."""
+        super().print(text, end="", no_wrap=True, overflow="ignore", crop=False, soft_wrap=True)
 
     def _folded(self, text: str) -> Text:
         return Text("\n".join(folded(text, self.width, self)))
@@ -41,9 +56,15 @@ def stderr() -> Printer:
     return _printer(sys.stderr, is_terminal=is_live())
 
 
+def terminal_width() -> int | None:
+    """The columns of the terminal that stderr is; None if it is a pipe or a file."""
+    return stderr().width if sys.stderr.isatty() else None
+
+
 def is_live() -> bool:
     """Whether stderr is a terminal that can redraw a line."""
-    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+    is_plain = os.environ.get("CI") or os.environ.get("TERM") == "dumb" or detect_legacy_windows()  # which knows no escapes
+    return sys.stderr.isatty() and not is_plain
 
 
 def _printer(stream: TextIO, is_terminal: bool) -> Printer:
@@ -81,6 +102,27 @@ def folded(text: str, width: int, console: Console) -> list[str]:
     return [indent + line.plain.rstrip() for line in lines]
 
 
+def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
+    """A text, made printable, as lines of at most ``width`` columns, broken between words; a longer word stays whole.
+
+    So that paths can be copied: a terminal breaks them by itself, and knows that they go on.
+
+    Args:
+        indent: of all lines but the first, in addition to the first one's.
+    """
+    text = printable(text)
+    if cell_len(text) <= width:
+        return [text]
+    indent += " " * (len(text) - len(text.lstrip(" ")))
+    lines, line = [], ""
+    for gap, word in re.findall("( *)([^ ]+)", text):
+        if line.strip() and cell_len(line) + len(gap) + cell_len(word) > width:
+            lines.append(line)
+            line, gap = indent, ""
+        line += gap + word
+    return [*lines, line]
+
+
 def can_print(console: Console, text: str) -> bool:
     """Whether the console's encoding has these characters."""
     try:
@@ -97,13 +139,22 @@ def printable_lines(text: str) -> str:
 
 def notice(text: str) -> None:
     """Print a sentence on stderr."""
-    _write(sys.stderr, f"{printable(text)}\n")
+    _write(sys.stderr, f"{_fitted(text)}\n")
 
 
 def error(text: str) -> None:
     """Print an error on stderr: one line, or one with an indented list below it, such as the mirrors that failed."""
-    shown = printable_lines(text) if "\n  " in text else printable(text)
-    _write(sys.stderr, f"Error: {shown}\n")
+    lines = text.split("\n") if "\n  " in text else [text]
+    _write(sys.stderr, "\n".join(map(_fitted, [f"Error: {lines[0]}", *lines[1:]])) + "\n")
+
+
+def _fitted(text: str) -> str:
+    """A printable text, wrapped where stderr is a terminal; in a pipe or a file it is one line.
+
+    A command in a line of its own stays whole: it is there to be copied.
+    """
+    width = terminal_width()
+    return printable(text) if width is None or text.startswith(COMMAND) else "\n".join(wrapped(text, width))
 
 
 def print_text(text: str) -> None:
@@ -121,8 +172,9 @@ def print_json(value: Any) -> None:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    stream.write(text)
-    stream.flush()
+    with live_line.out_of_the_way():
+        stream.write(text)
+        stream.flush()
 
 
 def _plain(value: Any) -> Any:

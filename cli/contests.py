@@ -12,6 +12,7 @@ from numbacnn.errors import DataError, ModelError
 from numbacnn.lecture.contenders import Contender, Training, Watch, check_contest, contender
 from numbacnn.normalisation import RAW_PIXELS
 from numbacnn.ops import Ops
+from numbacnn.quoting import counted
 from numbacnn.training import Event, warm_up
 
 from . import options
@@ -39,7 +40,7 @@ class Names(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
         if len(names) < self.least:
-            self.fail(f"expected at least {self.least} name(s) with commas between, got {value!r}.", param, ctx)
+            self.fail(f"expected at least {counted(self.least, 'name')} with commas between, got {value!r}.", param, ctx)
         try:
             for name in names:
                 contender(name)
@@ -60,7 +61,7 @@ epochs = click.option(
     "--epochs", type=options.COUNT, default=3, show_default=True, metavar="N", help="Passes over the training images."
 )
 seeds = click.option(
-    "--seeds", type=click.IntRange(1, MOST_SEEDS), default=1, show_default=True, metavar="N",
+    "--seeds", type=options.WholeNumber(1, MOST_SEEDS), default=1, show_default=True, metavar="N",
     help="Train each network so many times, with the seeds 0 to N-1, and give the mean.",
 )  # fmt: skip
 train_limit = click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")

@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from numbacnn.quoting import counted
+
 from . import options
 from .console import print_json, stdout
 from .tables import size
@@ -24,7 +26,7 @@ def doctor(output_format: str) -> None:
         return
     console = stdout()
     for name, value in _lines(facts):
-        console.print(f"{name:<14}{value}", soft_wrap=True)
+        console.print_wrapped(f"{name:<14}{value}", indent=" " * 14)
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -32,7 +34,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("numbacnn", f"{facts['numbacnn']} on Python {facts['python']}, {facts['platform']}"),
         ("packages", ", ".join(f"{name} {version}" for name, version in facts["packages"].items())),
-        ("processor", f"{cpu['name']}, {cpu['processors']} processor(s), vectors: {', '.join(cpu['features']) or 'none'}"),
+        (
+            "processor",
+            f"{cpu['name']}, {counted(cpu['processors'], 'processor')}, vectors: {', '.join(cpu['features']) or 'none'}",
+        ),
     ]
     lines += _environment_lines(**facts["environment"])
     if threads.get("error") in facts["environment"]["problems"]:

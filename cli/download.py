@@ -32,4 +32,4 @@ def download(dataset: str, data_dir: Path, output_format: str) -> None:
     if output_format == "json":
         print_json({"dataset": dataset, "folder": str(folder)})
     else:
-        stdout().print(f"{dataset} is complete in {folder}", soft_wrap=True)
+        stdout().print_wrapped(f"{dataset} is complete in {folder}")

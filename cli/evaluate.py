@@ -8,20 +8,20 @@ import click
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.dataset_names import DATASETS
 from numbacnn.datasets import Dataset
-from numbacnn.files import write_atomically
 from numbacnn.inspection.sheet import Captioned, mistakes_sheet
 from numbacnn.inspection.tiles import image_pixels
 from numbacnn.metrics import Evaluation, Mistake, worst_mistakes
 from numbacnn.metrics import evaluate as evaluate_prediction
 from numbacnn.prediction import Prediction
-from numbacnn.quoting import plain, short
+from numbacnn.quoting import counted, plain, short
 
 from . import options
 from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
-from .paths import UserPath
+from .new_files import check_new, write_file
+from .paths import OutputFile
 from .predict import label_of
 from .tables import class_table, confusion_table, percent
 from .train_data import fingerprint_of_test_part
@@ -34,17 +34,19 @@ MOST_MISTAKES = 42
 @click.command()
 @options.trained_model
 @options.dataset_trained_on
-@options.data_dir
+@options.data_dir_trained_on
 @options.test_limit
-@click.option("--sheet", type=UserPath(), metavar="FILE.png", help="Draw the worst mistakes, with their probabilities.")
+@click.option("--sheet", type=OutputFile(".png"), metavar="FILE.png", help="Draw the worst mistakes, with their probabilities.")
+@options.force
 @options.computing
 @options.reporting
 def evaluate(
     model: Path | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     test_limit: int | None,
     sheet: Path | None,
+    force: bool,
     device: str,
     threads: int | None,
     exact_conv: bool,
@@ -57,13 +59,12 @@ def evaluate(
              numbacnn evaluate --model runs/cnn-digits/model.safetensors --dataset mnist
              numbacnn evaluate --sheet mistakes.png
     """
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise click.BadParameter(f"{str(sheet)!r} does not end in .png.", param_hint="'--sheet'")
+    check_new(sheet, force, "--sheet")
     path, dataset, data, result, prediction = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
     worst = None if sheet is None else worst_mistakes(prediction, data.test_labels, MOST_MISTAKES)
     if sheet is not None and worst is not None:
         has_numbers = dataset in DATASETS or test_limit is None  # of own data, a limit takes others than the first
-        write_atomically(sheet, _drawn(worst, path, dataset, data, result, has_numbers), advice="Give another FILE with --sheet")
+        write_file(sheet, _drawn(worst, path, dataset, data, result, has_numbers))
     if output_format == "json":
         found = {
             "model": str(path), "dataset": dataset, "images": len(data.test_images), "loss": result.loss, "accuracy": result.accuracy,
@@ -78,12 +79,12 @@ def evaluate(
     console.print()
     console.print(confusion_table(result, data.class_names))
     console.print()
-    console.print(f"{path} on {len(data.test_images):,} test images of {dataset}", soft_wrap=True)
+    console.print_wrapped(f"{path} on {len(data.test_images):,} test images of {dataset}")
     console.print(f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}")
     if worst is not None:
         count, there = len(worst), mistakes_in(result)
-        shown = f"the {count} worst of {there:,} mistakes" if count < there else f"{count} mistake(s)"
-        console.print(f"wrote {sheet}: {shown}", soft_wrap=True)
+        shown = f"the {count} worst of {there:,} mistakes" if count < there else counted(count, "mistake")
+        console.print_wrapped(f"wrote {sheet}: {shown}")
 
 
 def mistakes_in(result: Evaluation) -> int:
@@ -98,7 +99,7 @@ def _drawn(worst: list[Mistake], path: Path, dataset: str, data: Dataset, result
         number = f" (test:{each.number})" if has_numbers else ""
         words = f"{names[each.label]} taken for {names[each.answer]}, {each.probability:.1%}{number}"
         images.append(Captioned(image_pixels(data.test_images[each.number]), words))
-    title = f"{mistakes_in(result):,} mistakes in {len(data.test_images):,} test images"
+    title = f"{counted(mistakes_in(result), 'mistake')} in {counted(len(data.test_images), 'test image')}"
     return mistakes_sheet(images, title, f"{path} on {dataset}; the worst first: where the true class is least probable")
 
 
@@ -119,7 +120,7 @@ class Measured(NamedTuple):
 def measured(
     model: Path | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     test_limit: int | None,
     device: str,
     threads: int | None,

@@ -11,14 +11,16 @@ from numbacnn.shapes import cells
 from . import options
 from .console import notice, print_json, stdout
 from .model_source import read_network
-from .paths import MODEL, UserPath
+from .new_files import check_new
+from .paths import MODEL, OutputFile
 
 
 @click.command()
 @click.argument("model", type=MODEL)
-@click.argument("file", type=UserPath())
+@click.argument("file", type=OutputFile(*FORMATS))
+@options.force
 @options.reporting
-def export(model: str, file: Path, output_format: str) -> None:
+def export(model: str, file: Path, force: bool, output_format: str) -> None:
     """Write a network as an ONNX file, or its parameters as arrays.
 
     MODEL is a trained .safetensors file, or a preset or .toml model file, which is written with its initial weights. FILE ends in .onnx
@@ -28,8 +30,7 @@ def export(model: str, file: Path, output_format: str) -> None:
     Example: numbacnn export runs/cnn-mnist/model.safetensors cnn.onnx
              numbacnn export runs/cnn-mnist/model.safetensors cnn.npz
     """
-    if file.suffix not in FORMATS:
-        raise click.BadParameter(f"{str(file)!r} ends in neither {' nor '.join(FORMATS)}.", param_hint="FILE")
+    check_new(file, force)
     network, is_trained = read_network(model)
     if not is_trained:
         notice(f"{network.graph.name} is not trained: it is written with the initial weights of seed 0")
@@ -40,4 +41,4 @@ def export(model: str, file: Path, output_format: str) -> None:
             {"model": model, "file": str(file), "parameters": parameters, "bytes": file.stat().st_size, "trained": is_trained}
         )
         return
-    stdout().print(f"wrote {file}: {network.graph.name}, {parameters:,} parameters", soft_wrap=True)
+    stdout().print_wrapped(f"wrote {file}: {network.graph.name}, {parameters:,} parameters")

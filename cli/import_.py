@@ -9,15 +9,17 @@ from numbacnn.shapes import cells
 
 from . import options
 from .console import print_json, stdout
-from .paths import UserPath
+from .new_files import check_new
+from .paths import OutputFile, UserPath
 
 
 @click.command("import")
 @click.argument("file", type=UserPath())
-@click.argument("model", type=UserPath())
+@click.argument("model", type=OutputFile(".safetensors"))
+@options.force
 @click.option("--input", "input_shape", type=options.InputShape(), help="Size of the images, where FILE leaves it open.")
 @options.reporting
-def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, output_format: str) -> None:
+def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, force: bool, output_format: str) -> None:
     """Make a network from an ONNX file.
 
     FILE is an .onnx file (needs pip install 'numbacnn[onnx]'); MODEL is the .safetensors file to write. Operations that numbacnn lacks are
@@ -27,8 +29,7 @@ def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, output
     Example: numbacnn import resnet50.onnx resnet50.safetensors
              numbacnn import mobilenet.onnx mobilenet.safetensors --input 224,224,3
     """
-    if model.suffix != ".safetensors":
-        raise click.BadParameter(f"{str(model)!r} does not end in .safetensors.", param_hint="MODEL")
+    check_new(model, force)
     from numbacnn.onnx import import_network  # needs the extra onnx
 
     network = import_network(file, input_shape)
@@ -43,5 +44,5 @@ def import_(file: Path, model: Path, input_shape: tuple[int, ...] | None, output
         })  # fmt: skip
         return
     console = stdout()
-    console.print(f"wrote {model}: {graph.name}, {len(graph.nodes)} layers, {parameters:,} parameters", soft_wrap=True)
+    console.print_wrapped(f"wrote {model}: {graph.name}, {len(graph.nodes)} layers, {parameters:,} parameters")
     console.print(f"next: numbacnn shapes {model}", soft_wrap=True)

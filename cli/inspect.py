@@ -1,5 +1,7 @@
 """``numbacnn inspect``: one image through a trained network: its answer, and how it comes about."""
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numbacnn.features import features, nearest
 from numbacnn.files import check_replaceable
 from numbacnn.filter_frames import filters_gif, networks_of
 from numbacnn.graph import INPUT, Graph, Node, up_to, without_softmax
-from numbacnn.inspection.cell import explain_cell
+from numbacnn.inspection.cell import check_cell, explain_cell
 from numbacnn.inspection.heat import Heat, image_gradient, occlusion
 from numbacnn.inspection.tiles import filters
 from numbacnn.inspection.tracing import trace_image
@@ -31,10 +33,11 @@ from .findings import METHODS, Filters, Findings, Like, Likes, Seen, Why
 from .inspection_sheets import write_sheets
 from .inspection_views import print_findings
 from .model_source import trained_model
-from .new_files import has_content, write_new
-from .paths import PathText, UserPath
-from .subject import Subject, read_subject
+from .new_files import check_new, has_content, write_new
+from .paths import OutputFile, PathText, UserPath
+from .subject import TEST, Subject, read_subject
 from .trained_on import data_for
+from .usage import check_heeded, usage_of
 
 SHOWN, SEARCHED = 5, 10_000
 """Training images that ``--like`` shows, and those it searches by default."""
@@ -64,7 +67,7 @@ def _is_index(text: str) -> bool:
 @options.trained_model
 @click.option("--layer", metavar="NAME", help="Show all maps of one layer.")
 @click.option("--filters", "with_filters", is_flag=True, help="Show the filters of --layer, or of the first convolution.")
-@click.option("--over-epochs", type=UserPath(), metavar="FILE.gif",
+@click.option("--over-epochs", type=OutputFile(".gif"), metavar="FILE.gif",
               help="Draw how these filters changed in training, a frame for each epoch that train --keep-epochs kept.")  # fmt: skip
 @click.option("--cell", type=CellText(), help="Show one output as the sum of its products; LAYER,f for a dense layer.")
 @click.option("--why", is_flag=True, help="Show the pixels that the answer depends on.")
@@ -74,17 +77,19 @@ def _is_index(text: str) -> bool:
 )  # fmt: skip
 @click.option("--like", is_flag=True, help="Show the training images most like it, by the last hidden layer.")
 @click.option(
-    "--train-limit", type=options.COUNT, default=SEARCHED, show_default=True, metavar="N",
-    help="Training images that --like searches: the first N.",
+    "--train-limit", type=options.COUNT, metavar="N",
+    help=f"Training images that --like searches: the first N.  [default: {SEARCHED}]",
 )  # fmt: skip
 @click.option("--output", type=UserPath(), metavar="DIR", help="Draw summary.png, and a sheet for each layer, into a folder.")
-@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+@options.force
 @options.dataset_trained_on
-@options.data_dir
+@options.data_dir_trained_on
 @options.picture_forms
 @options.computing
 @options.reporting
+@click.pass_context
 def inspect(
+    ctx: click.Context,
     image: str | None,
     model: Path | None,
     layer: str | None,
@@ -94,11 +99,11 @@ def inspect(
     why: bool,
     method: str | None,
     like: bool,
-    train_limit: int,
+    train_limit: int | None,
     output: Path | None,
     force: bool,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     invert: str,
     pictures_as: str | None,
     device: str,
@@ -121,16 +126,29 @@ def inspect(
         raise click.UsageError("Missing argument 'IMAGE': a picture's file, or test:N. Only --filters alone does without.")
     if method and not (why or output):
         raise click.UsageError("--method goes with --why.")
+    if train_limit and not like:
+        raise click.UsageError("--train-limit goes with --like.")
+    if dataset and not (like or (image or "").startswith(TEST)):
+        raise click.UsageError("--dataset goes with test:N or --like.")
+    if (image or "").startswith(TEST) and not os.path.lexists(image or ""):
+        check_heeded(ctx, "a test image is taken as it is", "invert", "pictures_as")
+    if force and output is None:
+        check_new(over_epochs, force, "--output or --over-epochs")
     if over_epochs is not None:
         _check_animation(over_epochs, with_filters)
     path = trained_model(model)
     network = load_network(path)
     found = Findings(path, network)
-    place = _place(network.graph, cell) if cell else None
+    with usage_of("--cell"):
+        place = _place(network.graph, cell) if cell else None
+        if place is not None:
+            check_cell(network.graph, *place)
+    if layer is not None:
+        with usage_of("--layer"):
+            found.layer = None if with_filters else up_to(network.graph, layer).nodes[-1].name
     if with_filters:
-        found.filters = _filters(network, layer)
-    elif layer is not None:
-        found.layer = up_to(network.graph, layer).nodes[-1].name
+        with usage_of("--layer") if layer is not None else nullcontext():
+            found.filters = _filters(network, layer)
     if image is not None:
         ops = open_device(device, threads, exact_conv)
         with announced_compilations():
@@ -147,12 +165,12 @@ def inspect(
             if why or output:
                 found.why = _why(network, predictor, found.seen, method or METHODS[0])
             if like:
-                found.likes = _likes(found, subject, ops, dataset or subject.dataset, data_dir, train_limit)
+                found.likes = _likes(found, subject, ops, dataset or subject.dataset, data_dir, train_limit or SEARCHED)
     if output is not None:
         found.files = write_sheets(found, output, force)
     if over_epochs is not None and found.filters is not None:
         gif = filters_gif(networks_of(path.parent), found.filters.layer)
-        write_new({over_epochs: gif}, lambda file: has_content(file, gif), "the filters over the epochs", force)
+        write_new({over_epochs: gif}, lambda file: has_content(file, gif), "the filters over the epochs", force, "file")
         found.files = [*(found.files or []), over_epochs]
     if output_format == "json":
         print_json(found.as_dict())
@@ -164,8 +182,6 @@ def _check_animation(path: Path, with_filters: bool) -> None:
     """Raise before any work if the filters cannot be drawn to a file of this name."""
     if not with_filters:
         raise click.UsageError("--over-epochs goes with --filters.")
-    if path.suffix.lower() != ".gif":
-        raise click.BadParameter(f"{str(path)!r} does not end in .gif.", param_hint="'--over-epochs'")
     check_replaceable(path, "Give another file")
 
 
@@ -224,7 +240,7 @@ def _why(network: TrainedNetwork, predictor: Predictor, seen: Seen, method: str)
     return Why(method, heat)
 
 
-def _likes(found: Findings, subject: Subject, ops: Ops, dataset: str | None, data_dir: Path, limit: int) -> Likes:
+def _likes(found: Findings, subject: Subject, ops: Ops, dataset: str | None, data_dir: Path | None, limit: int) -> Likes:
     """The training images most like the image."""
     network = found.network
     name, data = data_for(network, found.path, dataset, data_dir, train_limit=limit, test_limit=0)

@@ -47,16 +47,16 @@ def print_findings(found: Findings) -> None:
         console.print()
         _print_likes(console, found, found.likes)
     for path in found.files or []:
-        console.print(f"wrote {path}", soft_wrap=True)
+        console.print_wrapped(f"wrote {path}")
 
 
 def _print_answer(console: Printer, found: Findings, seen: Seen) -> None:
     """The answer, the probabilities, and the image, beside it the heat or with a cell's receptive field marked."""
     subject, answer = seen.subject, found.class_name(seen.answer)
-    console.print(f"{subject.name}: {answer}", soft_wrap=True)
+    console.print_wrapped(f"{subject.name}: {answer}")
     for line in probability_lines(found.network.class_names, seen.probabilities, MOST_CLASSES):
         console.print(line, soft_wrap=True)
-    console.print(f"{INDENT}{found.about(subject)}", soft_wrap=True)
+    console.print_wrapped(f"{INDENT}{found.about(subject)}")
     pixels = image_pixels(subject.image)
     if found.cell is not None and found.cell.image_field is not None and len(found.cell.cell) > 1:
         pixels = _marked(pixels, *found.cell.image_field)
@@ -102,7 +102,9 @@ def _print_cell(console: Printer, found: Findings, cell: CellSum) -> None:
     if cell.image_field is not None and cell.reads != INPUT and not is_dense:
         (top, bottom), (left, right) = cell.image_field
         console.print(f"of the image it sees rows {top}..{bottom}, columns {left}..{right}")
-    if cell.terms:
+    if cell.terms and zeros == len(cell.terms):
+        console.print("all it reads is 0, or meets a weight of 0: there is no product to list")
+    elif cell.terms:
         axes = "(row, column, channel)" if len(cell.places[0]) > 1 else "(index)"
         console.print(f"{axes} of {plain(cell.of)}, its value x the weight = the product")
     listed = [
@@ -128,7 +130,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _print_likes(console: Printer, found: Findings, likes: Likes) -> None:
-    console.print(f"most like it among {likes.searched:,} training images of {likes.dataset}", soft_wrap=True)
+    console.print_wrapped(f"most like it among {likes.searched:,} training images of {likes.dataset}")
     tiles = [Scale(0, 255).grey(shrunk(image_pixels(each.image).mean(axis=2), LEAST_SIDE)) for each in likes.images]
     captions = [f"{found.class_name(each.label)[:10]} {each.similarity:.4f}" for each in likes.images]
     fit = room(console, max(*(tile.shape[1] for tile in tiles), *map(len, captions)))

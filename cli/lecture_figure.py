@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from numbacnn.lecture.sliding import Sliding
+from numbacnn.quoting import short
 from numbacnn.shapes import Pair
 
 from . import options
 from .console import print_json, stdout
 from .new_files import has_content, write_new
-from .paths import UserPath
+from .paths import OutputFile
 
 FORMS = (".gif", ".svg")
 
@@ -24,7 +25,11 @@ class Sides(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
         parts = str(value).replace("x", ",").split(",")
         if not 1 <= len(parts) <= 2 or not all(part.strip().isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is neither a number of cells, such as 3, nor HEIGHT,WIDTH, such as 5,7.", param, ctx)
+            self.fail(
+                f"expected a number of cells, such as 3, or HEIGHT,WIDTH, such as 5,7, each at least 1, got {short(value)}.",
+                param,
+                ctx,
+            )
         return int(parts[0]), int(parts[-1])
 
 
@@ -43,9 +48,14 @@ class Sides(click.ParamType):
     "--padding", type=click.Choice(["valid", "same"]), default="same", show_default=True, help="Whether zeros are put around."
 )
 @click.option(
-    "--output", type=UserPath(), default=Path("conv.gif"), show_default=True, metavar="FILE.gif|FILE.svg", help="File to write."
+    "--output",
+    type=OutputFile(*FORMS),
+    default=Path("conv.gif"),
+    show_default=True,
+    metavar="FILE.gif|FILE.svg",
+    help="File to write.",
 )
-@click.option("--force", is_flag=True, help="Replace another file of that name.")
+@options.force
 @options.reporting
 def lecture_figure(
     kind: str, size: Pair, kernel: Pair, stride: Pair, padding: str, output: Path, force: bool, output_format: str
@@ -58,11 +68,9 @@ def lecture_figure(
     Example: numbacnn lecture figure conv --output conv.gif
              numbacnn lecture figure conv --input 6,6 --kernel 3 --stride 1 --padding valid --output valid.svg
     """
-    if output.suffix not in FORMS:
-        raise click.BadParameter(f"{str(output)!r} does not end in {' or '.join(FORMS)}.", param_hint="'--output'")
     sliding = Sliding(size, kernel, stride, padding)
-    content = sliding.gif() if output.suffix == ".gif" else sliding.svg().encode()
-    written = write_new({output: content}, lambda path: has_content(path, content), "the figure to be written", force)
+    content = sliding.gif() if output.suffix.lower() == ".gif" else sliding.svg().encode()
+    written = write_new({output: content}, lambda path: has_content(path, content), "the figure to be written", force, "file")
     places = list(sliding.places())
     if output_format == "json":
         print_json({
@@ -72,4 +80,4 @@ def lecture_figure(
         return
     console = stdout()
     console.print(sliding.title)
-    console.print(f"{'wrote' if written else 'in place:'} {output}: {len(places)} frames", soft_wrap=True)
+    console.print_wrapped(f"{'wrote' if written else 'in place:'} {output}: {len(places)} frames")

@@ -18,7 +18,7 @@ from .paths import UserPath
 @click.command("figures")
 @click.option("--output", type=UserPath(), default=Path("figures"), show_default=True, metavar="DIR", help="Folder to write to.")
 @click.option("--section", type=click.Choice(list(DRAWN)), help="Draw the figures of one section only.")
-@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+@options.force
 @options.reporting
 def lecture_figures(output: Path, section: str | None, force: bool, output_format: str) -> None:
     """Draw the figures of the lecture as SVG, with numbers computed by the program and texts for those who do not see them.
@@ -44,4 +44,4 @@ def lecture_figures(output: Path, section: str | None, force: bool, output_forma
         print_json({"folder": str(output), "page": str(output / PAGE), "figures": rows, "wrote": list(map(str, written))})
         return
     console = stdout()
-    console.print(f"{len(contents) - 1} figures and {PAGE} in {output}; {len(written)} files written", soft_wrap=True)
+    console.print_wrapped(f"{len(contents) - 1} figures and {PAGE} in {output}; {len(written)} files written")

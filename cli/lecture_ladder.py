@@ -8,13 +8,15 @@ import click
 from numbacnn.datasets import Dataset
 from numbacnn.lecture.ladder import RUNGS, Rung, climb, remarks
 from numbacnn.normalisation import COST_OF_RAW_PIXELS
+from numbacnn.quoting import counted
 
-from . import contests
+from . import contests, options
 from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .layout import Column
-from .paths import UserPath
-from .records import check_records, write_records
+from .new_files import check_new
+from .paths import OutputFile
+from .records import ENDINGS, write_records
 from .signals import Terminated
 from .tables import percent, table, text
 
@@ -24,12 +26,14 @@ WHICH = "numbacnn lecture ladder"
 @click.command("ladder")
 @contests.models(tuple(RUNGS), 1)
 @click.option("--raw-pixels", is_flag=True, help="Feed pixels as numbers 0...255, as the lecture does: for comparison.")
-@click.option("--output", type=UserPath(), metavar="FILE", help="Write the table to a file too: .csv or .html.")
+@click.option("--output", type=OutputFile(*ENDINGS), metavar="FILE", help="Write the table to a file too: .csv or .html.")
+@options.force
 @contests.sharing
 def lecture_ladder(
     names: tuple[str, ...],
     raw_pixels: bool,
     output: Path | None,
+    force: bool,
     epochs: int,
     seeds: int,
     output_format: str,
@@ -45,8 +49,7 @@ def lecture_ladder(
              numbacnn lecture ladder --epochs 1 --dataset digits --models softmax,dense128,small
              numbacnn lecture ladder --seeds 3 --output ladder.html
     """
-    if output is not None:
-        check_records(output)
+    check_new(output, force, "--output")
     rungs: list[Rung] = []
     with announced_compilations():
         contest = contests.open_contest(names, raw_pixels=raw_pixels, **shared)
@@ -96,7 +99,8 @@ def _show(rungs: list[Rung], dataset: Dataset, epochs: int, raw_pixels: bool, ou
 
 
 def _heading(dataset: Dataset, epochs: int) -> str:
-    return f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images of {dataset.name}, {epochs} epoch(s)"
+    images = f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images"
+    return f"{images} of {dataset.name}, {counted(epochs, 'epoch')}"
 
 
 def _table(rungs: list[Rung]) -> Any:

@@ -54,7 +54,7 @@ def _read(text: str) -> Source:
         found = preset(text)
         return Source(found.graph, found.recipe, is_preset=True)
     path = Path(text)
-    if path.suffix == ".toml":
+    if path.suffix.lower() == ".toml":
         from numbacnn.config import read_model_file  # presets need no TOML
 
         return Source(*read_model_file(path))
@@ -73,7 +73,7 @@ def _trained_file(text: str) -> Path | None:
         return None
     path = Path(text)
     inside = path / "model.safetensors"
-    if path.suffix == ".safetensors" and not os.path.isdir(path):
+    if path.suffix.lower() == ".safetensors" and not os.path.isdir(path):
         return path
     return inside if os.path.isfile(inside) else None  # unlike Path.is_file, False for a name that is too long
 
@@ -148,6 +148,12 @@ def trained_model(given: Path | None, option: str = "--model FILE") -> Path:
         CheckpointError: there is none.
     """
     if given is not None:
+        if given.suffix.lower() == ".toml" or (str(given) in PRESETS and not os.path.lexists(given)):
+            kind = "a model file" if given.suffix else "a preset"
+            raise CheckpointError(
+                f"{given}: expected a trained network, got {kind}, which holds no weights. Train it with 'numbacnn train --model {given}', "
+                f"then leave {option.split()[0]} out, or give the model.safetensors of its run"
+            )
         return given / "model.safetensors" if given.is_dir() else given
     try:
         return Path(os.fsdecode(read_bounded(LAST_RUN, _LONGEST_PATH))) / "model.safetensors"

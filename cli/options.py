@@ -12,6 +12,8 @@ from numbacnn.backends import DEVICES
 from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.dataset_names import DATASETS
 from numbacnn.picture_forms import FORMS
+from numbacnn.plain_numbers import LARGEST_WHOLE
+from numbacnn.quoting import short
 from numbacnn.spelling import did_you_mean
 
 from .paths import DATASET, UserPath
@@ -28,9 +30,50 @@ class PositiveNumber(click.ParamType):
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"{value!r} is not a number.", param, ctx)
+            number = math.nan
         if not math.isfinite(number) or number <= 0:
-            self.fail(f"{value} is not a finite number greater than 0.", param, ctx)
+            self.fail(f"expected a finite number greater than 0, got {short(value)}.", param, ctx)
+        return number
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds, which the message names."""
+
+    def __init__(self, least: int, most: int = LARGEST_WHOLE) -> None:
+        super().__init__(least, most)
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = None
+        if number is None or not self.least <= number <= self.most:
+            is_large = number is not None and number > self.most
+            most = "2^63 - 1" if self.most == LARGEST_WHOLE else f"{self.most:,}"
+            bounds = f"from {self.least} to {most}" if is_large or self.most < LARGEST_WHOLE else f"of at least {self.least}"
+            self.fail(f"expected a whole number {bounds}, got {short(value)}.", param, ctx)
+        return number
+
+    def _describe_range(self) -> str:
+        return f"x>={self.least}" if self.most == LARGEST_WHOLE else super()._describe_range()
+
+
+class Share(click.FloatRange):
+    """A number from 0 to less than 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1, max_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.inf
+        if number != number:
+            return number  # the settings say what is wrong with it
+        if not 0 <= number < 1:
+            self.fail(f"expected a number from 0 to less than 1, such as 0.1, got {short(value)}.", param, ctx)
         return number
 
 
@@ -44,7 +87,9 @@ class InputShape(click.ParamType):
         if len(parts) == 2:
             parts.append("1")
         if len(parts) != 3 or not all(part.strip().isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is not HEIGHT,WIDTH,CHANNELS, such as 28,28,1.", param, ctx)
+            self.fail(
+                f"expected HEIGHT,WIDTH,CHANNELS, such as 28,28,1, each from 1 to {10**8 - 1:,}, got {short(value)}.", param, ctx
+            )
         return tuple(int(part) for part in parts)
 
 
@@ -64,7 +109,7 @@ class DatasetName(click.ParamType):
         return os.path.abspath(path)
 
 
-COUNT = click.IntRange(min=1)
+COUNT = WholeNumber(1)
 
 debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
@@ -93,10 +138,19 @@ dataset_trained_on = click.option(
     help=f"{DATASET_HELP} By default the one that the network was trained on.",
 )
 
+DATA_DIR = Path("data")
+
 data_dir = click.option(
-    "--data-dir", type=UserPath(), default=Path("data"), show_default=True, envvar="NUMBACNN_DATA_DIR",
+    "--data-dir", type=UserPath(), default=DATA_DIR, show_default=True, envvar="NUMBACNN_DATA_DIR",
     show_envvar=True, help="Folder of the data sets' files.",
 )  # fmt: skip
+
+data_dir_trained_on = click.option(
+    "--data-dir", type=UserPath(), envvar="NUMBACNN_DATA_DIR", show_envvar=True,
+    help=f"Folder of the data sets' files; by default that of the network's training, else {DATA_DIR}.",
+)  # fmt: skip
+
+force = click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
 
 test_limit = click.option("--test-limit", type=COUNT, metavar="N", help="Use the first N test images only.")
 
@@ -105,7 +159,7 @@ device = click.option(
 )
 
 threads = click.option(
-    "--threads", type=click.IntRange(1, MOST_THREADS), metavar="N",
+    "--threads", type=WholeNumber(1, MOST_THREADS), metavar="N",
     help="CPU threads; by default all that the machine grants. Changes no result.",
 )  # fmt: skip
 

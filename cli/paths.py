@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from numbacnn.models import PRESETS
+from numbacnn.quoting import short
+from numbacnn.spelling import did_you_mean
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -50,6 +54,46 @@ class UserPath(PathText):
         return Path(super().convert(value, param, ctx))
 
 
-MODEL = PathText("a preset's name or a file", "'numbacnn models' lists the presets.")
+class ModelText(PathText):
+    """A preset, a model file, a trained network or the folder of its run. A word that is neither a preset nor looks like a path is a
+    preset misspelt; what looks like a path is looked for when it is read."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = super().convert(value, param, ctx)
+        if text not in PRESETS and not (os.path.lexists(text) or any(character in text for character in "/\\.~")):
+            meant = did_you_mean(text, PRESETS)
+            presets = f"Presets: {', '.join(PRESETS)}"
+            self.fail(
+                f"expected a preset, a .toml model file or a .safetensors network, got {short(text)}.{meant} {presets}.",
+                param,
+                ctx,
+            )
+        return text
+
+
+class OutputFile(UserPath):
+    """A file to be written, whose name ends in one of several ways.
+
+    Args:
+        endings: ``".png"``, ``".svg"``, in small letters; capitals are taken too.
+    """
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__()
+        self.endings = endings
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in self.endings:
+            *most, last = self.endings
+            expected = f"{', '.join(most)} or {last}" if most else last
+            self.fail(f"expected a name that ends in {expected}, got {str(value)!r}.", param, ctx)
+        return path
+
+
+PLOTS = (".png", ".svg", ".pdf")
+"""The endings of files that ``numbacnn.plotting`` draws."""
+
+MODEL = ModelText("a preset's name or a file", "'numbacnn models' lists the presets.")
 DATASET = PathText("a data set's name or a path", "'numbacnn train --help' lists the names.")
 PICTURE = PathText("a picture's file, a folder, or - for stdin", "Name one, as in 'numbacnn predict photo.png'.")

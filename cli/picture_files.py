@@ -1,6 +1,7 @@
 """Pictures that the command line names, in the form of the images that a network was trained on."""
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,8 @@ def read(name: str, source: Path | io.BytesIO | DataError, form: str, invert: An
     """
     if isinstance(source, DataError):
         return name, str(source)
+    if isinstance(source, Path) and not os.path.lexists(source):
+        return name, f"{name}: expected a picture's file or a folder of pictures, got a name that does not exist. Check the name"
     try:
         height, width, channels = shape
         if form == PHOTOGRAPHS:

@@ -9,6 +9,7 @@ from numbacnn.graph import Graph
 from numbacnn.layers import Conv2D, DepthwiseConv2D
 from numbacnn.layers.planned import PlannedConv2D
 from numbacnn.plan import PlannedLayer, make_plan
+from numbacnn.quoting import counted
 
 from .console import print_json, stdout
 from .tables import table, text
@@ -27,7 +28,7 @@ def show_plan(graph: Graph, batch_size: int, output_format: str) -> None:
     console = stdout()
     console.print(rows)
     console.print(
-        f"batches of {batch_size} image(s), {instructions}: {lanes} float32 values a vector; the same choice on every machine."
+        f"batches of {counted(batch_size, 'image')}, {instructions}: {lanes} float32 values a vector; the same choice on every machine."
     )
 
 

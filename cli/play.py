@@ -25,7 +25,7 @@ from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
 from .paths import UserPath
-from .trained_on import trained_on
+from .trained_on import folder_of_data, trained_on
 
 DRAWN_BY_NUMBACNN = "digits"
 
@@ -37,13 +37,13 @@ DRAWN_BY_NUMBACNN = "digits"
     help="A second trained network, which answers beside the first: a dense one beside a CNN, say.",
 )  # fmt: skip
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port on 127.0.0.1; by default a free one."
+    "--port", type=options.WholeNumber(0, 65535), default=0, metavar="N", help="Port on 127.0.0.1; by default a free one."
 )  # fmt: skip
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
-@options.data_dir
+@options.data_dir_trained_on
 @options.device
 @click.option(
-    "--threads", type=click.IntRange(1, MOST_THREADS), default=1, show_default=True, metavar="N",
+    "--threads", type=options.WholeNumber(1, MOST_THREADS), default=1, show_default=True, metavar="N",
     help="CPU threads. A single image has too little work for several, which wait long for each other on a busy machine. Changes no "
     "result.",
 )  # fmt: skip
@@ -54,7 +54,7 @@ def play(
     versus: Path | None,
     port: int,
     no_browser: bool,
-    data_dir: Path,
+    data_dir: Path | None,
     device: str,
     threads: int,
     exact_conv: bool,
@@ -90,7 +90,7 @@ def play(
 
 
 def _player(
-    paths: list[Path], networks: list[TrainedNetwork], is_default: bool, data_dir: Path, computing: tuple[str, int, bool]
+    paths: list[Path], networks: list[TrainedNetwork], is_default: bool, data_dir: Path | None, computing: tuple[str, int, bool]
 ) -> Player:
     device, threads, exact_conv = computing
     ops = open_device(device, threads, exact_conv)
@@ -110,16 +110,17 @@ def _contestants(paths: list[Path], networks: list[TrainedNetwork]) -> list[Cont
     return [Contestant(name, network) for name, network in zip(names, networks, strict=True)]
 
 
-def _neighbours(path: Path, network: TrainedNetwork, ops: Ops, data_dir: Path) -> tuple[Neighbours | None, str]:
+def _neighbours(path: Path, network: TrainedNetwork, ops: Ops, data_dir: Path | None) -> tuple[Neighbours | None, str]:
     """The training images of a network, and what they are; or None, and why there are none. Nothing is downloaded for them."""
     from numbacnn.datasets import named
 
     try:
         dataset = trained_on(network, path)
-        if dataset in DATASETS and dataset != DRAWN_BY_NUMBACNN and not named.find(dataset, data_dir):
+        folder = folder_of_data(dataset, data_dir, path)
+        if dataset in DATASETS and dataset != DRAWN_BY_NUMBACNN and not named.find(dataset, folder):
             advice = f"Give --data-dir, or 'numbacnn download {dataset}'."
-            return None, f"None: the training images of {dataset} are not in {data_dir}. {advice}"
-        data = load_dataset(dataset, data_dir, train_limit=MOST_IMAGES, test_limit=0, input_shape=network.graph.input_shape)
+            return None, f"None: the training images of {dataset} are not in {folder}. {advice}"
+        data = load_dataset(dataset, folder, train_limit=MOST_IMAGES, test_limit=0, input_shape=network.graph.input_shape)
         found = Neighbours(network, ops, data.train_images, data.train_labels)
     except NumbaCNNError as error:
         return None, f"None: {error}"
@@ -136,7 +137,7 @@ def _announce(server: PlayServer, networks: list[TrainedNetwork], output_format:
         print_json({"url": server.url, "port": server.server_port, "networks": [network.graph.name for network in networks]})
         return
     console = stdout()
-    console.print(f"{' and '.join(network.graph.name for network in networks)}: draw a digit at", soft_wrap=True)
+    console.print_wrapped(f"{' and '.join(network.graph.name for network in networks)}: draw a digit at")
     console.print(server.url, soft_wrap=True)
     console.print("Ctrl-C ends.")
 

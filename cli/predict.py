@@ -150,11 +150,11 @@ def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int, l
         doubts = "; ".join(_doubts(row, likeness, with_distance=show))
         remark = f"  ({doubts})" if doubts else ""
         if not show:  # the first of the shares is the label's
-            console.print(f"{row['file']}: {shares}{remark}", soft_wrap=True)
+            console.print_wrapped(f"{row['file']}: {shares}{remark}")
             continue
-        console.print(f"{row['file']}: {row['label']}{remark}", soft_wrap=True)
-        console.print(f"  {shares}", soft_wrap=True)
-        console.print(f"  {'; '.join(row['preprocessing']) or 'taken as it is'}", soft_wrap=True)
+        console.print_wrapped(f"{row['file']}: {row['label']}{remark}")
+        console.print_wrapped(f"  {shares}")
+        console.print_wrapped(f"  {'; '.join(row['preprocessing']) or 'taken as it is'}")
         console.print(draw_picture(row["picture"], console), soft_wrap=True)
 
 

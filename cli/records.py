@@ -7,8 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from numbacnn.errors import DataError
-from numbacnn.files import check_replaceable, write_atomically
+from numbacnn.files import write_atomically
 
 ENDINGS = (".csv", ".html")
 
@@ -16,17 +15,6 @@ _STYLE = (
     "body{font-family:sans-serif;margin:2rem}table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:right;"
     "border-bottom:1px solid #ccc}td:first-child,th:first-child{text-align:left}"
 )
-
-
-def check_records(path: Path) -> None:
-    """Raise if no rows can be written there, before the work whose result they are.
-
-    Raises:
-        DataError: the name ends otherwise. CheckpointError: no file can be written there.
-    """
-    if path.suffix.lower() not in ENDINGS:
-        raise DataError(f"{path}: expected a name that ends in {' or '.join(ENDINGS)}, got another. Give another file")
-    check_replaceable(path, "Give another file")
 
 
 def write_records(path: Path, title: str, records: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> None:

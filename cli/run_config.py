@@ -84,7 +84,7 @@ class RunConfig:
 
 
 def _is_trained(model: str) -> bool:
-    return model not in PRESETS and Path(model).suffix != ".toml"
+    return model not in PRESETS and Path(model).suffix.lower() != ".toml"
 
 
 def read_run_config(path: Path) -> RunConfig:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from numbacnn.datasets import digits
 from numbacnn.files import make_folder
+from numbacnn.quoting import counted
 
 from . import options
 from .compiling import announced_compilations
@@ -25,9 +26,14 @@ ENLARGED = 6
 @click.command()
 @click.argument("folder", type=UserPath(), default=Path("samples"))
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31), default=SAMPLES_SEED, show_default=True, metavar="N", help="Seed of the ten digits."
+    "--seed",
+    type=options.WholeNumber(0, 2**31),
+    default=SAMPLES_SEED,
+    show_default=True,
+    metavar="N",
+    help="Seed of the ten digits.",
 )
-@click.option("--force", is_flag=True, help="Replace files of the same names that hold something else.")
+@options.force
 @options.reporting
 def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
     """Draw ten sample pictures into FOLDER: one of each digit, each in another form (colours, sizes, transparency, 16 bits ...).
@@ -52,8 +58,8 @@ def samples(folder: Path, seed: int, force: bool, output_format: str) -> None:
     else:
         console = stdout()
         there = len(files) - len(written)
-        console.print(
-            f"wrote {len(written)} picture(s) to {folder}{f'; {there} were there already' * bool(there)}", soft_wrap=True
+        console.print_wrapped(
+            f"wrote {counted(len(written), 'picture')} to {folder}{f'; {there} were there already' * bool(there)}"
         )
         console.print(f"next: numbacnn predict {folder}", soft_wrap=True)
 

@@ -13,7 +13,8 @@ from numbacnn.summary import Summary, summarise
 
 from . import options
 from .model_source import read_model
-from .paths import MODEL, PathText, UserPath
+from .paths import MODEL, OutputFile, PathText
+from .usage import usage_of
 
 if TYPE_CHECKING:
     from numbacnn.receptive import Read
@@ -64,8 +65,9 @@ class CellName(click.ParamType):
     help="Let a picture through, or image N of the test part of the network's data set: what each layer makes of it.",
 )
 @options.dataset_trained_on
-@options.data_dir
-@click.option("--diagram", type=UserPath(), metavar="FILE", help="Draw the network to a file, .svg or .mmd (Mermaid).")
+@options.data_dir_trained_on
+@click.option("--diagram", type=OutputFile(*DIAGRAMS), metavar="FILE", help="Draw the network to a file, .svg or .mmd (Mermaid).")
+@options.force
 @click.option("--plan", "with_plan", is_flag=True, help="Show how this machine's CPU computes a batch of this size.")
 @options.reporting
 def shapes(
@@ -76,8 +78,9 @@ def shapes(
     compare: str | None,
     image: str | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     diagram: Path | None,
+    force: bool,
     with_plan: bool,
     output_format: str,
 ) -> None:
@@ -93,12 +96,16 @@ def shapes(
              numbacnn shapes cnn --batch-size 100 --plan
              numbacnn shapes runs/small-mnist/model.safetensors --image test:7
     """
-    if diagram is not None and diagram.suffix.lower() not in DIAGRAMS:
-        raise click.BadParameter(f"{str(diagram)!r} does not end in .svg or .mmd (Mermaid).", param_hint="'--diagram'")
     if with_plan and (cell or compare or diagram):
         raise click.UsageError("--plan does not go with --receptive, --compare or --diagram.")
     if image is not None and (with_plan or compare or input_shape):
         raise click.UsageError("--image does not go with --plan, --compare or --input.")
+    if dataset and image is None:
+        raise click.UsageError("--dataset goes with --image.")
+    if diagram is not None or force:
+        from .new_files import check_new  # files are seldom written
+
+        check_new(diagram, force, "--diagram")
     traced = _traced(model, image, dataset, data_dir) if image is not None else None
     graph = traced.network.graph if traced else read_model(model or DEFAULT, input_shape).graph
     if with_plan:
@@ -130,7 +137,7 @@ def shapes(
     _print(graph, summary, cell, reads, other, traced, diagram)
 
 
-def _traced(model: str | None, image: str, dataset: str | None, data_dir: Path) -> "Traced":
+def _traced(model: str | None, image: str, dataset: str | None, data_dir: Path | None) -> "Traced":
     from .tracing import trace_model  # needs numba
 
     return trace_model(model, image, dataset, data_dir)
@@ -139,7 +146,8 @@ def _traced(model: str | None, image: str, dataset: str | None, data_dir: Path) 
 def _reads(graph: Graph, cell: Cell) -> "list[Read]":
     from numbacnn.receptive import receptive  # seldom needed
 
-    return receptive(graph, cell.layer, (cell.row, cell.column))
+    with usage_of("--receptive"):
+        return receptive(graph, cell.layer, (cell.row, cell.column))
 
 
 def _print(
@@ -178,15 +186,16 @@ def _print(
         for line in (*shapes_remark(summary), *remarks(graph, summary)):
             console.print(line)
     if diagram is not None:
-        console.print(f"wrote {diagram}", soft_wrap=True)
+        console.print_wrapped(f"wrote {diagram}")
 
 
 def _draw(summary: Summary, path: Path) -> None:
     from numbacnn.diagram import mermaid, svg
-    from numbacnn.files import write_atomically
+
+    from .new_files import write_file
 
     text = svg(summary) if path.suffix.lower() == ".svg" else mermaid(summary)
-    write_atomically(path, text.encode(), advice="Give another FILE with --diagram")
+    write_file(path, text.encode())
 
 
 def _as_dict(summary: Summary) -> dict[str, Any]:

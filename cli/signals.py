@@ -27,8 +27,6 @@ HURRY = 0.7
 POLL = 0.02
 """Seconds between two looks at the main thread."""
 
-SHOW_CURSOR = "\x1b[?25h"
-
 
 class Terminated(BaseException):
     """A signal has come; like KeyboardInterrupt, nothing but the entry point catches it for good."""
@@ -163,9 +161,6 @@ def finish(code: int) -> None:
 def _leave(number: int) -> None:
     """End the process at once: what Python does at its end can take seconds, and nothing of it matters now."""
     text = "Stopped.\n" if is_first_to_say() else ""
-    with contextlib.suppress(OSError):
-        if "rich.live" in sys.modules and os.isatty(2):
-            text = SHOW_CURSOR + text
     say(text)
     os._exit(128 + number)
 

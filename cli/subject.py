@@ -43,7 +43,7 @@ def read_subject(
     path: Path,
     *,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     invert: str = "auto",
     pictures_as: str | None = None,
 ) -> Subject:
@@ -68,7 +68,7 @@ def read_subject(
     return Subject(name, found.pixels.reshape(network.graph.input_shape), found.steps)
 
 
-def _test_image(text: str, network: TrainedNetwork, path: Path, dataset: str | None, data_dir: Path) -> Subject:
+def _test_image(text: str, network: TrainedNetwork, path: Path, dataset: str | None, data_dir: Path | None) -> Subject:
     number = text.removeprefix(TEST)
     if not re.fullmatch("[0-9]{1,9}", number):
         raise DataError(f"{text}: expected test:N with the number of a test image, from 0 on, or a picture's file. As in test:0")

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from numbacnn.quoting import counted
 from numbacnn.shapes import Pair, Shape
 from numbacnn.summary import FLOAT_BYTES, LayerSummary, Summary
 
@@ -40,7 +41,7 @@ def shapes_table(summary: Summary) -> Table:
         Column("work", rank=10),
         Column("sees", rank=5),
         Column("jump", rank=12),
-        Column("memory", rank=7),
+        Column("memory", rank=7 if summary.batch_size == 1 else 0),
     )
     for row in summary.layers:
         rows.add_row(
@@ -72,7 +73,8 @@ def shapes_table(summary: Summary) -> Table:
 def shapes_remark(summary: Summary) -> list[str]:
     """The meaning of the columns."""
     return [
-        f"MACs are multiply-accumulates for one image, biases not counted; memory is the activations of {summary.batch_size} image(s).",
+        f"MACs are multiply-accumulates for one image, biases not counted; "
+        f"memory is the activations of {counted(summary.batch_size, 'image')}.",
         "sees is the receptive field and jump the distance between neighbouring cells, in pixels of the image.",
         "fan-in is the count of numbers that a neuron reads; share is of all parameters, work of all MACs.",
         f"The parameters take {size(summary.parameters * FLOAT_BYTES)} as float32.",
@@ -159,12 +161,12 @@ def confusion_table(evaluation: "Evaluation", class_names: tuple[str, ...]) -> T
 
 
 def size(count: float) -> str:
-    """A number of bytes in B, kB, MB or GB, powers of 1,000."""
-    for unit in ("B", "kB", "MB"):
+    """A number of bytes in B, kB, MB and so on, powers of 1,000."""
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
-    return f"{count:.1f} GB"
+    return f"{count:,.1f} EB"
 
 
 def percent(share: Any) -> str:

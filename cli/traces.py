@@ -25,10 +25,10 @@ BAR = 30
 
 def trace_lines(layers: Sequence[LayerTrace], width: int) -> list[str]:
     """One line for each layer, its numbers below each other; shortened where they are wider than ``width``."""
-    for gap, alive in ((GAP, True), (" ", True), (" ", False)):
+    for gap, alive, extremes in ((GAP, True, True), (" ", True, True), (" ", False, True), (" ", False, False)):
         rows = [
-            (plain(layer.name), "x".join(map(str, layer.values.shape)), f"min {layer.min:.3f}", f"mean {layer.mean:.3f}",
-             f"max {layer.max:.3f}", f"zero {layer.zero_share:.1%}",
+            (plain(layer.name), "x".join(map(str, layer.values.shape)), *[f"min {layer.min:.3f}"] * extremes,
+             f"mean {layer.mean:.3f}", f"max {layer.max:.3f}", f"zero {layer.zero_share:.1%}",
              f"{('maps ' if layer.has_maps else 'units ') * alive}alive {layer.maps_alive}/{layer.maps}")
             for layer in layers
         ]  # fmt: skip

@@ -40,7 +40,7 @@ class Traced(NamedTuple):
         }  # fmt: skip
 
 
-def trace_model(model: str | None, image: str, dataset: str | None, data_dir: Path) -> Traced:
+def trace_model(model: str | None, image: str, dataset: str | None, data_dir: Path | None) -> Traced:
     """Let an image through the network of MODEL, or that trained last.
 
     A network that is not trained has its initial weights, with a notice that says so, and the test images of MNIST.
@@ -70,7 +70,7 @@ def print_traced(traced: Traced) -> None:
     console, subject, (network, _, _, trace) = stdout(), traced.subject, traced
     names = network.class_names
     known = () if subject.label is None else (f"labelled {plain(names[subject.label])}",)
-    console.print(f"{subject.name}: {'; '.join((*known, *subject.steps)) or 'taken as it is'}", soft_wrap=True)
+    console.print_wrapped(f"{subject.name}: {'; '.join((*known, *subject.steps)) or 'taken as it is'}")
     console.print(draw_picture(image_pixels(subject.image), console), soft_wrap=True)
     console.print()
     print_trace(console, trace)

@@ -12,6 +12,7 @@ from numbacnn.errors import CheckpointError
 from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.normalisation import PIXELS
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.quoting import counted
 from numbacnn.recipe import EARLY_STOP_VALIDATION
 from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, EvaluationStarted, Event, State, StepDone
@@ -46,8 +47,9 @@ _PATIENCE = 3.0  # seconds without a word
 )
 @click.option("--config", "config_file", type=UserPath(), metavar="FILE",
               help="A run's config.toml to repeat, or some of its keys; options that are given win over it.")  # fmt: skip
-@click.option("--initializer", type=click.Choice(list(INITIALIZERS)),
-              help="Distribution of the initial weights of every layer; by default the model's.")  # fmt: skip
+@click.option("--initializer", type=click.Choice(list(INITIALIZERS)), metavar="NAME",
+              help="Distribution of the initial weights of every layer; by default the model's. "
+              f"One of {', '.join(INITIALIZERS)}.")  # fmt: skip
 @options.labelled_images
 @options.input_shape
 @click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")
@@ -60,14 +62,14 @@ _PATIENCE = 3.0  # seconds without a word
 @click.option(
     "--schedule", type=click.Choice(list(SCHEDULES)), help="Course of the rate over the epochs; by default the model's."
 )
-@click.option("--validation", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
+@click.option("--validation", type=options.Share(), metavar="SHARE",
               help="Share of the training images held out; the epoch with the lowest loss on them is kept.")  # fmt: skip
 @click.option("--early-stop", type=options.COUNT, metavar="N",
               help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
 @click.option("--augment/--no-augment", default=None,
               help="Shift, turn, scale and bend training images at random, but for the last sixth of the epochs; "
               "by default as in the model's recipe.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
+@click.option("--seed", type=options.WholeNumber(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
 @options.computing
 @click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
@@ -125,7 +127,9 @@ def train(ctx: click.Context, **given: Any) -> int:
         if not run.folder.is_complete():  # someone removed a file of it in the meantime
             _save_epoch(run, is_best=True)
         if outcome.first_step is None and run.state.epoch >= run.state.settings.epochs:
-            notice(f"{run.folder.path} has all of its {run.state.epoch} epoch(s) already. Add --epochs N to train for more")
+            notice(
+                f"{run.folder.path} has all of its {counted(run.state.epoch, 'epoch')} already. Add --epochs N to train for more"
+            )
         _save_features(run, notice if call.progress != "none" else lambda text: None)
         figures = report(run, time.perf_counter() - started)
         dead = dead_maps_of(run)

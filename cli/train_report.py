@@ -7,10 +7,11 @@ from numbacnn.checkpoint import Arrays, TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
 from numbacnn.picture_forms import DIGITS
-from numbacnn.quoting import printable
+from numbacnn.quoting import counted, printable
 from numbacnn.training.order import held_out
 
 from .console import stdout
+from .options import DATA_DIR
 from .sparkline import curves
 from .tables import percent, table
 from .train_data import fingerprint_of_test_part
@@ -86,12 +87,12 @@ def print_report(figures: dict[str, Any], run: Run, dead: str, drawn: Path | Non
         console.print(line)
     if dead:
         console.print(dead)
-    console.print(f"{result} after {figures['kept_epoch']} epoch(s), {figures['seconds']:.1f} s")
+    console.print(f"{result} after {counted(figures['kept_epoch'], 'epoch')}, {figures['seconds']:.1f} s")
     console.print(f"weights sha256 {figures['weights_sha256']}", soft_wrap=True)
     verb = "wrote" if wrote else "in place:"
-    console.print(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it", soft_wrap=True)
+    console.print_wrapped(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it")
     if drawn is not None:
-        console.print(f"curves: {drawn}", soft_wrap=True)
+        console.print_wrapped(f"curves: {drawn}")
     samples = Path("data") / "samples"
     if run.dataset.pictures != DIGITS:
         console.print("next: numbacnn evaluate, or numbacnn predict and the names of pictures")
@@ -132,7 +133,7 @@ def config(run: Run) -> str:
     command = {
         "model": printable(run.origin.model),  # TOML is UTF-8, which not every file name is
         "dataset": printable(run.origin.dataset),
-        "data_dir": printable(str(run.data_dir)),
+        "data_dir": printable(str(run.data_dir if run.data_dir == DATA_DIR else run.data_dir.absolute())),
         "train_limit": run.origin.train_limit,
         "test_limit": run.origin.test_limit,
         "raw_pixels": run.origin.raw_pixels or None,

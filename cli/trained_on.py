@@ -7,12 +7,13 @@ from pathlib import Path
 from numbacnn.checkpoint import TrainedNetwork
 from numbacnn.config import MAX_FILE_BYTES
 from numbacnn.dataset_names import DATASETS
-from numbacnn.datasets import Dataset, load_dataset
+from numbacnn.datasets import Dataset, load_dataset, named
 from numbacnn.errors import CheckpointError, ShapeError
 from numbacnn.quoting import listed, short
 from numbacnn.reading import read_bounded
 
 from .console import notice
+from .options import DATA_DIR
 from .progress import DownloadView
 
 
@@ -20,7 +21,7 @@ def data_for(
     network: TrainedNetwork,
     path: Path,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     *,
     train_limit: int | None,
     test_limit: int | None,
@@ -29,16 +30,21 @@ def data_for(
 
     Args:
         path: of the network's file.
+        data_dir: the folder given; None for that of the training.
         train_limit, test_limit: as for ``load_dataset``.
 
     Raises:
         CheckpointError, DataError, ShapeError: the data set is not known or cannot be had, or does not fit.
     """
+    is_of_training = dataset is None
     if dataset is None:
         dataset = trained_on(network, path)
-        notice(f"--dataset {dataset}, which {path} was trained on")
+    folder = folder_of_data(dataset, data_dir, path)
+    if is_of_training:
+        place = "" if data_dir is not None or folder == DATA_DIR else f" --data-dir {folder}"
+        notice(f"--dataset {dataset}{place}, which {path} was trained on")
     data = load_dataset(
-        dataset, data_dir, train_limit=train_limit, test_limit=test_limit, input_shape=network.graph.input_shape,
+        dataset, folder, train_limit=train_limit, test_limit=test_limit, input_shape=network.graph.input_shape,
         progress=DownloadView(), notice=notice,
     )  # fmt: skip
     if network.graph.input_shape != data.test_images.shape[1:] or network.class_names != data.class_names:
@@ -64,11 +70,31 @@ def trained_on(network: TrainedNetwork, path: Path) -> str:
     return str(name)
 
 
+def folder_of_data(dataset: str, given: Path | None, path: Path) -> Path:
+    """The folder of the files of a data set: the one given, or that of a network's training if they are there, or the usual one.
+
+    Args:
+        path: of the network's file.
+    """
+    if given is not None:
+        return given
+    remembered = _setting(path, "data_dir")
+    if dataset in DATASETS and dataset != "digits" and remembered and named.find(dataset, Path(remembered)):
+        return Path(remembered)
+    return DATA_DIR
+
+
 def _own_data(path: Path) -> str | None:
     """The path of the data set in the settings beside a network."""
+    dataset = _setting(path, "dataset")
+    return dataset if dataset is not None and os.path.isabs(dataset) else None
+
+
+def _setting(path: Path, name: str) -> str | None:
+    """A text in the settings beside a network; None if there is none."""
     try:
         settings = tomllib.loads(read_bounded(path.parent / "config.toml", MAX_FILE_BYTES).decode())
     except (OSError, ValueError):  # of TOML and UTF-8, too
         return None
-    dataset = settings.get("dataset")
-    return dataset if isinstance(dataset, str) and os.path.isabs(dataset) else None
+    value = settings.get(name)
+    return value if isinstance(value, str) and "\0" not in value else None

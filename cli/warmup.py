@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from numbacnn.backends import compilations
 from numbacnn.models import PRESETS
 from numbacnn.training import Settings, warm_up
 
 from . import options
-from .compiling import draw_digits, warm_up_in_processes
+from .compiling import draw_digits, shown_compilations, warm_up_in_processes
 from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import Source, read_model
@@ -37,6 +36,8 @@ def warmup(
     Example: numbacnn warmup
              numbacnn warmup small my-model.toml
     """
+    if models and all_presets:
+        raise click.UsageError("MODEL has no effect beside --all. Leave one of them out.")
     sources = [read_model(model) for model in (PRESETS if all_presets else models or ("cnn",))]
     ops = open_device(device, threads, exact_conv)
     rows: list[dict[str, Any]] = []
@@ -44,7 +45,7 @@ def warmup(
     def compile_for(name: str, *steps: Callable[[], int | None]) -> None:
         notice(f"{name}: compiling ...")
         started = time.perf_counter()
-        with compilations() as compiled:
+        with shown_compilations() as compiled:
             ahead = sum(step() or 0 for step in steps)
         rows.append({"for": name, "compiled": ahead + compiled.count, "seconds": round(time.perf_counter() - started, 3)})
 

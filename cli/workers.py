@@ -18,8 +18,17 @@ from .signals import before_leaving, held_signals
 OF_THE_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
-def work_in_processes(work: Sequence[Callable[[], int]], processes: int) -> int:
+Work = Callable[[Callable[[int], None]], int]
+"""Counts something, and may tell the count so far by the function that it is given."""
+
+
+def work_in_processes(
+    work: Sequence[Work], processes: int, so_far: Callable[[int, int], object] = lambda index, count: None
+) -> int:
     """Call functions, which can be pickled, in several processes, in the order given.
+
+    Args:
+        so_far: told of the index of a function, and its count so far.
 
     A function that raises, or whose process is killed, counts nothing: what it was to prepare is done by whoever needs it.
 
@@ -29,28 +38,32 @@ def work_in_processes(work: Sequence[Callable[[], int]], processes: int) -> int:
     Raises:
         OSError: no process can be started.
     """
-    waiting, total = list(work), 0
+    waiting, total = list(enumerate(work)), 0
     with _started(min(processes, len(waiting))) as pipes:
         for pipe in pipes:
-            _send(pipe, waiting.pop(0))
+            _send(pipe, *waiting.pop(0))
         busy = list(pipes)
         while busy:
             for pipe in cast("list[Connection]", connection.wait(busy)):
                 try:
-                    total += pipe.recv()
+                    index, count, is_done = pipe.recv()
                 except (EOFError, OSError):  # it was killed, for want of memory perhaps
                     busy.remove(pipe)
                     continue
+                so_far(index, count)
+                if not is_done:
+                    continue
+                total += count
                 if waiting:
-                    _send(pipe, waiting.pop(0))
+                    _send(pipe, *waiting.pop(0))
                 else:
                     busy.remove(pipe)
     return total
 
 
-def _send(pipe: Connection, work: Callable[[], int]) -> None:
+def _send(pipe: Connection, index: int, work: Work) -> None:
     with suppress(BrokenPipeError, ConnectionResetError):  # seen when its answer is read
-        pipe.send(work)
+        pipe.send((index, work))
 
 
 @contextmanager
@@ -100,14 +113,18 @@ def _serve(pipe: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
         try:
-            work = pipe.recv()
+            index, work = pipe.recv()
         except (EOFError, OSError):
             return
+
+        def tell(count: int, index: int = index) -> None:
+            pipe.send((index, count, False))
+
         try:
-            result = work()
+            result = work(tell)
         except Exception:
             result = 0
-        pipe.send(result)
+        pipe.send((index, result, True))
 
 
 def _die_with_parent() -> None:

@@ -19,9 +19,9 @@ def export(network: TrainedNetwork, path: Path) -> None:
         ModelError: the name ends otherwise, or a layer has no form in ONNX. DeviceError: the package ``onnx`` is missing.
         CheckpointError: the file cannot be written; an earlier file is untouched.
     """
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise ModelError(f"{short(str(path))}: expected a name that ends in {' or '.join(FORMATS)}. Give one")
-    FORMATS[path.suffix](network, path)
+    FORMATS[path.suffix.lower()](network, path)
 
 
 def _npz(network: TrainedNetwork, path: Path) -> None:

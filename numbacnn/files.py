@@ -158,6 +158,10 @@ def check_replaceable(path: Path, advice: str = "Give another path") -> None:
         with contextlib.suppress(FileNotFoundError):
             check_regular(path, os.stat(path).st_mode)
         check_writable(path.parent)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}: expected a folder to write it to, got none: {path.parent} does not exist. Make it, or {advice[0].lower()}{advice[1:]}"
+        ) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}. {advice}") from None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from numbacnn.errors import ModelError, ShapeError
 from numbacnn.layers import LAYERS, Activation, Dense, Layer, ParameterSpec
-from numbacnn.quoting import listed, plain, short
+from numbacnn.quoting import MOST_LISTED, counted, listed, plain, short
 from numbacnn.shapes import LARGEST, Shape, cells
 from numbacnn.spelling import did_you_mean
 
@@ -185,7 +185,10 @@ def up_to(graph: Graph, name: str) -> Graph:
     """
     nodes = {node.name: node for node in graph.nodes}
     if name not in nodes:
-        raise ModelError(f"{plain(graph.name)}: no layer {short(name)}.{did_you_mean(str(name), nodes)} Layers: {listed(nodes)}")
+        others = ". 'numbacnn shapes MODEL' lists all" if len(nodes) > MOST_LISTED else ""
+        raise ModelError(
+            f"{plain(graph.name)}: no layer {short(name)}.{did_you_mean(str(name), nodes)} Layers: {listed(nodes)}{others}"
+        )
     needed, waiting = {name}, [name]
     while waiting:
         for before in nodes[waiting.pop()].inputs:
@@ -335,9 +338,9 @@ def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
             )
     least, most = node.layer.inputs_taken
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
-        wanted = f"{least}" if least == most else f"at least {least}"
+        wanted = f"{'' if least == most else 'at least '}{counted(least, 'input')}"
         raise ModelError(
-            f"{plain(node.name)}: {type(node.layer).__name__} expected {wanted} input(s), got {len(node.inputs)} ({listed(node.inputs)}). "
+            f"{plain(node.name)}: {type(node.layer).__name__} expected {wanted}, got {len(node.inputs)} ({listed(node.inputs)}). "
             "Name them: inputs = ['first', 'second']"
         )
     try:

@@ -9,7 +9,7 @@ from numbacnn.errors import DeviceMemoryError, NumbaCNNError
 from numbacnn.graph import Graph
 from numbacnn.layers import Add, Dropout, Flatten
 from numbacnn.plan import PlannedLayer
-from numbacnn.quoting import plain
+from numbacnn.quoting import counted, plain
 from numbacnn.shapes import cells
 from numbacnn.summary import FLOAT_BYTES
 
@@ -66,7 +66,7 @@ def check_batch(graph: Graph, one_image: int, batch_size: int, reusable: int = 0
     """Raise DeviceMemoryError if a batch takes more than the memory left; the message says how many images fit."""
     fits = largest_batch(one_image, batch_size, reusable)
     advice = f"Use --batch-size {fits} or less" if fits else "Use smaller images, or fewer filters or units"
-    check(batch_size * one_image, f"{plain(graph.name)}: a batch of {batch_size:,} image(s)", advice, reusable=reusable)
+    check(batch_size * one_image, f"{plain(graph.name)}: a batch of {counted(batch_size, 'image')}", advice, reusable=reusable)
 
 
 def check_parameters(graph: Graph, needed: int) -> None:

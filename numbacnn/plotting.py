@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.errors import DeviceError, ModelError, ShapeError
-from numbacnn.files import check_replaceable, write_atomically
+from numbacnn.files import write_atomically
 from numbacnn.quoting import plain
 
 SOFTWARE = "numbacnn"
@@ -46,16 +46,6 @@ def check_plotting() -> None:
         import matplotlib.backends.backend_agg  # noqa: F401
     except ImportError as error:
         raise DeviceError(f"plot: expected matplotlib 3.8 or later, got {error}. Run pip install 'numbacnn[plot]'") from None
-
-
-def check_picture(path: Path) -> None:
-    """Raise if no picture can be written there, before the work whose result it is to show.
-
-    Raises:
-        ModelError: the name ends otherwise than ``.png``, ``.svg`` or ``.pdf``. CheckpointError: no file can be written there.
-    """
-    _format_of(path)
-    check_replaceable(path, "Give another file")
 
 
 def _format_of(path: Path) -> str:

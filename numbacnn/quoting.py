@@ -1,4 +1,4 @@
-"""Names and values quoted in messages: of bounded length, on one line, whatever a file holds."""
+"""Names, values and counts in messages: of bounded length, on one line, whatever a file holds."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -30,6 +30,26 @@ def listed(names: Iterable[object]) -> str:
     first = list(islice(names, MOST_LISTED + 1))
     shown = ", ".join(plain(name)[: LONGEST // 4] for name in first[:MOST_LISTED])
     return f"{shown}, ..." if len(first) > MOST_LISTED else shown
+
+
+def counted(count: int, thing: str, things: str | None = None) -> str:
+    """A number of things: ``1 epoch``, ``2,000 epochs``.
+
+    Args:
+        things: the plural, where it is not made by an s.
+    """
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Ascending whole numbers, those that follow each other as one: ``3, 7-9, 30``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def printable(text: str) -> str:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numbacnn_cli.paths import PLOTS
 from PIL import Image
 
 from numbacnn.errors import CheckpointError, DeviceError, ModelError, ShapeError
-from numbacnn.plotting import check_picture, save_confusion, save_curves, save_speeds
+from numbacnn.plotting import METADATA, save_confusion, save_curves, save_speeds
 
 NEEDS = "needs the extra plot: pip install 'numbacnn[plot]'"
 TWO = [{"epoch": epoch, "loss": 2.0 / epoch, "accuracy": 0.4 * epoch, "test_loss": 1.5, "test_accuracy": 0.5} for epoch in (1, 2)]
@@ -109,18 +110,13 @@ def test_a_bar_for_each_speed_on_a_logarithmic_axis_and_a_line_at_the_peak(tmp_p
 
 @pytest.mark.parametrize("name", ["curves", "curves.gif", "curves.png.txt"])
 def test_a_picture_of_another_kind_is_refused_in_words(name: str, tmp_path: Path) -> None:
-    for draw in (lambda path: save_curves(TWO, path), lambda path: save_speeds(SPEEDS, path), check_picture):
+    for draw in (lambda path: save_curves(TWO, path), lambda path: save_speeds(SPEEDS, path)):
         with pytest.raises(ModelError, match=r"expected a name that ends in \.png, \.svg, \.pdf"):
             draw(tmp_path / name)
 
 
-def test_a_place_for_a_picture_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
-    check_picture(tmp_path / "a.png")
-    (tmp_path / "b.svg").write_text("before")
-    check_picture(tmp_path / "b.svg")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("b.svg", "before")]
-    with pytest.raises(CheckpointError, match=r"cannot be written: No such file or directory\. Give another file"):
-        check_picture(tmp_path / "none" / "a.png")
+def test_the_command_line_takes_the_endings_that_are_drawn() -> None:
+    assert [ending.removeprefix(".") for ending in PLOTS] == list(METADATA)
 
 
 def test_without_a_speed_there_is_no_picture(tmp_path: Path) -> None:

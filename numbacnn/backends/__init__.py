@@ -145,15 +145,18 @@ def kernel_cache_problem() -> str:
 
 
 @contextmanager
-def compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[Any]:
-    """Count the compilations of kernels, for the CPU and the GPU: yields an object with ``count`` and ``seconds``.
+def compilations(
+    on_first: Callable[[], None] = lambda: None, on_each: Callable[[int], None] = lambda count: None
+) -> Iterator[Any]:
+    """Count the compilations of kernels, for the CPU and the GPU: yields an object with ``count``, ``seconds`` and ``progress``.
 
     Args:
         on_first: called when the first compilation starts; loading from the cache is no compilation.
+        on_each: called when a compilation ends, with the number of those that have.
     """
     from numbacnn.backends.cpu import _jit
 
-    listener = _jit.CompilationListener(on_first)
+    listener = _jit.CompilationListener(on_first, on_each)
     with _jit.listen(listener):
         yield listener
 

@@ -14,7 +14,7 @@ from numbacnn.graph import Graph, Node, up_to
 from numbacnn.initializers import initial_values
 from numbacnn.layers import Conv2D, DepthwiseConv2D
 from numbacnn.memory import check
-from numbacnn.quoting import listed, plain
+from numbacnn.quoting import counted, listed, plain
 from numbacnn.random_numbers import stream
 from numbacnn.shapes import Shape, Window2D, cells
 
@@ -98,7 +98,7 @@ def _node(graph: Graph, name: str | None) -> Node:
 def _check_memory(name: str, batch_size: int, image: Shape, output: Shape) -> None:
     """The images, and the output three times: in float64, in float32, and their differences."""
     needed = batch_size * (FLOAT32 * cells(image) + (FLOAT32 + 2 * FLOAT64) * cells(output))
-    check(needed, f"{plain(name)}: a batch of {batch_size:,} image(s)", "Use a smaller --batch-size")
+    check(needed, f"{plain(name)}: a batch of {counted(batch_size, 'image')}", "Use a smaller --batch-size")
 
 
 def padded(x: NDArray, window: Window2D) -> NDArray:

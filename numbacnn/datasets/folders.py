@@ -23,7 +23,7 @@ from numbacnn.errors import DataError, ShapeError
 from numbacnn.pictures import picture_bytes, read_photograph
 from numbacnn.pictures.decode import shape_of
 from numbacnn.pictures.files import entries, in_other_formats, is_picture, is_picture_in_other_format
-from numbacnn.quoting import listed
+from numbacnn.quoting import counted, listed
 
 PARTS = {"train": ("train", "training"), "test": ("test", "testing"), "validation": ("val", "valid", "validation")}
 MOST_UNREADABLE = 0.1
@@ -137,7 +137,8 @@ def _listed(part: str, root: Path, names: tuple[str, ...], tell: Notice) -> Part
         tell(f"{root}: {LEFT_OUT}: {in_other_formats(unread)}")
     if others:
         tell(
-            f"{root}: {len(others):,} file(s) that are no pictures of a class are {LEFT_OUT}: {listed(path.name for path in others)}"
+            f"{root}: {counted(len(others), 'file')} {LEFT_OUT}, as no {'picture' if len(others) == 1 else 'pictures'} of a class: "
+            f"{listed(path.name for path in others)}"
         )
     if not paths:
         got = in_other_formats(unread) if unread else "none. Add some, or leave the folder out"
@@ -151,7 +152,7 @@ def _check_classes(part: Part, names: tuple[str, ...], root: Path, least: int) -
         if count < least:
             why = ", one of them for the test" if least > 1 else ""
             raise DataError(
-                f"{root / name}: expected at least {least} picture(s) of each class{why}, got {count or 'none'}. "
+                f"{root / name}: expected at least {counted(least, 'picture')} of each class{why}, got {count or 'none'}. "
                 "Add some, or move the folder elsewhere"
             )
 

@@ -106,7 +106,7 @@ def explain_cell(
     Source: the lecture's slides "Convolutional Layer (4/4)" and "Stacking Multiple Feature Maps".
     """
     node = up_to(graph, layer).nodes[-1]
-    place = _checked(graph, node, cell)
+    place = check_cell(graph, layer, cell)
     x = outputs[node.inputs[0]]
     own = take_parameters(graph, ops, parameters, x.dtype)
     kernel, bias = (own.get(f"{layer}/{name}") for name in ("kernel", "bias"))
@@ -138,8 +138,13 @@ def _placed(graph: Graph, reads: str, places: list[tuple[int, ...]]) -> tuple[tu
     return tuple((c // (columns * maps), c // maps % columns, c % maps) for (c,) in places), of
 
 
-def _checked(graph: Graph, node: Node, cell: Sequence[int]) -> tuple[int, ...]:
-    """The cell, which exists."""
+def check_cell(graph: Graph, layer: str, cell: Sequence[int]) -> tuple[int, ...]:
+    """The cell, which exists.
+
+    Raises:
+        ModelError: there is no such layer, or its outputs are no sums of products. ShapeError: there is no such cell.
+    """
+    node = up_to(graph, layer).nodes[-1]
     if not isinstance(node.layer, WEIGHTED):
         weighted = [each.name for each in graph.nodes if isinstance(each.layer, WEIGHTED)]
         have = f"Name one that has: {listed(weighted)}" if weighted else f"{plain(graph.name)} has none"

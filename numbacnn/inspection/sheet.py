@@ -26,7 +26,7 @@ from numbacnn.inspection.drawing import (
 from numbacnn.inspection.heat import Heat
 from numbacnn.inspection.tiles import HEAT, Pixels, Scale, in_rows, repeats, strip_columns
 from numbacnn.inspection.tracing import LayerTrace
-from numbacnn.quoting import plain
+from numbacnn.quoting import counted, plain
 
 PICTURE_SIDE, MAP_SIDE, SHEET_SIDE, LIKE_SIDE = 226, 72, 114, 86
 MOST_CLASSES = 10
@@ -116,9 +116,8 @@ def filters_sheet(filters: NDArray, title: str, in_colour: bool) -> bytes:
         side = MAP_SIDE if filters.shape[1] == 1 else 5 * max(filters.shape[2:])
         rows = [[tile(scale.colours(channel), side) for channel in each] for each in filters]
         blocks = [_with_words(grid(row, gap=3), str(index)) for index, row in enumerate(rows)]
-        words = (
-            f"Positive weights are orange, negative ones blue, 0 is black. A picture for each of {filters.shape[1]} channel(s)."
-        )
+        channels = counted(filters.shape[1], "channel")
+        words = f"Positive weights are orange, negative ones blue, 0 is black. A picture for each of {channels}."
     return page([text(title, TITLE), text(words, colour=FAINT), grid(blocks, gap=2 * GAP)])
 
 

@@ -5,7 +5,7 @@ Source: the lecture's slides "Vanilla Deep Neural Networks Challenges (1/2)" (fl
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class Challenges(NamedTuple):
     Args:
         models: names of the networks.
         families: a row for each change, the unchanged images first.
-        permutation: by the network's name; empty if none was asked for.
+        permutation: by the network's name; a network that has not been trained on permuted pixels yet is left out.
         images: number of test images.
         seeds: number of trainings of each network.
     """
@@ -80,30 +80,39 @@ def contest(
     epochs: int = 3,
     seeds: int = 1,
     watch: Watch = quietly,
-) -> Challenges:
-    """Train the networks, each by its own recipe but for the epochs, on unchanged images; then measure them on changed test images.
+) -> Iterator[Challenges]:
+    """Train each network, by its own recipe but for the epochs, on unchanged images, measure it on changed test images, and train it
+    anew on images with their pixels permuted.
+
+    Yields:
+        what is known so far, twice for each network: before and after it is trained on permuted pixels. The last one is the whole contest.
 
     Raises:
         TrainingError, ModelError, ShapeError, DataError: as for ``training.train``.
     """
-    nets: dict[str, list[Net]] = {}
-    before: dict[str, float] = {}
-    after: dict[str, float] = {}
     shuffled = with_permuted_pixels(dataset)
+    accuracies: dict[tuple[str, float], dict[str, float]] = {(UNCHANGED, 0): {}}
+    permutation: dict[str, Permutation] = {}
+
+    def so_far() -> Challenges:
+        rows = tuple(Challenge(*change, dict(measured)) for change, measured in accuracies.items())
+        return Challenges(tuple(rows[0].accuracy), rows, dict(permutation), len(dataset.test_images), seeds)
+
     for each in contenders:
         plain = [train_contender(each, dataset, ops, epochs, seed, watch, f"seed {seed}") for seed in range(seeds)]
-        nets[each.name], before[each.name] = [result.net for result in plain], _mean([result.accuracy for result in plain])
+        before = _mean([result.accuracy for result in plain])
+        measured = {(UNCHANGED, 0.0): before}
+        for name, family in FAMILIES.items():
+            for strength in family.strengths:
+                images = family.change(dataset.test_images, strength)
+                measured[name, strength] = _mean([_accuracy(result.net, images, dataset) for result in plain])
+        for change, accuracy in measured.items():
+            accuracies.setdefault(change, {})[each.name] = accuracy
+        yield so_far()
         note = "permuted pixels, seed {}"
         anew = [train_contender(each, shuffled, ops, epochs, seed, watch, note.format(seed)) for seed in range(seeds)]
-        after[each.name] = _mean([result.accuracy for result in anew])
-    rows = [Challenge(UNCHANGED, 0, before)]
-    for name, family in FAMILIES.items():
-        for strength in family.strengths:
-            images = family.change(dataset.test_images, strength)
-            measured = {model: _mean([_accuracy(net, images, dataset) for net in found]) for model, found in nets.items()}
-            rows.append(Challenge(name, strength, measured))
-    permutation = {model: Permutation(before[model], after[model]) for model in nets}
-    return Challenges(tuple(nets), tuple(rows), permutation, len(dataset.test_images), seeds)
+        permutation[each.name] = Permutation(before, _mean([result.accuracy for result in anew]))
+        yield so_far()
 
 
 def with_permuted_pixels(dataset: Dataset) -> Dataset:
@@ -131,8 +140,13 @@ def ahead(row: Challenge, images: int) -> str | None:
 
 
 def verdict(found: Challenges) -> list[str]:
-    """Where each network is ahead, in a line for each; a family in which the lead changes is named with its strengths."""
-    lines = []
+    """Where each network is ahead, in a line for each; a family in which the lead changes is named with its strengths.
+
+    Of a single network there is nothing to say.
+    """
+    lines: list[str] = []
+    if len(found.models) < 2:
+        return lines
     for model in found.models:
         won = {name: _won(found, name, model) for name in FAMILIES}
         words = [

@@ -96,6 +96,15 @@ def activate(ops: Ops, pixels: Matrix, weights: Matrix, stride: int = 1) -> Acti
     return Activation(pixels, weights, found, stride, int(row), int(column))
 
 
+def stride_of_gif(pixels: Matrix, weights: Matrix) -> int:
+    """The smallest stride with which ``gif`` can draw a filter at each of its places."""
+    rows, columns = (whole - side + 1 for whole, side in zip(pixels.shape, weights.shape, strict=True))
+    stride = 1
+    while -(-rows // stride) * -(-columns // stride) > MOST_FRAMES:
+        stride += 1
+    return stride
+
+
 def gif(activation: Activation) -> bytes:
     """The flashlight at each place in turn, beside the map as far as it is known: a frame for each cell of the map.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from numbacnn.errors import DataError
 from numbacnn.lecture.drawing import BLUE, CHARACTER, GREY, INK, ORANGE, PALE, PAPER, Drawing, animation, elements, paint
+from numbacnn.quoting import counted
 from numbacnn.shapes import Pair, Window, Window2D, window2d
 
 MOST_SIDE = 40
@@ -95,8 +96,8 @@ class Sliding:
     def _described(self, places: list[Place]) -> str:
         rows, columns = self.window
         around = (
-            f"zeros around it: {rows.pad_before} row(s) above, {rows.pad_after} below, {columns.pad_before} column(s) left, "
-            f"{columns.pad_after} right"
+            f"zeros around it: {counted(rows.pad_before, 'row')} above, {rows.pad_after} below, "
+            f"{counted(columns.pad_before, 'column')} left, {columns.pad_after} right"
         )
         return (
             f"At the left the input, {rows.size} rows by {columns.size} columns, {around if self._is_padded() else 'without padding'}. "

@@ -13,7 +13,7 @@ from numbacnn.layers import Conv2D
 from numbacnn.lecture.arithmetic import Arithmetic, Matrix, image, plane
 from numbacnn.lecture.backprop import backprop
 from numbacnn.ops import Ops
-from numbacnn.quoting import short
+from numbacnn.quoting import counted, short
 from numbacnn.shapes import window
 from numbacnn.spelling import did_you_mean
 from numbacnn.summary import summarise
@@ -110,7 +110,8 @@ def markdown(sheet: Sheet) -> str:
             f"5. Pool this image: the largest value of each 2x2, stride 2.\n\n{_table(s.pooled)}\n\n" + _blanks("pool"),
             f"6. A filter of {s.kernel}x{s.kernel} slides over {s.size}x{s.size} pixels with stride {s.stride} and no padding. What is the "
             "height of its map?\n\n    output_size = ____",
-            f"7. A convolutional layer has {s.filters} filters of {s.side}x{s.side}, with a bias each, and reads {s.channels} channel(s). "
+            f"7. A convolutional layer has {s.filters} filters of {s.side}x{s.side}, with a bias each, and reads "
+            f"{counted(s.channels, 'channel')}. "
             "How many parameters has it?\n\n    parameters = ____\n",
         )
     )  # fmt: skip

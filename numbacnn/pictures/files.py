@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from numbacnn.quoting import listed
+from numbacnn.quoting import counted, listed
 
 PICTURE_ENDINGS = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
@@ -70,6 +70,4 @@ def is_picture_in_other_format(path: Path) -> bool:
 
 def in_other_formats(paths: Sequence[Path]) -> str:
     """The number and names of pictures that are not decoded, and what to do, for messages."""
-    return (
-        f"{len(paths):,} picture(s) in formats that are not read, {listed(path.name for path in paths)}. Save them as PNG or JPEG"
-    )
+    return f"{counted(len(paths), 'picture')} in formats that are not read, {listed(path.name for path in paths)}. Save them as PNG or JPEG"

@@ -17,7 +17,7 @@ from numbacnn.memory import check_parameters, drawing_bytes, parameter_bytes
 from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.optimizers import OPTIMIZERS
-from numbacnn.quoting import plain
+from numbacnn.quoting import counted, plain
 from numbacnn.training.divergence import check_arrays
 from numbacnn.training.events import EpochRecord
 from numbacnn.training.fields import ADVICE, Fields
@@ -122,7 +122,7 @@ def _counters(fields: Fields) -> dict[str, Any]:
     least = epoch + batch  # an epoch takes at least one step
     if step < least or (epoch == 0 and step != batch):
         expected = f"at least {least}" if epoch else f"{batch}"
-        raise fields.error("step", f"{expected} after {epoch} epoch(s) and {batch} batch(es)")
+        raise fields.error("step", f"{expected} after {counted(epoch, 'epoch')} and {counted(batch, 'batch', 'batches')}")
     if best_epoch > epoch:
         raise fields.error("best_epoch", f"at most {epoch}, the epochs completed")
     if best_epoch:
@@ -137,7 +137,9 @@ def _counters(fields: Fields) -> dict[str, Any]:
 def _history(fields: Fields, epochs: int, source: str) -> list[EpochRecord]:
     records = fields.items("history")
     if len(records) != epochs:
-        raise CheckpointError(f"{source}: history: expected {epochs} record(s), one for each epoch, got {len(records)}. {ADVICE}")
+        raise CheckpointError(
+            f"{source}: history: expected {counted(epochs, 'record')}, one for each epoch, got {len(records)}. {ADVICE}"
+        )
     return [_record(Fields(values, f"history[{i}]", source), epoch=i + 1) for i, values in enumerate(records)]
 
 

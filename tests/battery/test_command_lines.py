@@ -21,7 +21,7 @@ from numbacnn_cli.lecture_figure import Sides
 from numbacnn_cli.lecture_xo import CellOfMap
 from numbacnn_cli.matrix import Matrix
 from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
-from numbacnn_cli.paths import PathText
+from numbacnn_cli.paths import OutputFile, PathText
 from numbacnn_cli.shapes import CellName
 
 from numbacnn.backends import get_ops
@@ -141,6 +141,8 @@ SAFE = {  # with these a command stops before it does anything, should it take a
 
 def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
     """Texts that are no values of an option of that type."""
+    if isinstance(kind, OutputFile):
+        return ("", " ", "\t", "x", "x.txt", ".png", f"x{kind.endings[0]}.txt")
     if isinstance(kind, PathText):
         return ("", " ", "\t")
     if isinstance(kind, PositiveNumber):
@@ -209,8 +211,8 @@ def wrong_usages() -> list[Line]:
         Line(("predict",), 2, "PNG"), Line(("predict", ""), 2, "expected a picture's file"),
         Line(("shapes", ""), 2, "expected a preset's name"),
         Line(("warmup", ""), 2, "expected a preset's name"), Line(("warmup", "small", " "), 2, "expected a preset's name"),
-        Line(("export", "", "x.npz"), 2, "expected a preset's name"), Line(("export", "cnn", "x.txt"), 2, "neither .onnx nor .npz"),
-        Line(("import", "x.onnx", "y.npz"), 2, "does not end in .safetensors"), Line(("import", "x.onnx"), 2, "MODEL"),
+        Line(("export", "", "x.npz"), 2, "expected a preset's name"), Line(("export", "cnn", "x.txt"), 2, "ends in .onnx or .npz"),
+        Line(("import", "x.onnx", "y.npz"), 2, "ends in .safetensors"), Line(("import", "x.onnx"), 2, "MODEL"),
         Line(("plot", ""), 2, "expected a path"), Line(("plot", "a", "b"), 2, "unexpected extra argument"),
         Line(("samples", ""), 2, "expected a path"), Line(("samples", "a", "b"), 2, "unexpected extra argument"),
         Line(("download", "cifar"), 2, "'cifar'"), Line(("download", "mnist", "more"), 2, "unexpected extra argument"),
@@ -218,7 +220,7 @@ def wrong_usages() -> list[Line]:
         Line(("lecture", "verfy"), 2, "Did you mean 'verify'"), Line(("lecture", "--format", "json", "terms"), 2, "after the command"),
         Line(("lecture", "terms", "poling"), 2, "Did you mean 'pooling'"), Line(("lecture", "terms", "é" * 400), 2, "expected one of"),
         Line(("lecture", "xo", "--imag", "X"), 2, "Did you mean --image"), Line(("lecture", "xo", "X"), 2, "unexpected extra argument"),
-        Line(("lecture", "filter", "x.png", "--gif", "x.png"), 2, "does not end in .gif"), Line(("lecture", "filter"), 2, "IMAGE"),
+        Line(("lecture", "filter", "x.png", "--gif", "x.png"), 2, "ends in .gif"), Line(("lecture", "filter"), 2, "IMAGE"),
         Line(("models", "--toml", "cnn", "--format", "json"), 2, "--toml"), Line(("train", "cnn"), 2, "unexpected extra argument"),
     ]  # fmt: skip
     return lines
@@ -297,8 +299,8 @@ DEEP = "d/" * 200 + "net"
 HAS_LOG, HAS_PLOT = (find_spec(name) is not None for name in ("tensorboardX", "matplotlib"))
 
 FAILURES = [
-    Line((*TRAIN, "--model", "nonesuch"), 1, "nonesuch"), Line((*TRAIN, "--model", "CNN"), 1, "Presets: cnn,"),
-    Line((*TRAIN, "--model", "cnm"), 1, "Did you mean 'cnn'?"), Line((*TRAIN, "--model", "net"), 1, "net"),
+    Line((*TRAIN, "--model", "nonesuch"), 2, "nonesuch"), Line((*TRAIN, "--model", "CNN"), 2, "Presets: cnn,"),
+    Line((*TRAIN, "--model", "cnm"), 2, "Did you mean 'cnn'?"), Line((*TRAIN, "--model", "net"), 2, "net"),
     Line((*TRAIN, "--model", "none.toml"), 1, "none.toml"), Line((*TRAIN, "--model", "none.safetensors"), 1, "none.safetensors"),
     Line((*TRAIN, "--model", "empty"), 1, "empty"), Line((*TRAIN, "--model", "."), 1, "'.'"),
     Line((*TRAIN, "--model", f"{LONG}.toml"), 1, LONG),
@@ -323,9 +325,9 @@ FAILURES = [
     Line((*TRAIN, "--resume", "--output", "file"), 1, "file"), Line((*TRAIN, "--resume", "--output", "empty"), 1, "empty"),
     Line((*TRAIN, "--resume", "--model", "net.toml"), 1, "there is no run to resume"),
     Line((*TRAIN, "--model", "net.toml", "--validation", "nan"), 1, "validation"),
-    Line((*TRAIN, "--model", "net.toml", "--batch-size", "9" * 25), 1, "batch_size"),
-    Line((*TRAIN, "--model", "net.toml", "--epochs", "9" * 25), 1, "epochs"),
-    Line((*TRAIN, "--model", "net.toml", "--early-stop", "9" * 25), 1, "early_stop"),
+    Line((*TRAIN, "--model", "net.toml", "--batch-size", "9" * 25), 2, "--batch-size"),
+    Line((*TRAIN, "--model", "net.toml", "--epochs", "9" * 25), 2, "--epochs"),
+    Line((*TRAIN, "--model", "net.toml", "--early-stop", "9" * 25), 2, "--early-stop"),
     Line(("train", "--model", "net.toml", "--data-dir", "file"), 1, "file"),
     Line(("train", "--model", "net.toml", "--data-dir", "file/below"), 1, "file/below"),
     Line(("train", "--model", "net.toml", "--data-dir", LONG), 1, LONG),
@@ -354,14 +356,14 @@ FAILURES = [
     Line(("predict", "file/x.png", "--model", "net.safetensors"), 1, "file/x.png"),
     Line(("predict", "*.jpg", "--model", "net.safetensors"), 1, "*.jpg"),
     Line(("predict", "text.png", "--model", "file"), 1, "file"), Line(("predict", "text.png", "--model", "text.png"), 1, "text.png"),
-    Line(("shapes", "nonesuch"), 1, "nonesuch"), Line(("shapes", "cnn", "--input", "1,1,1"), 1, "pool"),
+    Line(("shapes", "nonesuch"), 2, "nonesuch"), Line(("shapes", "cnn", "--input", "1,1,1"), 1, "pool"),
     Line(("shapes", "none.safetensors"), 1, "none.safetensors"),
     Line(("shapes", "net.toml", "--input", "99999999,1,1"), 1, "input_shape"), Line(("shapes", "text.png"), 1, "text.png"),
-    Line(("shapes", "a b c"), 1, "a b c"), Line(("shapes", LONG), 1, "Presets: cnn,"),
+    Line(("shapes", "a b c"), 2, "a b c"), Line(("shapes", LONG), 2, "Presets: cnn,"),
     Line(("shapes", "~no-such-user/net.toml"), 1, "~no-such-user/net.toml"),
-    Line(("shapes", "cnn", "--receptive", "a\nb,0,0"), 1, r"a\nb"), Line(("shapes", "cnn", "--receptive", f"{LONG},0,0"), 1, "no layer"),
-    Line(("shapes", "cnn", "--receptive", "conv1,28,0"), 1, "a row from 0 to 27"),
-    Line(("shapes", "cnn", "--compare", LONG), 1, "Presets: cnn,"),
+    Line(("shapes", "cnn", "--receptive", "a\nb,0,0"), 2, r"a\nb"), Line(("shapes", "cnn", "--receptive", f"{LONG},0,0"), 2, "no layer"),
+    Line(("shapes", "cnn", "--receptive", "conv1,28,0"), 2, "a row from 0 to 27"),
+    Line(("shapes", "cnn", "--compare", LONG), 2, "Presets: cnn,"),
     Line(("shapes", "cnn", "--compare", "none.safetensors"), 1, "none.safetensors"),
     Line(("shapes", "cnn", "--diagram", "file/x.svg"), 1, "file/x.svg"), Line(("shapes", "cnn", "--diagram", LONG), 2, "--diagram"),
     Line(("shapes", "cnn", "--diagram", f"{LONG}.mmd"), 1, LONG), Line(("shapes", "cnn", "--plan", "--diagram", "x.svg"), 2, "--plan"),
@@ -379,17 +381,17 @@ FAILURES = [
     Line(("inspect", "none.png"), 1, "no network has been trained"), Line(("inspect", "text.png", "--model", "file"), 1, "file"),
     Line(("inspect", "--filters", "--model", "net.safetensors"), 1, "a convolution"),
     Line(("inspect", "text.png", "--model", "net.safetensors"), 1, "text.png"),
-    Line(("inspect", "text.png", "--model", "net.safetensors", "--layer", "dense"), 1, "dense"),
+    Line(("inspect", "text.png", "--model", "net.safetensors", "--layer", "dense"), 2, "dense"),
     Line(("evaluate", "--model", "net.safetensors", "--dataset", "digits", "--sheet", "file/x.png"), 1, "file/x.png"),
     Line(("shapes", "net.safetensors", "--image", "text.png"), 1, "text.png"),
-    Line(("bench", "kernels", "--layer", "conv"), 1, "conv1"), Line(("bench", "kernels", "--model", "softmax"), 1, "softmax"),
+    Line(("bench", "kernels", "--layer", "conv"), 2, "conv1"), Line(("bench", "kernels", "--model", "softmax"), 1, "softmax"),
     Line(("bench", "kernels", "--plot", "file/x.png"), 1, "file/x.png"),
-    Line(("lecture", "ladder", "--output", "file/x.csv"), 1, "file/x.csv"), Line(("lecture", "ladder", "--output", "x.txt"), 1, "x.txt"),
-    Line(("lecture", "challenges", "--plot", "x.gif"), 1, "x.gif"),
+    Line(("lecture", "ladder", "--output", "file/x.csv"), 1, "file/x.csv"), Line(("lecture", "ladder", "--output", "x.txt"), 2, "x.txt"),
+    Line(("lecture", "challenges", "--plot", "x.gif"), 2, "x.gif"),
     Line(("lecture", "figure", "conv", "--output", "file/x.gif"), 1, "file/x.gif"),
     Line(("lecture", "figure", "conv", "--kernel", "9", "--padding", "valid"), 1, "9"),
     Line(("lecture", "figures", "--output", "file"), 1, "file"),
-    Line(("warmup", "nonesuch"), 1, "nonesuch"), Line(("warmup", "small", "nonesuch"), 1, "nonesuch"),
+    Line(("warmup", "nonesuch"), 2, "nonesuch"), Line(("warmup", "small", "nonesuch"), 2, "nonesuch"),
     Line(("warmup", "none.toml"), 1, "none.toml"),
     Line(("lecture", "xo", "--image", "none.png"), 1, "none.png"), Line(("lecture", "xo", "--image", "text.png"), 1, "text.png"),
     Line(("lecture", "xo", "--image", "empty"), 1, "empty"), Line(("lecture", "xo", "--image", LONG), 1, LONG),

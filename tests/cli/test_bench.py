@@ -124,16 +124,16 @@ def test_without_matplotlib_the_table_is_there_and_the_error_names_the_remedy(
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--layer", "conv3"], 1, "no layer 'conv3'. Did you mean 'conv2'?"),
-        (["--layer", "flatten1"], 1, "flatten1: expected a convolution of cnn, got a layer Flatten"),
+        (["--layer", "conv3"], 2, "no layer 'conv3'. Did you mean 'conv2'?"),
+        (["--layer", "flatten1"], 2, "flatten1: expected a convolution of cnn, got a layer Flatten"),
         (["--model", "softmax"], 1, "softmax: expected a network with a convolution, got none"),
-        (["--model", "cn"], 1, "Did you mean 'cnn'?"),
-        (["--batch-size", "0"], 2, "0 is not in the range"),
-        (["--runs", "0"], 2, "0 is not in the range"),
+        (["--model", "cn"], 2, "Did you mean 'cnn'?"),
+        (["--batch-size", "0"], 2, "expected a whole number of at least 1, got '0'"),
+        (["--runs", "0"], 2, "expected a whole number of at least 1, got '0'"),
         (["--threads", "1000"], 1, "threads: expected at most"),
         (["--batch-size", "1000000000"], 1, "Use a smaller --batch-size"),
-        (["--plot", "bars.gif"], 1, "expected a name that ends in .png, .svg, .pdf"),
-        (["--plot", "missing/bars.png"], 1, "missing/bars.png: cannot be written: No such file or directory"),
+        (["--plot", "bars.gif"], 2, "expected a name that ends in .png, .svg or .pdf"),
+        (["--plot", "missing/bars.png"], 1, "missing/bars.png: expected a folder to write it to, got none"),
         (["--plot", "folder.png"], 1, "folder.png: cannot be written: expected a file, got a folder"),
     ],
 )

@@ -375,7 +375,7 @@ def test_resuming_a_finished_run_says_so_and_claims_no_file_that_is_not_there(tr
     model.unlink()
     done = command("train", "--resume", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "has all of its 2 epoch(s) already. Add --epochs N to train for more" in done.stderr
+    assert "has all of its 2 epochs already. Add --epochs N to train for more" in done.stderr
     assert f"in place: {Path('out', 'model.safetensors')}" in done.stdout
     assert model.read_bytes() == before
 
@@ -635,8 +635,8 @@ def test_control_characters_in_names_do_not_reach_the_terminal(trained: Path) ->
 
 
 def test_debug_shows_the_traceback(numbacnn: Run) -> None:
-    assert "Traceback" in numbacnn("train", "--model", "nonesuch", "--debug").stderr
-    assert "Traceback" not in numbacnn("train", "--model", "nonesuch").stderr
+    assert "Traceback" in numbacnn("train", "--model", "nonesuch.toml", "--debug").stderr
+    assert "Traceback" not in numbacnn("train", "--model", "nonesuch.toml").stderr
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:

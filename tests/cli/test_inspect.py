@@ -253,7 +253,8 @@ def test_the_worst_mistakes_are_drawn(tmp_path: Path) -> None:
     with Image.open(tmp_path / "mistakes.png") as sheet:
         assert sheet.width == 1008
     assert (
-        f"{min(wrong, 42)} " in printed("evaluate", "--test-limit", 60, "--sheet", tmp_path / "mistakes.png").out.splitlines()[-1]
+        f"{min(wrong, 42)} "
+        in printed("evaluate", "--test-limit", 60, "--sheet", tmp_path / "mistakes.png", "--force").out.splitlines()[-1]
     )
     assert "sheet" not in found("evaluate", "--test-limit", 60)
 
@@ -291,20 +292,20 @@ def test_a_terminal_of_ascii_gets_ascii(tmp_path: Path, args: tuple[str, ...]) -
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (("test:7", "--layer", "conv3"), 1, "no layer 'conv3'. Did you mean 'conv2'?"),
-        (("test:7", "--cell", "conv2,14,0,0"), 1, "a row from 0 to 13, a column from 0 to 13 and a map from 0 to 15, got 14, 0, 0"),
-        (("test:7", "--cell", "conv2,4,9"), 1, "conv2: expected three numbers, row, column and map, got 4,9. An example: conv2,2,3,0"),
-        (("test:7", "--cell", "dense1,1,2,3"), 1, "dense1: expected one number, a unit, got 1,2,3"),
-        (("test:7", "--cell", "dense1,128"), 1, "dense1: expected a unit from 0 to 127, got 128"),
-        (("test:7", "--cell", "con2,0,0,0"), 1, "no layer 'con2'. Did you mean 'conv2'?"),
-        (("test:7", "--cell", "pool1,0,0,0"), 1, "expected a layer with weights, got MaxPool2D. Name one that has: conv1, conv2, dense1"),
+        (("test:7", "--layer", "conv3"), 2, "no layer 'conv3'. Did you mean 'conv2'?"),
+        (("test:7", "--cell", "conv2,14,0,0"), 2, "a row from 0 to 13, a column from 0 to 13 and a map from 0 to 15, got 14, 0, 0"),
+        (("test:7", "--cell", "conv2,4,9"), 2, "conv2: expected three numbers, row, column and map, got 4,9. An example: conv2,2,3,0"),
+        (("test:7", "--cell", "dense1,1,2,3"), 2, "dense1: expected one number, a unit, got 1,2,3"),
+        (("test:7", "--cell", "dense1,128"), 2, "dense1: expected a unit from 0 to 127, got 128"),
+        (("test:7", "--cell", "con2,0,0,0"), 2, "no layer 'con2'. Did you mean 'conv2'?"),
+        (("test:7", "--cell", "pool1,0,0,0"), 2, "expected a layer with weights, got MaxPool2D. Name one that has: conv1, conv2, dense1"),
         (("test:7", "--cell", "conv2"), 2, "is not LAYER,ROW,COLUMN,MAP"),
         (("test:7", "--cell", "conv2,0,0,-1"), 2, "is not LAYER,ROW,COLUMN,MAP"),
-        (("test:7", "--filters", "--layer", "pool1"), 1, "pool1: expected a convolution, got MaxPool2D. The convolutions: conv1, conv2"),
+        (("test:7", "--filters", "--layer", "pool1"), 2, "pool1: expected a convolution, got MaxPool2D. The convolutions: conv1, conv2"),
         (("--filters", "--model", "runs/dense128-digits"), 1, "expected a network with a convolution, got none"),
         (("test:10000",), 1, "test:10000: expected a number from 0 to 9,999, a test image of digits, got 10000"),
         (("test:x",), 1, "test:x: expected test:N with the number of a test image"),
-        (("missing.png",), 1, "missing.png: cannot be read: No such file"),
+        (("missing.png",), 1, "missing.png: expected a picture's file or a folder of pictures, got a name that does not exist"),
         (("runs",), 1, "runs: expected one picture, got a folder"),
         (("test:7", "--method", "gradient"), 2, "--method goes with --why"),
         ((), 2, "Missing argument 'IMAGE'"),
@@ -329,9 +330,11 @@ def test_data_that_are_gone_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     [
         (("shapes", "--image", "digit.png", "--plan"), 2, "--image does not go with --plan, --compare or --input"),
         (("shapes", "cnn", "--image", "digit.png", "--input", "32,32,1"), 2, "--image does not go with"),
-        (("shapes", "cnns", "--image", "digit.png"), 1, "Did you mean 'cnn'?"),
-        (("evaluate", "--sheet", "mistakes.pdf"), 2, "does not end in .png"),
-        (("evaluate", "--test-limit", "60", "--sheet", "none/mistakes.png"), 1, "mistakes.png: cannot be written"),
+        (("shapes", "cnns", "--image", "digit.png"), 2, "Did you mean 'cnn'?"),
+        (("inspect", "test:1", "--train-limit", "9"), 2, "--train-limit goes with --like"),
+        (("inspect", "one.png", "--dataset", "digits"), 2, "--dataset goes with test:N or --like"),
+        (("evaluate", "--sheet", "mistakes.pdf"), 2, "ends in .png"),
+        (("evaluate", "--test-limit", "60", "--sheet", "none/mistakes.png"), 1, "mistakes.png: expected a folder to write it to"),
     ],
 )
 def test_wrong_options_of_other_commands_are_named(args: tuple[str, ...], code: int, message: str) -> None:

@@ -26,7 +26,7 @@ def test_a_preset_is_exported_with_its_initial_weights_and_a_notice(tmp_path: Pa
     with np.load(tmp_path / "xo.npz") as arrays:
         assert list(arrays) == list(expected)
         assert all(np.array_equal(arrays[name], array) for name, array in expected.items())
-    report = json.loads(call("export", "xo", tmp_path / "xo.npz", "--format", "json").stdout)
+    report = json.loads(call("export", "xo", tmp_path / "xo.npz", "--force", "--format", "json").stdout)
     assert report == {
         "model": "xo", "file": str(tmp_path / "xo.npz"), "parameters": sum(array.size for array in expected.values()),
         "bytes": (tmp_path / "xo.npz").stat().st_size, "trained": False,
@@ -54,12 +54,12 @@ def test_what_cannot_be_read_or_written_is_an_error_and_costs_nothing(tmp_path: 
     pytest.importorskip("onnx", reason="needs the extra onnx: pip install 'numbacnn[onnx]'")
     (tmp_path / "a.onnx").write_bytes(b"no network")
     (tmp_path / "b.safetensors").write_bytes(b"kept")
-    done = call("import", tmp_path / "a.onnx", tmp_path / "b.safetensors")
+    done = call("import", tmp_path / "a.onnx", tmp_path / "b.safetensors", "--force")
     assert isinstance(done.exception, ModelError)
     assert (tmp_path / "b.safetensors").read_bytes() == b"kept"
     assert isinstance(call("export", "xo", tmp_path / "none" / "a.onnx").exception, CheckpointError)
-    assert "'a.h5' ends in neither .onnx nor .npz" in call("export", "xo", "a.h5").stderr
-    assert "'a.npz' does not end in .safetensors" in call("import", "a.onnx", "a.npz").stderr
+    assert "expected a name that ends in .onnx or .npz, got 'a.h5'" in call("export", "xo", "a.h5").stderr
+    assert "expected a name that ends in .safetensors, got 'a.npz'" in call("import", "a.onnx", "a.npz").stderr
 
 
 def test_without_the_package_the_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_pictures_of_phones_are_counted_and_named_and_what_to_do_is_said(alone: 
             file.unlink()
     for name in ("IMG_1.HEIC", "b.avif", "notes.txt"):
         Path("photos/red", name).write_bytes(b"x")
-    advice = "2 picture(s) in formats that are not read, b.avif, IMG_1.HEIC. Save them as PNG or JPEG"
+    advice = "2 pictures in formats that are not read, b.avif, IMG_1.HEIC. Save them as PNG or JPEG"
     code, out, error = numbacnn("predict", "photos/red", "--format", "json")
     if alone:
         assert (code, advice in json.loads(out)[0]["error"]) == (1, True)
@@ -118,7 +118,7 @@ def test_pictures_of_phones_are_counted_and_named_and_what_to_do_is_said(alone: 
         assert (code, len(json.loads(out)), f"photos/red: left out: {advice}" in error) == (0, 12, True)
         error = numbacnn("train", "--model", "net.toml", "--dataset", "photos", *QUICK)[2]
         assert f"photos: left out: {advice}" in error
-        assert "1 file(s) that are no pictures of a class are left out: notes.txt" in error
+        assert "1 file left out, as no picture of a class: notes.txt" in error
 
 
 def test_input_and_the_number_of_classes_change_a_preset_and_say_so(numbacnn: Command) -> None:

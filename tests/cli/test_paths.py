@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from command_line import every_command
 from numbacnn_cli.main import app
-from numbacnn_cli.paths import PathText, UserPath
+from numbacnn_cli.paths import OutputFile, PathText, UserPath
 from repository import ROOT
 
 from numbacnn.backends.kernel_cache import cache_folder
@@ -39,7 +39,7 @@ def parsed(name: str, parameter: click.Parameter, value: str) -> object:
     command = {" ".join(words): command for words, command in every_command()}[name]
     option = [f"{parameter.opts[0]}={value}"] if isinstance(parameter, click.Option) else []
     arguments = [
-        value if each is parameter else each.type.choices[0] if isinstance(each.type, click.Choice) else "x"
+        value if each is parameter else _some(each.type)
         for each in command.params
         if isinstance(each, click.Argument) and (each is parameter or each.required)
     ]
@@ -49,6 +49,10 @@ def parsed(name: str, parameter: click.Parameter, value: str) -> object:
     )  # a command keeps the help option of its first one
     found = command.make_context(name, [*option, *arguments], parent).params[parameter.name]
     return found[0] if isinstance(found, tuple) else found
+
+
+def _some(kind: click.ParamType) -> str:
+    return kind.choices[0] if isinstance(kind, click.Choice) else f"x{kind.endings[0]}" if isinstance(kind, OutputFile) else "./x"
 
 
 PATH_PARAMETERS = list(path_parameters())
@@ -76,12 +80,14 @@ def test_every_path_of_every_command_is_of_this_type() -> None:
 @pytest.mark.parametrize(("name", "parameter"), PATH_PARAMETERS, ids=lambda value: getattr(value, "name", value))
 def test_a_tilde_after_an_equals_sign_is_the_home_folder(name: str, parameter: click.Parameter, home: Path) -> None:
     """``--output=~/x`` made a folder called ~."""
-    found = parsed(name, parameter, "~/data of mine")
-    assert os.fspath(found) == str(home / "data of mine")  # type: ignore[call-overload]
+    ending = parameter.type.endings[0] if isinstance(parameter.type, OutputFile) else ""
+    found = parsed(name, parameter, f"~/data of mine{ending}")
+    assert os.fspath(found) == str(home / f"data of mine{ending}")  # type: ignore[call-overload]
     assert isinstance(found, Path if isinstance(parameter.type, UserPath) else str)
-    assert os.fspath(parsed(name, parameter, "~")) == str(home)  # type: ignore[call-overload]
-    for kept in ("a~", "a/~/b", "./~", "~nobody-of-this-name/x"):
-        assert Path(str(parsed(name, parameter, kept))) == Path(kept)
+    if not ending:
+        assert os.fspath(parsed(name, parameter, "~")) == str(home)  # type: ignore[call-overload]
+    for kept in ("./a~", "a/~/b", "./~", "~nobody-of-this-name/x"):
+        assert Path(str(parsed(name, parameter, f"{kept}{ending}"))) == Path(f"{kept}{ending}")
 
 
 @pytest.mark.parametrize(("name", "parameter"), PATH_PARAMETERS, ids=lambda value: getattr(value, "name", value))

@@ -54,7 +54,7 @@ def test_a_finished_run_asked_for_fewer_epochs_is_not_said_to_stretch_its_schedu
     assert code == 0, error
     assert json.loads(out)["epochs"] == 3
     assert "stretched" not in error
-    assert "mine has all of its 3 epoch(s) already" in error
+    assert "mine has all of its 3 epochs already" in error
     assert Path("mine/checkpoint.safetensors").read_bytes() == before
 
 
@@ -137,7 +137,7 @@ def test_resuming_a_run_that_has_all_its_epochs_says_so_and_changes_no_file(trai
     before = contents(Path("mine"))
     code, _, error = train("--resume")
     assert code == 0
-    assert "mine has all of its 1 epoch(s) already. Add --epochs N to train for more" in error
+    assert "mine has all of its 1 epoch already. Add --epochs N to train for more" in error
     assert contents(Path("mine")) == before
 
 

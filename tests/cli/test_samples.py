@@ -35,14 +35,14 @@ def test_samples_of_another_seed_do_not_replace_those_that_are_there(tmp_path: P
 
 
 def test_pictures_that_are_there_already_stay_and_are_not_said_to_be_written(tmp_path: Path) -> None:
-    assert "wrote 10 picture(s)" in run_here("samples", tmp_path).out
+    assert "wrote 10 pictures" in run_here("samples", tmp_path).out
     one, other = tmp_path / "3-blue-pen.png", tmp_path / "8-palette.png"
     one.unlink()
     with Image.open(other) as picture:
         picture.load()
     picture.save(other, compress_level=0)  # as another version of Pillow might pack it
     kept = other.read_bytes()
-    assert f"wrote 1 picture(s) to {tmp_path}; 9 were there already" in run_here("samples", tmp_path).out
+    assert f"wrote 1 picture to {tmp_path}; 9 were there already" in run_here("samples", tmp_path).out
     assert one.exists()
     assert other.read_bytes() == kept
     assert json.loads(run_here("samples", tmp_path, "--format", "json").out)["wrote"] == []

@@ -47,15 +47,16 @@ def test_a_layer_whose_name_has_commas_has_cells_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (("--receptive", "conv2,14,0"), 1, "conv2: expected a row from 0 to 13, got 14"),
-        (("--receptive", "conv,0,0"), 1, "no layer 'conv'. Did you mean 'conv"),
-        (("--receptive", "dense1,0,0"), 1, "expected a layer of feature maps"),
+        (("--receptive", "conv2,14,0"), 2, "conv2: expected a row from 0 to 13, got 14"),
+        (("--receptive", "conv,0,0"), 2, "no layer 'conv'. Did you mean 'conv"),
+        (("--receptive", "dense1,0,0"), 2, "expected a layer of feature maps"),
         (("--receptive", "conv2,0"), 2, "is not LAYER,ROW,COLUMN"),
         (("--receptive", "conv2,-1,0"), 2, "is not LAYER,ROW,COLUMN"),
         (("--receptive", "conv2,0,\u00b2"), 2, "is not LAYER,ROW,COLUMN"),
-        (("--compare", "smal"), 1, "Did you mean 'small'?"),
-        (("--diagram", "net.png"), 2, "does not end in .svg or .mmd"),
-        (("--diagram", "none/net.svg"), 1, "net.svg: cannot be written"),
+        (("--compare", "smal"), 2, "Did you mean 'small'?"),
+        (("--dataset", "digits"), 2, "--dataset goes with --image"),
+        (("--diagram", "net.png"), 2, "ends in .svg or .mmd"),
+        (("--diagram", "none/net.svg"), 1, "net.svg: expected a folder to write it to"),
         (("--plan", "--compare", "small"), 2, "--plan does not go with"),
     ],
 )

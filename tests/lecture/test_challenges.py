@@ -1,13 +1,19 @@
 """Changed images, pixel by pixel, and the contest of networks on them."""
 
+import io
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command_line import run_here
+from numbacnn_cli import lecture_challenges
+from numbacnn_cli.signals import Terminated
 
 from numbacnn.datasets import Dataset
-from numbacnn.lecture.challenges import Challenge, Challenges, Permutation, ahead, verdict, with_permuted_pixels
+from numbacnn.lecture.challenges import Challenge, Challenges, Permutation, ahead, contest, verdict, with_permuted_pixels
 from numbacnn.lecture.perturbations import FAMILIES, warp
 
 
@@ -141,5 +147,31 @@ def test_bad_options_are_refused() -> None:
     assert (done.code, done.out) == (2, "")
     assert "at least 2 name" in done.err
     done = run_here("lecture", "challenges", "--plot", "curves.gif")
-    assert (done.code, done.out) == (1, "")
-    assert "expected a name that ends in .png, .svg, .pdf" in done.err
+    assert (done.code, done.out) == (2, "")
+    assert "expected a name that ends in .png, .svg or .pdf" in done.err
+
+
+def test_challenges_that_are_stopped_print_and_draw_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C after minutes of training lost all of it."""
+    pytest.importorskip("matplotlib")
+
+    def stopped(contenders: Any, *args: Any, **options: Any) -> Iterator[Challenges]:
+        yield next(iter(contest(contenders, *args, **options)))
+        raise Terminated
+
+    monkeypatch.setattr(lecture_challenges, "contest", stopped)
+    few = ("--dataset", "digits", "--train-limit", 300, "--test-limit", 50, "--epochs", 1, "--models", "softmax,dense128")
+    out = io.StringIO()
+    with pytest.raises(Terminated):
+        run_here("lecture", "challenges", *few, "--format", "json", "--plot", tmp_path / "a.svg", out=out)
+    found = json.loads(out.getvalue())
+    assert found["models"] == ["softmax"]
+    assert found["permutation"] == {}
+    assert found["verdict"] == []
+    assert len(found["families"]) == 1 + sum(len(family.strengths) for family in FAMILIES.values())
+    assert (tmp_path / "a.svg").exists()
+    shown = io.StringIO()
+    with pytest.raises(Terminated):
+        run_here("lecture", "challenges", *few, out=shown)
+    assert "accuracy on 50 test images of digits, 1 epoch, softmax with 7,850 parameters" in shown.getvalue()
+    assert "dense128" not in shown.getvalue()

@@ -97,7 +97,7 @@ def test_the_svg_parses_and_has_a_group_for_each_place_of_which_the_first_is_sho
 
 def test_the_description_names_the_zeros_around_the_input() -> None:
     padded = Sliding((6, 8), (3, 3), (2, 2), "same").description
-    assert "zeros around it: 0 row(s) above, 1 below, 0 column(s) left, 1 right" in padded
+    assert "zeros around it: 0 rows above, 1 below, 0 columns left, 1 right" in padded
     assert "12 places" in padded
     assert "without padding" in Sliding((6, 8), (3, 3), (2, 2), "valid").description
 
@@ -118,9 +118,9 @@ def test_the_same_command_writes_the_same_bytes_and_another_keeps_the_file(tmp_p
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ("--output a.png", 2, "does not end in .gif or .svg"),
-        ("--input 5 --kernel 3,0", 2, "neither a number of cells, such as 3, nor HEIGHT,WIDTH"),
-        ("--input 5,7,1", 2, "neither a number of cells"),
+        ("--output a.png", 2, "ends in .gif or .svg"),
+        ("--input 5 --kernel 3,0", 2, "expected a number of cells, such as 3, or HEIGHT,WIDTH"),
+        ("--input 5,7,1", 2, "expected a number of cells"),
         ("--input 2,2 --kernel 3 --padding valid", 1, "a window of 3 does not fit 2 cells"),
         (f"--input {MOST_SIDE + 1} --padding valid", 1, f"at most {MOST_SIDE} cells a side"),
         ("--input 24 --stride 1", 1, f"at most {MOST_FRAMES} places of the filter, got 576"),

@@ -7,11 +7,12 @@ import numpy as np
 import oracle
 import pytest
 from command_line import run_here
+from numbacnn_cli.lecture_filter import drawn
 from PIL import Image
 
 from numbacnn.backends import get_ops
 from numbacnn.errors import DataError, ShapeError
-from numbacnn.lecture.flashlight import FILTERS, activate, gif
+from numbacnn.lecture.flashlight import FILTERS, activate, gif, stride_of_gif
 from numbacnn.lecture.vectors import vectors
 
 
@@ -94,12 +95,25 @@ def test_a_gif_of_a_dark_picture_has_all_its_frames() -> None:
 
 def test_a_gif_of_too_many_frames_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "x.png")
-    done = run_here("lecture", "filter", tmp_path / "x.png", "--gif", tmp_path / "x.gif")
+    done = run_here("lecture", "filter", tmp_path / "x.png", "--stride", 1, "--gif", tmp_path / "x.gif")
     assert (done.code, done.out) == (1, "")
     assert "at most 1,000 places of the filter, got 3,364" in done.err
     assert not (tmp_path / "x.gif").exists()
     with pytest.raises(DataError):
         gif(activate(get_ops("cpu", plain=True), np.zeros((40, 40)), np.ones((3, 3))))
+
+
+def test_a_gif_of_a_large_picture_takes_a_stride_that_fits_and_says_so(tmp_path: Path) -> None:
+    """The command as its help has it failed: the GIF wanted --stride 2."""
+    Image.fromarray(np.eye(200, dtype=np.uint8) * 255).save(tmp_path / "x.png")
+    done = run_here("lecture", "filter", tmp_path / "x.png", "--gif", tmp_path / "x.gif")
+    assert done.code == 0
+    assert "--stride 2, as a .gif has at most 1,000 places" in done.err
+    assert stride_of_gif(np.zeros((64, 64)), np.zeros((7, 7))) == 2
+    assert stride_of_gif(np.zeros((30, 30)), np.zeros((7, 7))) == 1
+    assert run_here("lecture", "filter", tmp_path / "x.png", "--format", "json").out.count("[") > 58 + 64, (
+        "else every place is one"
+    )
 
 
 def test_a_filter_of_ones_own(curve: Path, tmp_path: Path) -> None:
@@ -122,3 +136,16 @@ def test_a_large_picture_with_dark_strokes_is_scaled_and_inverted(tmp_path: Path
     assert np.shape(answer["image"]) == (32, 64)
     assert np.unique(answer["image"]).tolist() == [5]
     assert answer["steps"] == ["scaled from 200x100 to 64x32", "inverted: its strokes are dark on light"]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 120])
+def test_a_map_fits_the_terminal(width: int) -> None:
+    """At 80 columns each of its lines was folded."""
+    values = np.zeros((57, 58))
+    values[10, :] = values[40, 57] = 7
+    lines = drawn(values, width)
+    assert max(map(len, lines)) <= width
+    marked = [number for number, line in enumerate(lines) if "@" in line]
+    side = {20: 3, 60: 1, 80: 1}.get(width)
+    assert marked == ([10, 40] if side is None else [10 // (2 * side), 40 // (2 * side)])
+    assert len(lines) == (57 if side is None else -(-57 // (2 * side)))

@@ -107,13 +107,26 @@ def shared(function: Callable) -> Any:
 
 
 class CompilationListener(event.Listener):
-    """Counts compilations, not loads from the cache, and calls ``on_first`` when the first one starts."""
+    """Counts compilations, not loads from the cache, and calls ``on_first`` when the first one starts.
 
-    def __init__(self, on_first: Callable[[], None] = lambda: None):
+    Attributes:
+        count: compilations begun.
+        seconds: that those which have ended took.
+    """
+
+    def __init__(self, on_first: Callable[[], None] = lambda: None, on_each: Callable[[int], None] = lambda count: None):
         self.count = 0
         self.seconds = 0.0
         self._depth = 0
+        self._started = 0.0
         self._on_first = on_first
+        self._on_each = on_each
+
+    @property
+    def progress(self) -> tuple[int, float] | None:
+        """The compilations that have ended, and the seconds so far, from any thread; None unless one is going on."""
+        depth, seconds, now = self._depth, self.seconds, time.perf_counter()
+        return (self.count - depth, seconds + now - self._started) if depth else None
 
     def on_start(self, event: Any) -> None:
         if self.count == 0:
@@ -127,6 +140,7 @@ class CompilationListener(event.Listener):
         self._depth -= 1
         if self._depth == 0:
             self.seconds += time.perf_counter() - self._started
+        self._on_each(self.count - self._depth)
 
 
 def listen(listener: CompilationListener) -> Any:

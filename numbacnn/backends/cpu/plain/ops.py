@@ -22,6 +22,7 @@ from numbacnn.backends.cpu.plain import (
     updates,
 )
 from numbacnn.ops import NEGATIVE_SLOPE, Ops
+from numbacnn.quoting import counted
 from numbacnn.shapes import Window2D
 from numbacnn.values import (
     Array,
@@ -50,7 +51,7 @@ class PlainOps(Ops):
         return arena.size
 
     def describe(self) -> str:
-        return f"cpu with {numba.get_num_threads()} thread(s)"
+        return f"cpu with {counted(numba.get_num_threads(), 'thread')}"
 
     def asarray(self, host: Any) -> Array:
         # Writeable too: Numba would compile every kernel once more for arrays that are not.
