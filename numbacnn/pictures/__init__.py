@@ -38,11 +38,13 @@ class Picture:
         name: the picture's name in messages.
         pixels: uint8 (height, width), ink bright on black; of a photograph, (height, width, channels).
         steps: the changes that were made, in words and in order; empty for a picture that passed unchanged.
+        guesses: what had to be guessed, in words: reasons to doubt what is read.
     """
 
     name: str
     pixels: NDArray[np.uint8]
     steps: tuple[str, ...]
+    guesses: tuple[str, ...] = ()
 
 
 def read_picture(

@@ -1,0 +1,28 @@
+"""Why an answer may be wrong: the reasons for which ``predict`` calls itself unsure of a picture.
+
+The largest probability alone does not tell: a network is sure of many pictures that are no digits.
+"""
+
+from collections.abc import Sequence
+
+UNSURE = 0.8
+"""A largest probability below this one is a reason."""
+
+
+def doubts(probability: float, *, unlike: bool | None, parts: int | None, guesses: Sequence[str]) -> tuple[str, ...]:
+    """The reasons, in words; none where the answer can be relied on as far as a network can.
+
+    Args:
+        probability: the largest.
+        unlike: whether the picture is unlike every training image; None if nothing tells.
+        parts: how many the picture seems to have, as the network sees it; None for a photograph.
+        guesses: what the preparation of the picture had to guess, in words.
+    """
+    found = []
+    if probability < UNSURE:
+        found.append(f"probability below {UNSURE:.0%}")
+    if unlike:
+        found.append("unlike any training image")
+    if parts is not None and parts > 1:
+        found.append(f"{parts} parts, all of them read as one")
+    return (*found, *guesses)
