@@ -20,6 +20,7 @@ from PIL import Image
 
 from numbacnn.errors import DataError
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
+from numbacnn.pictures.light import evened
 from numbacnn.pictures.lines import boxes, is_underline, without_ruling
 from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected, over_squares
 from numbacnn.pictures.sheet import on_its_sheet
@@ -52,7 +53,7 @@ def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: 
         DataError: there is no ink.
     """
     if grey.shape != size:
-        grey = on_its_sheet(without_surround(grey, steps), steps)
+        grey = evened(on_its_sheet(without_surround(grey, steps), steps), steps)
     if _is_inverted(grey) if invert == "auto" else invert == "yes":
         grey = 255 - grey
         steps.append("inverted (dark ink on light)")
