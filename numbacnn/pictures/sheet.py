@@ -10,6 +10,7 @@ _CELLS = 128  # of the long side, for finding the sheet
 _LEAST_SHEET = 0.2  # of the picture
 _MOST_DESK_AT_EDGE = 0.95  # share of the edge that is dark at least
 _RECTANGLE = 0.93  # of the smallest box around it, at any angle, that a sheet fills; an ellipse fills 0.785
+_QUADRILATERAL = 0.95  # the same of four points at its edge, either way; an ellipse has 0.64
 _BLOCK = 0.88  # the same, of small parts, whose edges are coarse
 _MOST_INK = 0.4  # of the sheet
 _SHADOW = 0.02  # of the long side: a soft edge of the sheet
@@ -35,7 +36,7 @@ def on_its_sheet(grey: Floats, steps: list[str]) -> Floats:
     sheet = np.zeros_like(bright)
     sheet[parts[-1]] = True
     filled = _filled(sheet)
-    if filled.mean() < _LEAST_SHEET or (bright & ~filled).sum() > SPECK * filled.sum() or not _is_rectangle(filled):
+    if filled.mean() < _LEAST_SHEET or (bright & ~filled).sum() > SPECK * filled.sum() or not (_is_rectangle(filled) or _is_quadrilateral(filled)):
         return grey
     page = _shrunk(filled, max(1, round(_SHADOW * max(filled.shape))))
     ink = page & ~sheet
@@ -67,11 +68,33 @@ def _has_form(ink: Mask) -> bool:
 
 def _is_rectangle(mask: Mask, share: float = _RECTANGLE) -> bool:
     """Whether a part fills the smallest box around it, turned by any angle."""
-    edge = mask & ~_shrunk(mask, 1)
-    y, x = np.nonzero(edge)
+    y, x = _edge_of(mask)
     angles = np.deg2rad(np.arange(0, 90, 2))[:, None]
     spans = [np.ptp(x * a + y * b, axis=1) + 1 for a, b in ((np.cos(angles), np.sin(angles)), (-np.sin(angles), np.cos(angles)))]
     return bool(mask.sum() >= share * (spans[0] * spans[1]).min())
+
+
+def _is_quadrilateral(mask: Mask) -> bool:
+    """Whether a part fills the largest of some quadrilaterals in it, as a sheet does that is seen from the side; no ellipse does."""
+    y, x = _edge_of(mask)
+    angles = np.deg2rad(np.arange(0, 90, 3))[:, None]
+    corners = [(x * a + y * b).argmax(axis=1) for a, b in zip(*_quarter_turns(angles), strict=True)]
+    across, down = (np.stack([values[corner] for corner in corners]).astype(np.float64) for values in (x, y))
+    area = 0.5 * np.abs((across * np.roll(down, -1, axis=0) - down * np.roll(across, -1, axis=0)).sum(axis=0)).max()
+    grown = area + 0.5 * np.hypot(np.diff(across, axis=0), np.diff(down, axis=0)).sum(axis=0).max()  # to the cells' outer sides
+    return bool(mask.sum() * _QUADRILATERAL <= grown and area * _QUADRILATERAL <= mask.sum())
+
+
+def _quarter_turns(angles: Floats) -> tuple[list[Floats], list[Floats]]:
+    """Cosines and sines of some angles, and of the same turned by a quarter, a half and three quarters."""
+    turned = [angles + quarter * np.pi / 2 for quarter in range(4)]
+    return [np.cos(each) for each in turned], [np.sin(each) for each in turned]
+
+
+def _edge_of(mask: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the cells at a part's outside."""
+    rows, columns = np.nonzero(mask & ~_shrunk(mask, 1))
+    return rows, columns
 
 
 def _shrunk(mask: Mask, by: int) -> Mask:
