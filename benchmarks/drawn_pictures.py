@@ -441,6 +441,7 @@ KINDS: dict[str, Kind] = {
     "as in MNIST": Kind(lambda digit, _: Image.fromarray(digit)),
     "page": Kind(_page),
     "chalk": _of_colours((255,), (30,)),
+    "chalk, close up": Kind(lambda digit, _: coloured(np.pad(drawn(digit), 20), (255,), (0,))),
     "tight": _of_colours((0,), (255,), is_cropped=True),
     "tight-bold": _of_colours((0,), (255,), is_cropped=True, bold=10),
     "tight-bold, --invert yes": _of_colours((0,), (255,), is_cropped=True, bold=10)._replace(invert="yes"),
