@@ -5,9 +5,12 @@
     png_chunks  a PNG without damaged or large metadata
     surround    a frame, bars or a desk around the page
     sheet       a sheet that lies askew on a desk
+    light       shadows, folds and lamps
     lines       ruled paper, lines below a digit, boxes of forms
     clusters    the two clusters of grey, and ink that fills a picture up to its edge
     parts       connected ink, and how many parts a picture has
+    beside      the parts that are the digit, and those beside it
+    blank       frames and blocks in place of a digit
     files       the pictures in a folder
     ready       PNGs that say that they need none of this
 
@@ -71,7 +74,9 @@ def read_picture(
         return Picture(name, grey.astype(np.uint8), ("taken as it is, as the file asks",))
     if BY_COLOUR in steps:
         invert = "auto"  # to invert asks for the darker or the brighter part, and there is none
-    return Picture(name, normalised(grey, name, steps, invert, size), tuple(steps))
+    guesses: list[str] = []
+    pixels = normalised(grey, name, steps, guesses, invert, size)
+    return Picture(name, pixels, tuple(steps), tuple(guesses))
 
 
 def read_photograph(

@@ -21,8 +21,10 @@ from PIL import Image
 from numbacnn.errors import DataError
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
 from numbacnn.pictures.light import evened
-from numbacnn.pictures.lines import boxes, is_underline, without_ruling
-from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected, over_squares
+from numbacnn.pictures.beside import beside_the_digit
+from numbacnn.pictures.blank import empty
+from numbacnn.pictures.lines import without_ruling
+from numbacnn.pictures.parts import INK_THRESHOLD, connected, over_squares
 from numbacnn.pictures.sheet import on_its_sheet
 from numbacnn.pictures.surround import without_surround
 
@@ -31,6 +33,7 @@ Invert = Literal["auto", "yes", "no"]
 _THIN_STROKE, _USUAL_STROKE = 1.4, 2.2  # pixels of the result; 98 of 100 digits of MNIST have strokes thicker than the first
 _THICK_STROKE, _BROAD_STROKE = 5.2, 3.6  # 1 of 200 digits of MNIST has strokes thicker than the first
 _CROPPED = 0.8  # of a picture, that a digit's box covers where someone cut it out: there, bold strokes leave little paper
+_FAR = 0.1  # of the side, between ink and the edge
 _LEAST_CONTRAST = 16  # grey levels of 255 between paper and ink; below, a picture counts as blank
 _LEAST_CLEAN_CONTRAST = 10  # where there are two clear clusters of grey, as in a scan of pencil: a smudge is no cluster
 
@@ -38,19 +41,22 @@ Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 
-def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: tuple[int, int]) -> NDArray[np.uint8]:
+def normalised(
+    grey: Floats, name: str, steps: list[str], guesses: list[str], invert: Invert, size: tuple[int, int]
+) -> NDArray[np.uint8]:
     """Bring a picture into the form of MNIST's digits.
 
     Args:
         grey: levels 0...255, float32 (h, w).
         name: the picture's name in messages.
         steps: takes a sentence for each change.
+        guesses: takes what had to be guessed: which part is the digit, and what is beyond the edge.
         invert: "yes" for dark ink on light paper, "no" for light ink on dark paper, "auto" decides by the picture's border.
         size: height and width of the result, in pixels.
     Returns:
         pixels, uint8 ``size``, ink bright on black.
     Raises:
-        DataError: there is no ink.
+        DataError: there is no ink, or none but lines, a frame or a block.
     """
     if grey.shape != size:
         grey = evened(on_its_sheet(without_surround(grey, steps), steps), steps)
@@ -61,7 +67,13 @@ def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: 
         return grey.astype(np.uint8)
     ink = _ink(grey, name, steps)
     ink = without_ruling(ink, steps)
-    ink = _without_specks(ink, steps)
+    if not ink.any():
+        raise DataError(f"{name}: expected a digit, got a blank picture (nothing but ruled lines). Use a picture with a digit on it.")
+    ink = _without_specks(ink, steps, guesses)
+    if (blank := empty(ink)) is not None:
+        raise DataError(f"{name}: expected a digit, got a blank picture ({blank}). Use a picture with a digit on it.")
+    if _is_cut_off(ink):
+        guesses.append("the ink reaches the edge: a part may be missing")
     return _centred(_boxed(ink, steps, size), size, steps)
 
 
@@ -170,12 +182,21 @@ def _fitted_paper(grey: Floats, candidates: Mask | None = None) -> Floats:
     return np.clip(terms @ surface.astype(np.float32), levels[is_paper].min(), levels[is_paper].max())
 
 
-def _without_specks(ink: Floats, steps: list[str]) -> Floats:
-    """Ink without the parts beside the digit that are tiny or cut by the edge: dust, the desk beside the paper."""
+def _is_cut_off(ink: Floats) -> bool:
+    """Whether ink touches the edge and is far from the opposite one: a digit that was cropped to its box touches both."""
+    for side, length in zip(_extent(ink > INK_THRESHOLD), ink.shape, strict=True):
+        before, after = side.start, length - side.stop
+        if min(before, after) == 0 and max(before, after) > _FAR * length:
+            return True
+    return False
+
+
+def _without_specks(ink: Floats, steps: list[str], guesses: list[str]) -> Floats:
+    """Ink without the parts beside the digit that are tiny, apart or cut by the edge: dust, a tick, the desk beside the paper."""
     cell = -(-max(ink.shape) // 64)
     padded = np.pad(ink > INK_THRESHOLD, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
     cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).sum(axis=(1, 3))
-    dropped = _beside_the_digit(connected(cells), cells, steps)
+    dropped = beside_the_digit(connected(cells), cells, steps, guesses)
     if not dropped:
         return ink
     unwanted = np.zeros(cells.shape, dtype=bool)
@@ -184,33 +205,6 @@ def _without_specks(ink: Floats, steps: list[str]) -> Floats:
     unwanted = unwanted.repeat(cell, axis=0).repeat(cell, axis=1)[: ink.shape[0], : ink.shape[1]]
     kept = np.where(unwanted, 0, ink)
     return kept / kept.max()  # dust may have been darker than the ink
-
-
-def _beside_the_digit(parts: list[Part], cells: Counts, steps: list[str]) -> list[Part]:
-    """The parts to drop: boxes, lines below the digit, the tiny parts, and those cut by the edge unless the digit is cut, too."""
-    around = boxes(parts)
-    if around:
-        steps.append("box around the digit left out")
-        parts = [part for part in parts if not any(part is box for box in around)]
-    central = np.zeros_like(cells)
-    inner = tuple(slice(side // 5, side - side // 5) for side in cells.shape)
-    central[inner] = cells[inner]
-    # A part cut by the edge counts by its cells in the middle: a digit cropped tightly has most of its cells there, a desk has few.
-    digit = max(parts, key=lambda part: (central if _is_cut(part, cells) else cells)[part].sum())
-    least = SPECK * cells[digit].sum()
-    others = [part for part in parts if part is not digit]
-    specks = [part for part in others if cells[part].sum() < least or (_is_cut(part, cells) and not _is_cut(digit, cells))]
-    lines = [part for part in others if not any(part is speck for speck in specks) and is_underline(part, digit)]
-    if specks:
-        steps.append(f"{len(specks)} specks removed")
-    if lines:
-        steps.append("line below the digit left out")
-    return around + specks + lines
-
-
-def _is_cut(part: Part, cells: Counts) -> bool:
-    """Whether a part touches the edge of the picture."""
-    return any(indices.min() == 0 or indices.max() == side - 1 for indices, side in zip(part, cells.shape, strict=True))
 
 
 def _boxed(ink: Floats, steps: list[str], size: tuple[int, int]) -> Floats:

@@ -37,7 +37,7 @@ def on_its_sheet(grey: Floats, steps: list[str]) -> Floats:
     sheet = np.zeros_like(bright)
     sheet[parts[-1]] = True
     filled = _filled(sheet)
-    if filled.mean() < _LEAST_SHEET or (bright & ~filled).sum() > SPECK * filled.sum() or not (_is_rectangle(filled) or _is_quadrilateral(filled)):
+    if filled.mean() < _LEAST_SHEET or (bright & ~filled).sum() > SPECK * filled.sum() or not (is_rectangle(filled) or _is_quadrilateral(filled)):
         return grey
     page = _shrunk(filled, max(1, round(_SHADOW * max(filled.shape))))
     ink = page & ~sheet
@@ -62,13 +62,13 @@ def _has_form(ink: Mask) -> bool:
     for part in parts:
         alone = np.zeros_like(ink)
         alone[part] = True
-        if part[0].size > SPECK * largest and not _is_rectangle(alone, _BLOCK):
+        if part[0].size > SPECK * largest and not is_rectangle(alone, _BLOCK):
             return True
     return False
 
 
-def _is_rectangle(mask: Mask, share: float = _RECTANGLE) -> bool:
-    """Whether a part fills the smallest box around it, turned by any angle."""
+def is_rectangle(mask: Mask, share: float = _RECTANGLE) -> bool:
+    """Whether a part (h, w) fills the smallest box around it, turned by any angle."""
     y, x = _edge_of(mask)
     angles = np.deg2rad(np.arange(0, 90, 2))[:, None]
     spans = [np.ptp(x * a + y * b, axis=1) + 1 for a, b in ((np.cos(angles), np.sin(angles)), (-np.sin(angles), np.cos(angles)))]
