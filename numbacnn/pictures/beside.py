@@ -10,16 +10,20 @@ from numbacnn.pictures.lines import boxes, is_underline
 from numbacnn.pictures.parts import SPECK, Counts, Part, over_squares
 
 _REACH = 0.25  # of the digit's long side: of MNIST's figures of two parts, 95 of 100 have less between them
+_SAME_PEN = 0.75  # of the digit's darkness
 _WORTH_A_WORD = 0.15  # of the digit's ink, in a part beside it
 _OFF_CENTRE = 0.6  # of its weight, that a part at the edge loses
 
 
-def beside_the_digit(parts: list[Part], cells: Counts, steps: list[str], guesses: list[str]) -> list[Part]:
+def beside_the_digit(
+    parts: list[Part], cells: Counts, peaks: NDArray[np.floating], steps: list[str], guesses: list[str]
+) -> list[Part]:
     """The parts to drop: boxes, lines below the digit, parts apart from it, tiny ones, and those cut by the edge unless it is cut, too.
 
     Args:
         parts: of ``cells``, at least one.
         cells: how many pixels of each have ink (h, w).
+        peaks: the most ink of a pixel in each, 0...1 (h, w).
         steps: takes a sentence for each kind that is dropped.
         guesses: takes which part is read, if others could be.
     """
@@ -34,7 +38,7 @@ def beside_the_digit(parts: list[Part], cells: Counts, steps: list[str], guesses
     others = [part for part in others if not any(part is speck for speck in specks)]
     lines = [part for part in others if is_underline(part, digit)]
     others = [part for part in others if not any(part is line for line in lines)]
-    near = _near(digit, others, cells)
+    near = _near(digit, [part for part in others if _is_of_same_pen(part, digit, peaks)], cells)
     apart = [part for part in others if not any(part is each for each in near)]
     if specks:
         steps.append(f"{len(specks)} specks removed")
@@ -61,18 +65,22 @@ def _weight(part: Part, cells: Counts) -> float:
     return float(inked.sum()) * (1 - _OFF_CENTRE * off)
 
 
+def _is_of_same_pen(part: Part, digit: Part, peaks: NDArray[np.floating]) -> bool:
+    """Whether a part is about as dark as the digit, which a stamp or a teacher's tick is not."""
+    return bool(np.median(peaks[part]) >= _SAME_PEN * np.median(peaks[digit]))
+
+
 def _near(digit: Part, others: list[Part], cells: Counts) -> list[Part]:
-    """The parts within reach of the digit, or of one that is."""
+    """The parts within reach of the digit, or of one that is; small ones must be nearer."""
     near: list[Part] = []
-    if not others:
-        return near
-    reach = 1 + round(_REACH * (max(int(np.ptp(at)) for at in digit) + 1))
+    reach = _REACH * (max(int(np.ptp(at)) for at in digit) + 1)
+    small = [part for part in others if cells[part].sum() < _WORTH_A_WORD * cells[digit].sum()]
     within = np.zeros(cells.shape, dtype=bool)
     within[digit] = True
     left = others
     while left:
-        reached = over_squares(within, reach, np.logical_or)
-        found = [part for part in left if reached[part].any()]
+        close, far = (over_squares(within, 1 + round(each), np.logical_or) for each in (reach / 2, reach))
+        found = [part for part in left if (close if any(part is each for each in small) else far)[part].any()]
         if not found:
             break
         near += found

@@ -12,7 +12,7 @@ LEAST_SEPARATION = 0.85
 """Share of the variance between the clusters: two levels with soft edges have more, an even slope of light has 0.75."""
 
 _MOST_PIXELS = 20_000  # for the histogram: more add no knowledge of the clusters
-_CELLS = 48  # of the long side, for the parts
+_CELLS = 72  # of the long side, for the parts: a thin pen would fall between fewer
 _MOST_INK = 0.85  # of the picture: a bold digit cropped to its box covers two thirds, a page has more paper than this
 _MOST_OF_BORDER = 0.7  # ink: a bold digit fills half of its border at most, but the corners of a page leave it nine tenths
 

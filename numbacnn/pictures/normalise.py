@@ -194,9 +194,13 @@ def _is_cut_off(ink: Floats) -> bool:
 def _without_specks(ink: Floats, steps: list[str], guesses: list[str]) -> Floats:
     """Ink without the parts beside the digit that are tiny, apart or cut by the edge: dust, a tick, the desk beside the paper."""
     cell = -(-max(ink.shape) // 64)
-    padded = np.pad(ink > INK_THRESHOLD, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
-    cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).sum(axis=(1, 3))
-    dropped = beside_the_digit(connected(cells), cells, steps, guesses)
+    padded = np.pad(ink, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
+    squares = padded.reshape(padded.shape[0] // cell, cell, -1, cell)
+    cells = (squares > INK_THRESHOLD).sum(axis=(1, 3))
+    parts = connected(cells)
+    if len(parts) == 1:
+        return ink
+    dropped = beside_the_digit(parts, cells, squares.max(axis=(1, 3)), steps, guesses)
     if not dropped:
         return ink
     unwanted = np.zeros(cells.shape, dtype=bool)
