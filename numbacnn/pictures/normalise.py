@@ -31,8 +31,7 @@ from numbacnn.pictures.surround import without_surround
 Invert = Literal["auto", "yes", "no"]
 
 _THIN_STROKE, _USUAL_STROKE = 1.4, 2.2  # pixels of the result; 98 of 100 digits of MNIST have strokes thicker than the first
-_THICK_STROKE, _BROAD_STROKE = 5.2, 3.6  # 1 of 200 digits of MNIST has strokes thicker than the first
-_CROPPED = 0.8  # of a picture, that a digit's box covers where someone cut it out: there, bold strokes leave little paper
+_THICK_STROKE, _BROAD_STROKE = 3.6, 2.6  # thicker ones become thinner, the more so the thicker they are, down to the second
 _FAR = 0.1  # of the side, between ink and the edge
 _LEAST_CONTRAST = 16  # grey levels of 255 between paper and ink; below, a picture counts as blank
 _LEAST_CLEAN_CONTRAST = 10  # where there are two clear clusters of grey, as in a scan of pencil: a smudge is no cluster
@@ -222,7 +221,7 @@ def _boxed(ink: Floats, steps: list[str], size: tuple[int, int]) -> Floats:
     if thickness < _THIN_STROKE:
         part = _thickened(part, side, thickness)
         steps.append("strokes thickened")
-    elif thickness > _THICK_STROKE and part.size > _CROPPED * ink.size:
+    elif thickness > _THICK_STROKE:
         part = _thinned(part, side, thickness)
         steps.append("strokes thinned")
     if max(part.shape) == side:
@@ -258,9 +257,10 @@ def _thickened(part: Floats, side: int, thickness: float) -> Floats:
 
 
 def _thinned(part: Floats, side: int, thickness: float) -> Floats:
-    """Make strokes as thin as MNIST's thick ones: a broad marker, or a thick pen on a small note, closes the loops of a digit."""
-    fine = 4
-    radius = max(1, round((thickness - _BROAD_STROKE) * fine / 2))
+    """Make strokes as thin as MNIST's: a broad marker, or a thick pen on a small note, closes the loops of a digit."""
+    fine = 8
+    excess = min(2 * (thickness - _THICK_STROKE), thickness - _BROAD_STROKE)
+    radius = max(1, round(excess * fine / 2))
     enlarged = np.pad(_scaled(part, side * fine), radius)
     thin = _least_in_discs(enlarged, radius)
     return thin[_extent(thin > INK_THRESHOLD)] if thin.max() > 0.5 else part
