@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 UNSURE = 0.8
 """A largest probability below this one is a reason."""
+UNLIKE = "unlike any training image"
 
 
 def doubts(probability: float, *, unlike: bool | None, parts: int | None, guesses: Sequence[str]) -> tuple[str, ...]:
@@ -22,7 +23,7 @@ def doubts(probability: float, *, unlike: bool | None, parts: int | None, guesse
     if probability < UNSURE:
         found.append(f"probability below {UNSURE:.0%}")
     if unlike:
-        found.append("unlike any training image")
+        found.append(UNLIKE)
     if parts is not None and parts > 1:
-        found.append(f"{parts} parts, all of them read as one")
+        found.append(f"{parts} parts, {'both' if parts == 2 else 'all of them'} read as one")
     return (*found, *guesses)

@@ -258,7 +258,7 @@ def _thickened(part: Floats, side: int, thickness: float) -> Floats:
 
 def _thinned(part: Floats, side: int, thickness: float) -> Floats:
     """Make strokes as thin as MNIST's: a broad marker, or a thick pen on a small note, closes the loops of a digit."""
-    fine = 8
+    fine = 5
     excess = min(2 * (thickness - _THICK_STROKE), thickness - _BROAD_STROKE)
     radius = max(1, round(excess * fine / 2))
     enlarged = np.pad(_scaled(part, side * fine), radius)
