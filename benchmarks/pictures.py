@@ -30,7 +30,6 @@ from numbacnn.errors import DataError
 from numbacnn.features import features
 from numbacnn.network import to_device
 from numbacnn.pictures import Picture, read_picture
-from numbacnn.pictures.parts import count_parts
 from numbacnn.training.run_folder import FEATURES_FILE
 
 Pixels = NDArray[np.uint8]
@@ -98,7 +97,7 @@ def row(kind: Kind, digits: Pixels, labels: NDArray[np.uint8], indices: NDArray[
     largest = found.probabilities.max(axis=1).tolist()
     is_unsure = np.array(
         [
-            bool(doubts(probability, unlike=unlike, parts=count_parts(picture.pixels), guesses=picture.guesses))
+            bool(doubts(probability, unlike=unlike, parts=picture.parts, guesses=picture.guesses))
             for picture, probability, unlike in zip(pictures, largest, found.unlike.tolist(), strict=True)
         ]
     )

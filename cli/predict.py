@@ -18,7 +18,6 @@ from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.picture_forms import DIGITS
 from numbacnn.pictures import Picture
-from numbacnn.pictures.parts import count_parts
 from numbacnn.training.run_folder import FEATURES_FILE
 
 from . import options
@@ -116,7 +115,7 @@ def _row(
 ) -> dict[str, Any]:
     best = int(np.argmax(probabilities))
     probability, unlike = float(probabilities[best]), None if likeness is None or distance is None else likeness.is_unlike(distance)
-    parts = count_parts(picture.pixels) if form == DIGITS else None
+    parts = picture.parts if form == DIGITS else None
     return {
         "file": picture.name,
         "label": label_of(class_names[best]),

@@ -17,7 +17,7 @@
 A picture that already has that form passes through unchanged, bit for bit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from numbacnn.errors import DataError
 from numbacnn.pictures.decode import BY_COLOUR, grey_levels, says_it_is_ready, scaled_pixels
 from numbacnn.pictures.normalise import Invert, normalised
+from numbacnn.pictures.parts import Guesses, count_parts
 from numbacnn.reading import read_bounded
 
 MAX_FILE_BYTES = 50_000_000
@@ -41,13 +42,18 @@ class Picture:
         name: the picture's name in messages.
         pixels: uint8 (height, width), ink bright on black; of a photograph, (height, width, channels).
         steps: the changes that were made, in words and in order; empty for a picture that passed unchanged.
-        guesses: what had to be guessed, in words: reasons to doubt what is read.
+        guesses: what had to be guessed: reasons to doubt what is read.
     """
 
     name: str
     pixels: NDArray[np.uint8]
     steps: tuple[str, ...]
-    guesses: tuple[str, ...] = ()
+    guesses: Guesses = field(default_factory=Guesses)
+
+    @property
+    def parts(self) -> int:
+        """How many parts the picture of a digit seems to have: those read, or more."""
+        return max(count_parts(self.pixels), self.guesses.parts)
 
 
 def read_picture(
@@ -74,9 +80,9 @@ def read_picture(
         return Picture(name, grey.astype(np.uint8), ("taken as it is, as the file asks",))
     if BY_COLOUR in steps:
         invert = "auto"  # to invert asks for the darker or the brighter part, and there is none
-    guesses: list[str] = []
+    guesses = Guesses()
     pixels = normalised(grey, name, steps, guesses, invert, size)
-    return Picture(name, pixels, tuple(steps), tuple(guesses))
+    return Picture(name, pixels, tuple(steps), guesses)
 
 
 def read_photograph(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.pictures.lines import boxes, is_underline
-from numbacnn.pictures.parts import SPECK, Counts, Part, over_squares
+from numbacnn.pictures.parts import SPECK, Counts, Guesses, Part, over_squares
 
 _REACH = 0.25  # of the digit's long side: of MNIST's figures of two parts, 95 of 100 have less between them
 _SAME_PEN = 0.75  # of the digit's darkness
@@ -16,7 +16,7 @@ _OFF_CENTRE = 0.6  # of its weight, that a part at the edge loses
 
 
 def beside_the_digit(
-    parts: list[Part], cells: Counts, peaks: NDArray[np.floating], steps: list[str], guesses: list[str]
+    parts: list[Part], cells: Counts, peaks: NDArray[np.floating], steps: list[str], guesses: Guesses
 ) -> list[Part]:
     """The parts to drop: boxes, lines below the digit, parts apart from it, tiny ones, and those cut by the edge unless it is cut, too.
 
@@ -25,7 +25,7 @@ def beside_the_digit(
         cells: how many pixels of each have ink (h, w).
         peaks: the most ink of a pixel in each, 0...1 (h, w).
         steps: takes a sentence for each kind that is dropped.
-        guesses: takes which part is read, if others could be.
+        guesses: takes how many parts there are, and which is read.
     """
     around = boxes(parts)
     if around:
@@ -46,9 +46,10 @@ def beside_the_digit(
         steps.append("line below the digit left out")
     if apart:
         steps.append(f"{len(apart)} part{'s' if len(apart) > 1 else ''} apart from the digit left out")
-    others = [part for part in apart if cells[part].sum() >= _WORTH_A_WORD * cells[digit].sum()]
-    if others:
-        guesses.append(f"{len(others) + 1} parts, {_where([digit, *near], others)} read")
+    worth_a_word = _WORTH_A_WORD * cells[digit].sum()
+    others, also_read = ([part for part in group if cells[part].sum() >= worth_a_word] for group in (apart, near))
+    guesses.parts = 1 + len(others) + len(also_read)
+    guesses.read = _where([digit, *near], others, len(also_read) + 1) if others else ""
     return around + specks + lines + apart
 
 
@@ -90,15 +91,16 @@ def _near(digit: Part, others: list[Part], cells: Counts) -> list[Part]:
     return near
 
 
-def _where(read: list[Part], others: list[Part]) -> str:
-    """The part that is read, by its place among the others."""
+def _where(read: list[Part], others: list[Part], count: int) -> str:
+    """The parts that are read, by their place among the others."""
     (top, bottom), (left, right) = (_span(read, axis) for axis in (0, 1))
     (first, last), (leftmost, rightmost) = (_span(others, axis) for axis in (0, 1))
+    ones = "one" if count == 1 else "ones"
     if right < leftmost or left > rightmost:
-        return f"the {'left' if right < leftmost else 'right'} one"
+        return f"the {'left' if right < leftmost else 'right'} {ones}"
     if bottom < first or top > last:
-        return f"the {'upper' if bottom < first else 'lower'} one"
-    return "the one near the middle"
+        return f"the {'upper' if bottom < first else 'lower'} {ones}"
+    return f"the {ones} near the middle"
 
 
 def _span(parts: list[Part], axis: int) -> tuple[int, int]:

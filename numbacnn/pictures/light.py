@@ -18,6 +18,7 @@ _DARKEST = 16  # level of the light, for dividing by it
 _INK = 0.3  # of the strongest difference from the light
 
 Floats = NDArray[np.floating]
+Mask = NDArray[np.bool_]
 
 
 def evened(grey: Floats, steps: list[str]) -> Floats:
@@ -35,16 +36,23 @@ def evened(grey: Floats, steps: list[str]) -> Floats:
         return grey
     light = np.asarray(Image.fromarray(np.rint(coarse).astype(np.uint8)).filter(ImageFilter.MedianFilter(_WINDOW)), np.float32)
     difference = coarse - light
-    ink = difference[np.abs(difference) > _INK * np.abs(difference).max()]
-    is_dark = float(ink.sum()) < 0
-    even = _without(coarse, light, is_dark)
-    before, after = separation(coarse), separation(even)
-    if after < before + _GAIN:
+    is_ink = np.abs(difference) > _INK * np.abs(difference).max()
+    is_dark = float(difference[is_ink].sum()) < 0
+    light = _filled_in(light, is_ink & ((difference < 0) == is_dark))
+    low, high = (_enlarged(_beside(light, extreme), grey.shape) for extreme in (np.minimum, np.maximum))
+    even = _without(grey, np.clip(grey, low, high), is_dark)
+    if separation(even) < separation(grey) + _GAIN:
         return grey
     steps.append("uneven light evened out")
-    low, high = (over_squares_inside(light, extreme) for extreme in (np.minimum, np.maximum))
-    low, high = (_enlarged(each, grey.shape) for each in (low, high))
-    return _without(grey, np.clip(grey, low, high), is_dark)
+    return even
+
+
+def _filled_in(light: Floats, is_ink: Mask) -> Floats:
+    """The light with the cells around ink from those further away: strokes wider than half of the window darken it."""
+    around = over_squares(is_ink, 2, np.logical_or)
+    weight = over_squares((~around).astype(np.float32), _WINDOW // 2, np.add)
+    mean = over_squares(np.where(around, 0, light), _WINDOW // 2, np.add) / np.maximum(weight, 1)
+    return np.where(around & (weight > 0), mean, light)
 
 
 def _without(grey: Floats, light: Floats, is_dark: bool) -> Floats:
@@ -54,7 +62,7 @@ def _without(grey: Floats, light: Floats, is_dark: bool) -> Floats:
     return np.clip(grey - light + np.median(light), 0, 255)
 
 
-def over_squares_inside(values: Floats, extreme: np.ufunc) -> Floats:
+def _beside(values: Floats, extreme: np.ufunc) -> Floats:
     """The extreme of each cell and its neighbours."""
     return over_squares(np.pad(values, 1, mode="edge"), 1, extreme)[1:-1, 1:-1]
 
