@@ -5,7 +5,7 @@
 
 The kinds are drawn by ``drawn_pictures.py``. A picture counts as right, as refused (an error in one line), or as wrong; whatever is read
 from a picture without a digit is wrong. Of those that are read, some are unsure: `predict` says why. "Sure" are the wrong ones that
-are not. The last column is the time to read one picture, without the network: the median; it depends on the machine.
+are not. The last column is the processor's time to read one picture, without the network: the median; it depends on the machine.
 
 Digits of odd indices judge. What is chosen by looking (thresholds, weights) is chosen on those of even indices: ``--choose``.
 """
@@ -81,13 +81,13 @@ def row(kind: Kind, digits: Pixels, labels: NDArray[np.uint8], indices: NDArray[
     wanted, seconds = [], []
     for digit, label, index in zip(digits, labels, indices.tolist(), strict=True):
         data = kind.file(digit, index)
-        start = time.perf_counter()
+        start = time.thread_time()
         try:
             pictures.append(read_picture(io.BytesIO(data), invert=kind.invert))
         except DataError:
             continue
         finally:
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.thread_time() - start)
         wanted.append(label if kind.holds_a_digit else -1)
     milliseconds = 1000 * float(np.median(seconds))
     if not pictures:
