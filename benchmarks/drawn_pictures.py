@@ -69,7 +69,9 @@ def drawn(digit: Pixels, *, bold: int = 0, long_side: int = _DIGIT) -> Cover:
     return np.asarray(ink, dtype=np.float32) / 255
 
 
-def on_page(digit: Pixels, side: int = _SIDE, long_side: int = _DIGIT, *, bold: int = 0, shift: tuple[int, int] = (0, 0)) -> Cover:
+def on_page(
+    digit: Pixels, side: int = _SIDE, long_side: int = _DIGIT, *, bold: int = 0, shift: tuple[int, int] = (0, 0)
+) -> Cover:
     """The drawn digit in the middle of a page, or so many rows and columns beside it."""
     ink = drawn(digit, bold=bold, long_side=long_side)
     page = np.zeros((side, side), dtype=np.float32)
@@ -306,10 +308,14 @@ def _large(digit: Pixels, chance: Generator) -> Image.Image:
 
 def _phone(digit: Pixels, chance: Generator) -> Image.Image:
     """A page on a desk, turned and seen from the side, under a lamp."""
-    page = Image.fromarray(np.rint(_inked(_somewhere(digit, chance, side=400, long_side=170), (0.1, 0.12, 0.3)) * 255).astype(np.uint8))
+    page = Image.fromarray(
+        np.rint(_inked(_somewhere(digit, chance, side=400, long_side=170), (0.1, 0.12, 0.3)) * 255).astype(np.uint8)
+    )
     turn = float(np.deg2rad(chance.uniform(-10, 10)))
-    corners = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1))) * 150 @ np.array(
-        ((np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn)))
+    corners = (
+        np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
+        * 150
+        @ np.array(((np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))))
     )
     away = 1 + chance.uniform(-0.1, 0.1) * np.sign(corners[:, 1]) + chance.uniform(-0.05, 0.05) * np.sign(corners[:, 0])
     corners = corners * away[:, None] + 200
@@ -359,7 +365,9 @@ def _sticky(digit: Pixels, chance: Generator) -> Image.Image:
     note = _inked(_somewhere(digit, chance, side=240, long_side=120), _PENS[chance.integers(2)], (0.98, 0.92, 0.45))
     image = Image.fromarray(np.rint(np.clip(desk, 0, 1) * 255).astype(np.uint8))
     angle = float(chance.uniform(-9, 9))
-    sheet = Image.fromarray(np.rint(note * 255).astype(np.uint8)).convert("RGBA").rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    sheet = (
+        Image.fromarray(np.rint(note * 255).astype(np.uint8)).convert("RGBA").rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    )
     image.paste(sheet, ((400 - sheet.width) // 2, (400 - sheet.height) // 2), sheet)
     return _photo(np.asarray(image, dtype=np.float32) / 255, chance)
 

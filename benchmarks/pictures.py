@@ -68,7 +68,9 @@ def network_of(run: Path) -> Callable[[Pixels], Answers]:
     return answers
 
 
-def row(kind: Kind, digits: Pixels, labels: NDArray[np.uint8], indices: NDArray[np.intp], network: Callable[[Pixels], Answers]) -> Row:
+def row(
+    kind: Kind, digits: Pixels, labels: NDArray[np.uint8], indices: NDArray[np.intp], network: Callable[[Pixels], Answers]
+) -> Row:
     """Read the digits as pictures of a kind, and predict.
 
     Args:

@@ -114,7 +114,10 @@ def _row(
     class_names: tuple[str, ...],
 ) -> dict[str, Any]:
     best = int(np.argmax(probabilities))
-    probability, unlike = float(probabilities[best]), None if likeness is None or distance is None else likeness.is_unlike(distance)
+    probability, unlike = (
+        float(probabilities[best]),
+        None if likeness is None or distance is None else likeness.is_unlike(distance),
+    )
     parts = picture.parts if form == DIGITS else None
     return {
         "file": picture.name,

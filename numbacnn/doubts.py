@@ -25,7 +25,9 @@ def doubts(probability: float, *, unlike: bool | None, parts: int | None, guesse
     if unlike:
         found.append(UNLIKE)
     if parts is not None and parts > 1:
-        found.append(f"{parts} parts, {guesses.read or ('both' if parts == 2 else 'all of them')} read{'' if guesses.read else ' as one'}")
+        found.append(
+            f"{parts} parts, {guesses.read or ('both' if parts == 2 else 'all of them')} read{'' if guesses.read else ' as one'}"
+        )
     if guesses.is_cut:
         found.append("the ink reaches the edge")
     return tuple(found)

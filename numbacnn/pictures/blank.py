@@ -31,7 +31,9 @@ def empty(ink: Floats) -> str | None:
     if covered < _THIN:
         is_page = height >= _MOST_OF_PAGE * ink.shape[0] and width >= _MOST_OF_PAGE * ink.shape[1]
         return "an empty frame" if (is_page or width >= _WIDE_FRAME * height) and _is_frame(box) else None
-    is_block = covered > _LEAST_OF_BLOCK and min(height, width) >= _WIDE * max(height, width) and is_rectangle(_reduced(box) > 0.5)
+    is_block = (
+        covered > _LEAST_OF_BLOCK and min(height, width) >= _WIDE * max(height, width) and is_rectangle(_reduced(box) > 0.5)
+    )
     return "an empty sheet or a block" if is_block else None
 
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from numbacnn.errors import DataError
-from numbacnn.pictures.clusters import dividing_level, ink_is_bright
-from numbacnn.pictures.light import evened
 from numbacnn.pictures.beside import beside_the_digit
 from numbacnn.pictures.blank import empty
+from numbacnn.pictures.clusters import dividing_level, ink_is_bright
+from numbacnn.pictures.light import evened
 from numbacnn.pictures.lines import without_ruling
 from numbacnn.pictures.parts import INK_THRESHOLD, Guesses, connected, over_squares
 from numbacnn.pictures.sheet import on_its_sheet
@@ -68,7 +68,9 @@ def normalised(
     ink = _ink(grey, name, steps)
     ink = without_ruling(ink, steps)
     if not ink.any():
-        raise DataError(f"{name}: expected a digit, got a blank picture (nothing but ruled lines). Use a picture with a digit on it.")
+        raise DataError(
+            f"{name}: expected a digit, got a blank picture (nothing but ruled lines). Use a picture with a digit on it."
+        )
     ink = _without_specks(ink, steps, guesses)
     if (blank := empty(ink)) is not None:
         raise DataError(f"{name}: expected a digit, got a blank picture ({blank}). Use a picture with a digit on it.")

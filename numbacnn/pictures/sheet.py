@@ -37,7 +37,11 @@ def on_its_sheet(grey: Floats, steps: list[str]) -> Floats:
     sheet = np.zeros_like(bright)
     sheet[parts[-1]] = True
     filled = _filled(sheet)
-    if filled.mean() < _LEAST_SHEET or (bright & ~filled).sum() > SPECK * filled.sum() or not (is_rectangle(filled) or _is_quadrilateral(filled)):
+    if (
+        filled.mean() < _LEAST_SHEET
+        or (bright & ~filled).sum() > SPECK * filled.sum()
+        or not (is_rectangle(filled) or _is_quadrilateral(filled))
+    ):
         return grey
     page = _shrunk(filled, max(1, round(_SHADOW * max(filled.shape))))
     ink = page & ~sheet

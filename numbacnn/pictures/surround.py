@@ -56,7 +56,10 @@ def _within_bars(grey: Floats) -> Floats:
     is_off = grey < middle - _OFF_BAR
     rows, columns = (_between(share >= _LEAST_OF_BAR) for share in (is_off[:, ::step].mean(axis=1), is_off[::step].mean(axis=0)))
     page, off = grey[rows, columns], is_off[rows, columns]
-    if page.shape == grey.shape or min(after / before for before, after in zip(grey.shape, page.shape, strict=True)) < 1 - _WIDEST_BAR:
+    if (
+        page.shape == grey.shape
+        or min(after / before for before, after in zip(grey.shape, page.shape, strict=True)) < 1 - _WIDEST_BAR
+    ):
         return grey
     beside = np.concatenate((off[0], off[-1], off[:, 0], off[:, -1])).mean()
     return page if beside <= _MOST_BESIDE_BAR else grey
