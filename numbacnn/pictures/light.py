@@ -13,6 +13,7 @@ from numbacnn.pictures.parts import over_squares
 _CELLS = 40  # of the long side, for the light
 _WINDOW = 11  # of these: strokes are thinner than half of it
 _UNEVEN = 12  # levels between the darkest and the brightest cell along the edge
+_ROUNDS = 3  # in which the light around wide strokes reaches their middle
 _GAIN = 0.02  # share of the variance that becomes one between paper and ink
 _DARKEST = 16  # level of the light, for dividing by it
 _INK = 0.3  # of the strongest difference from the light
@@ -38,7 +39,9 @@ def evened(grey: Floats, steps: list[str]) -> Floats:
     difference = coarse - light
     is_ink = np.abs(difference) > _INK * np.abs(difference).max()
     is_dark = float(difference[is_ink].sum()) < 0
-    light = _filled_in(light, is_ink & ((difference < 0) == is_dark))
+    for _ in range(_ROUNDS):
+        difference = (light - coarse) if is_dark else (coarse - light)
+        light = _filled_in(light, difference > _INK * difference.max())
     low, high = (_enlarged(_beside(light, extreme), grey.shape) for extreme in (np.minimum, np.maximum))
     even = _without(grey, np.clip(grey, low, high), is_dark)
     if separation(even) < separation(grey) + _GAIN:

@@ -66,16 +66,24 @@ def normalised(
     if _is_normal(grey, size):
         return grey.astype(np.uint8)
     ink = _ink(grey, name, steps)
+    _check_holds_ink(ink, name)  # before two sides of a frame count as ruled lines
     ink = without_ruling(ink, steps)
     if not ink.any():
-        raise DataError(
-            f"{name}: expected a digit, got a blank picture (nothing but ruled lines). Use a picture with a digit on it."
-        )
+        raise _blank(name, "nothing but ruled lines")
     ink = _without_specks(ink, steps, guesses)
-    if (blank := empty(ink)) is not None:
-        raise DataError(f"{name}: expected a digit, got a blank picture ({blank}). Use a picture with a digit on it.")
+    _check_holds_ink(ink, name)
     guesses.is_cut = _is_cut_off(ink)
     return _centred(_boxed(ink, steps, size), size, steps)
+
+
+def _check_holds_ink(ink: Floats, name: str) -> None:
+    """Raise the error of a picture that shows an empty frame or a block."""
+    if (shown := empty(ink)) is not None:
+        raise _blank(name, shown)
+
+
+def _blank(name: str, why: str, advice: str = "Use a picture with a digit on it.") -> DataError:
+    return DataError(f"{name}: expected a digit, got a blank picture ({why}). {advice}")
 
 
 def _is_inverted(grey: Floats) -> bool:
@@ -135,10 +143,7 @@ def _ink(grey: Floats, name: str, steps: list[str]) -> Floats:
     peak = float(difference.max())
     is_faint = peak < _LEAST_CONTRAST and (peak < _LEAST_CLEAN_CONTRAST or dividing_level(grey) is None)
     if is_faint or peak < 6 * noise:
-        raise DataError(
-            f"{name}: expected a digit, got a blank picture ({peak:.0f} of 255 levels between paper and ink). "
-            "Use a picture with more contrast."
-        )
+        raise _blank(name, f"{peak:.0f} of 255 levels between paper and ink", "Use a picture with more contrast.")
     if noise > 0.5:
         steps.append("paper's shading and noise removed")
     floor = 3 * noise

@@ -31,13 +31,13 @@ def test_of_two_figures_one_is_read_and_it_is_said_which(at, size, where):
 
 
 def test_two_figures_close_to_each_other_are_read_as_one_and_counted():
-    picture = read(with_drawing(lambda draw: draw.ellipse((125, 80, 165, 170), outline=0, width=14)))
+    picture = read(with_drawing(lambda draw: draw.ellipse((140, 80, 185, 170), outline=0, width=14)))
     assert (picture.parts, picture.guesses.read) == (2, "")
     assert alike(picture.pixels, NORMAL) < 0.9
 
 
 def test_a_bar_that_stands_apart_by_a_lifted_pen_stays():
-    picture = read(with_drawing(lambda draw: draw.line((128, 95, 165, 95), fill=0, width=16)))
+    picture = read(with_drawing(lambda draw: draw.line((140, 95, 175, 95), fill=0, width=16)))
     assert not any(LEFT_OUT in step for step in picture.steps)
     assert picture.parts == 2
 
