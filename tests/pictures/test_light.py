@@ -44,7 +44,7 @@ def test_wide_strokes_in_a_shadow_stay_solid():
 
 
 def test_bright_ink_in_uneven_light_stays_bright():
-    board = 40 + 20 * (X > 0.55) + 110 * (drawn_seven() / 255)
+    board = 40 + 20 / (1 + np.exp((0.55 - X) / 0.03)) + 110 * (drawn_seven() / 255)
     picture = read(board.astype(np.uint8))
     assert EVENED in picture.steps
     assert "inverted (dark ink on light)" not in picture.steps
