@@ -6,7 +6,7 @@ A figure may have several parts, as a five whose bar stands apart: parts near ea
 import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.pictures.lines import boxes, is_underline
+from numbacnn.pictures.lines import boxes, is_underline, is_within
 from numbacnn.pictures.parts import SPECK, Counts, Guesses, Part, over_squares
 
 _REACH = 0.25  # of the digit's long side: of MNIST's figures of two parts, 95 of 100 have less between them
@@ -48,6 +48,7 @@ def beside_the_digit(
         steps.append(f"{len(apart)} part{'s' if len(apart) > 1 else ''} apart from the digit left out")
     worth_a_word = _WORTH_A_WORD * cells[digit].sum()
     others, also_read = ([part for part in group if cells[part].sum() >= worth_a_word] for group in (apart, near))
+    also_read = [part for part in also_read if not is_within(part, digit)]  # as the inner line of a digit in outline
     guesses.parts = 1 + len(others) + len(also_read)
     guesses.read = _where([digit, *near], others, len(also_read) + 1) if others else ""
     return around + specks + lines + apart

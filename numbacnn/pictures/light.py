@@ -79,4 +79,5 @@ def _coarse(grey: Floats) -> Floats:
 
 
 def _enlarged(coarse: Floats, shape: tuple[int, ...]) -> Floats:
-    return np.asarray(Image.fromarray(coarse.astype(np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR))
+    height, width = shape
+    return np.asarray(Image.fromarray(coarse.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))

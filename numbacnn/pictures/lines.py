@@ -78,13 +78,17 @@ def _widened(row: Floats, height: int) -> Floats:
 
 def boxes(parts: list[Part]) -> list[Part]:
     """The parts that are closed boxes of a form, each around another part that could be a digit."""
-    return [part for part in parts if is_box(part) and any(_is_within(other, part) for other in parts)]
+    return [part for part in parts if is_box(part) and any(_could_be_a_digit_in(other, part) for other in parts)]
 
 
-def _is_within(part: Part, box: Part) -> bool:
+def _could_be_a_digit_in(part: Part, box: Part) -> bool:
     """Whether a part lies within a box and is no dot in it."""
-    is_inside = all(own.min() > rim.min() and own.max() < rim.max() for own, rim in zip(part, box, strict=True))
-    return is_inside and float(np.ptp(part[0])) >= _LEAST_IN_BOX * float(np.ptp(box[0]))
+    return is_within(part, box) and float(np.ptp(part[0])) >= _LEAST_IN_BOX * float(np.ptp(box[0]))
+
+
+def is_within(part: Part, other: Part) -> bool:
+    """Whether a part lies within the extent of another."""
+    return all(own.min() > rim.min() and own.max() < rim.max() for own, rim in zip(part, other, strict=True))
 
 
 def is_box(part: Part) -> bool:
