@@ -89,7 +89,7 @@ def test_the_text_says_what_speaks_against_the_class(trained: Path) -> None:
 
 def test_json_has_the_reasons_to_be_unsure(trained: Path, tmp_path: Path) -> None:
     page = np.full((200, 400), 255, np.uint8)
-    page[50:150, 60:75] = page[50:150, 300:315] = 0
+    page[50:150, 100:115] = page[50:150, 300:315] = 0
     Image.fromarray(page).save(tmp_path / "two.png")
     (row,) = rows(tmp_path / "two.png", "--model", trained / "one")
     assert "2 parts, the left one read" in row["unsure"]
