@@ -16,6 +16,7 @@ _UNEVEN = 12  # levels between the darkest and the brightest cell along the edge
 _ROUNDS = 3  # in which the light around wide strokes reaches their middle
 _GAIN = 0.02  # share of the variance that becomes one between paper and ink
 _DARKEST = 16  # level of the light, for dividing by it
+_LEAST_INK = 8  # levels between a cell and the light: an empty page has only noise
 _INK = 0.3  # of the strongest difference from the light
 
 Floats = NDArray[np.floating]
@@ -37,6 +38,8 @@ def evened(grey: Floats, steps: list[str]) -> Floats:
         return grey
     light = np.asarray(Image.fromarray(np.rint(coarse).astype(np.uint8)).filter(ImageFilter.MedianFilter(_WINDOW)), np.float32)
     difference = coarse - light
+    if np.abs(difference).max() < _LEAST_INK:
+        return grey
     is_ink = np.abs(difference) > _INK * np.abs(difference).max()
     is_dark = float(difference[is_ink].sum()) < 0
     for _ in range(_ROUNDS):

@@ -61,3 +61,11 @@ def test_a_clean_picture_is_left_as_it_is(width, is_cropped):
     grey, steps = page.astype(np.float32), []
     assert evened(grey, steps) is grey
     assert steps == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_noise_of_an_empty_page_is_no_ink(seed):
+    rows, columns = np.mgrid[:300, :300]
+    noise = np.random.default_rng(seed).normal(0, 1, (300, 300))
+    page = (247 * (1 - 0.3 * np.hypot(rows - 20, columns - 40) / 400) + noise).clip(0, 255).astype(np.float32)
+    assert evened(page, []) is page
