@@ -67,11 +67,12 @@ def normalised(
         return grey.astype(np.uint8)
     ink = _ink(grey, name, steps)
     _check_holds_ink(ink, name)  # before two sides of a frame count as ruled lines
-    ink = without_ruling(ink, steps)
+    whole, ink = ink, without_ruling(ink, steps)
     if not ink.any():
         raise _blank(name, "nothing but ruled lines")
     ink = _without_specks(ink, steps, guesses)
-    _check_holds_ink(ink, name)
+    if ink is not whole:
+        _check_holds_ink(ink, name)
     guesses.is_cut = _is_cut_off(ink)
     return _centred(_boxed(ink, steps, size), size, steps)
 
