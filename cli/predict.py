@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.checkpoint import TrainedNetwork, load_likeness, load_network
+from numbacnn.doubts import UNLIKE, doubts
 from numbacnn.errors import CheckpointError
 from numbacnn.features import features
 from numbacnn.likeness import Likeness
@@ -18,7 +18,6 @@ from numbacnn.network import to_device
 from numbacnn.ops import Ops
 from numbacnn.picture_forms import DIGITS
 from numbacnn.pictures import Picture
-from numbacnn.pictures.parts import count_parts
 from numbacnn.training.run_folder import FEATURES_FILE
 
 from . import options
@@ -29,8 +28,6 @@ from .model_source import trained_model
 from .paths import PICTURE
 from .picture_files import picture_form, read, sources
 from .pictures import draw_picture
-
-UNSURE = 0.5
 
 
 @click.command()
@@ -60,7 +57,8 @@ def predict(
     Any size, mode and colour; each picture is converted to the form of the training images: a digit is centred by its ink, a
     photograph only scaled. The steps are shown for a single file, and for several with --show; else each file has one line.
 
-    A picture that is unlike every training image gets a class too, and a remark; so does one of several parts, as two digits are.
+    Where the answer may be wrong, it says why it is unsure: the picture is unlike every training image, has several parts as two digits
+    have, reaches the edge, or the probability is low. A picture without any ink is an error.
 
     \b
     Example: numbacnn predict data/samples
@@ -116,14 +114,20 @@ def _row(
     class_names: tuple[str, ...],
 ) -> dict[str, Any]:
     best = int(np.argmax(probabilities))
+    probability, unlike = (
+        float(probabilities[best]),
+        None if likeness is None or distance is None else likeness.is_unlike(distance),
+    )
+    parts = picture.parts if form == DIGITS else None
     return {
         "file": picture.name,
         "label": label_of(class_names[best]),
-        "probability": float(probabilities[best]),
+        "probability": probability,
         "probabilities": [float(p) for p in probabilities],
-        "unlike": None if likeness is None or distance is None else likeness.is_unlike(distance),
+        "unlike": unlike,
         "distance": distance,
-        "parts": count_parts(picture.pixels) if form == DIGITS else None,
+        "parts": parts,
+        "unsure": list(doubts(probability, unlike=unlike, parts=parts, guesses=picture.guesses)),
         "preprocessing": list(picture.steps),
         "picture": picture.pixels,
     }
@@ -147,8 +151,13 @@ def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int, l
             continue
         order = np.argsort(row["probabilities"])[::-1][:top]
         shares = ", ".join(f"{class_names[k]} {row['probabilities'][k]:.2%}" for k in order)
-        doubts = "; ".join(_doubts(row, likeness, with_distance=show))
-        remark = f"  ({doubts})" if doubts else ""
+        reasons = [
+            f"{reason}: distance {row['distance']:.3f}, usually at most {likeness.threshold:.3f}"
+            if show and reason == UNLIKE and likeness is not None
+            else reason
+            for reason in row["unsure"]
+        ]
+        remark = f"  (unsure: {'; '.join(reasons)})" if reasons else ""
         if not show:  # the first of the shares is the label's
             console.print_wrapped(f"{row['file']}: {shares}{remark}")
             continue
@@ -156,14 +165,3 @@ def _print(rows: list[dict[str, Any]], class_names: tuple[str, ...], top: int, l
         console.print_wrapped(f"  {shares}")
         console.print_wrapped(f"  {'; '.join(row['preprocessing']) or 'taken as it is'}")
         console.print(draw_picture(row["picture"], console), soft_wrap=True)
-
-
-def _doubts(row: dict[str, Any], likeness: Likeness | None, with_distance: bool) -> Iterator[str]:
-    """What speaks against the class."""
-    if row["probability"] < UNSURE:
-        yield "unsure"
-    if likeness is not None and row["unlike"]:
-        distance = f": distance {row['distance']:.3f}, usually at most {likeness.threshold:.3f}" if with_distance else ""
-        yield f"unlike any training image{distance}"
-    if (row["parts"] or 0) > 1:
-        yield f"seems to have {row['parts']} parts"

@@ -44,6 +44,7 @@ FLOORS = [
         "numbacnn.network",
         "numbacnn.features",
         "numbacnn.dead_maps",
+        "numbacnn.doubts",
         "numbacnn.finite",
         "numbacnn.inspection",
         "numbacnn.prediction",

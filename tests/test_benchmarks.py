@@ -2,16 +2,31 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from repository import ROOT
 
+from numbacnn.datasets import load_dataset
+
 DRIVER = ROOT / "benchmarks" / "peers.py"
 MODULES = {"torch": ("torch",), "keras": ("keras", "tensorflow"), "onnxruntime": ("onnxruntime", "onnx")}
+
+
+def benchmark(name: str) -> ModuleType:
+    """A file of ``benchmarks/`` as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def peers(folder: Path, *args: object) -> tuple[dict[str, Any], str]:
@@ -90,3 +105,32 @@ def test_the_errors_of_long_sums_are_printed_and_small() -> None:
     assert len(rows) == 5
     for row in rows:
         assert 0 < float(row.split()[-2]) < 64, row
+
+
+def test_the_page_of_predict_has_a_row_for_each_kind_of_picture() -> None:
+    kinds = benchmark("drawn_pictures").KINDS
+    table = (ROOT / "docs" / "predict.md").read_text(encoding="utf-8").partition("<!-- pictures -->")[2]
+    rows = re.findall(r"^\| ([^|]+) \| ([\d.]+ %|-) \| (\d+) \| \d+ \| (\d+) \| \d+ \| [\d.]+ \|$", table, re.MULTILINE)
+    assert [name for name, *_ in rows] == list(kinds)
+    for name, right, refused, wrong in rows:
+        assert (right == "-") == (not kinds[name].holds_a_digit), name
+        if right != "-":
+            assert round(float(right[:-2]) * 5) + int(refused) + int(wrong) == 500, name
+
+
+def test_a_kind_of_picture_is_the_same_for_the_same_digit_and_its_row_adds_up() -> None:
+    drawn = benchmark("drawn_pictures")
+    digits = load_dataset("digits", train_limit=1, test_limit=4).test_images[..., 0]
+    for kind in drawn.KINDS.values():
+        assert kind.file(digits[0], 3) == kind.file(digits[0], 3)
+    measure = benchmark("pictures")
+
+    def network(images: Any) -> Any:
+        return measure.Answers(np.tile(np.eye(10)[7], (len(images), 1)), np.arange(len(images)) == 0)
+
+    indices = np.arange(4)
+    assert measure.row(drawn.KINDS["page"], digits, np.array([7, 7, 7, 1], np.uint8), indices, network)[:5] == (3, 0, 1, 1, 1)
+    assert measure.row(drawn.KINDS["blank photo"], digits, np.full(4, 7, np.uint8), indices, network)[:5] == (0, 4, 0, 0, 0)
+    assert measure.row(drawn.KINDS["two digits"], digits, np.full(4, 7, np.uint8), indices, network)[:4] == (0, 0, 4, 4)
+    assert set(measure.chosen(500, 10_000, choose=False) % 2) == {1}
+    assert set(measure.chosen(150, 10_000, choose=True) % 2) == {0}

@@ -5,16 +5,19 @@
     png_chunks  a PNG without damaged or large metadata
     surround    a frame, bars or a desk around the page
     sheet       a sheet that lies askew on a desk
+    light       shadows, folds and lamps
     lines       ruled paper, lines below a digit, boxes of forms
     clusters    the two clusters of grey, and ink that fills a picture up to its edge
     parts       connected ink, and how many parts a picture has
+    beside      the parts that are the digit, and those beside it
+    blank       frames and blocks in place of a digit
     files       the pictures in a folder
     ready       PNGs that say that they need none of this
 
 A picture that already has that form passes through unchanged, bit for bit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 from numbacnn.errors import DataError
 from numbacnn.pictures.decode import BY_COLOUR, grey_levels, says_it_is_ready, scaled_pixels
 from numbacnn.pictures.normalise import Invert, normalised
+from numbacnn.pictures.parts import Guesses, count_parts
 from numbacnn.reading import read_bounded
 
 MAX_FILE_BYTES = 50_000_000
@@ -38,11 +42,18 @@ class Picture:
         name: the picture's name in messages.
         pixels: uint8 (height, width), ink bright on black; of a photograph, (height, width, channels).
         steps: the changes that were made, in words and in order; empty for a picture that passed unchanged.
+        guesses: what had to be guessed: reasons to doubt what is read.
     """
 
     name: str
     pixels: NDArray[np.uint8]
     steps: tuple[str, ...]
+    guesses: Guesses = field(default_factory=Guesses)
+
+    @property
+    def parts(self) -> int:
+        """How many parts the picture of a digit seems to have: those read, or more."""
+        return max(count_parts(self.pixels), self.guesses.parts)
 
 
 def read_picture(
@@ -69,7 +80,9 @@ def read_picture(
         return Picture(name, grey.astype(np.uint8), ("taken as it is, as the file asks",))
     if BY_COLOUR in steps:
         invert = "auto"  # to invert asks for the darker or the brighter part, and there is none
-    return Picture(name, normalised(grey, name, steps, invert, size), tuple(steps))
+    guesses = Guesses()
+    pixels = normalised(grey, name, steps, guesses, invert, size)
+    return Picture(name, pixels, tuple(steps), guesses)
 
 
 def read_photograph(

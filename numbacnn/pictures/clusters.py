@@ -12,7 +12,7 @@ LEAST_SEPARATION = 0.85
 """Share of the variance between the clusters: two levels with soft edges have more, an even slope of light has 0.75."""
 
 _MOST_PIXELS = 20_000  # for the histogram: more add no knowledge of the clusters
-_CELLS = 48  # of the long side, for the parts
+_CELLS = 72  # of the long side, for the parts: a thin pen would fall between fewer
 _MOST_INK = 0.85  # of the picture: a bold digit cropped to its box covers two thirds, a page has more paper than this
 _MOST_OF_BORDER = 0.7  # ink: a bold digit fills half of its border at most, but the corners of a page leave it nine tenths
 
@@ -25,6 +25,17 @@ def dividing_level(grey: Floats) -> float | None:
     Args:
         grey: levels 0...255 (h, w).
     """
+    level, share = _best_division(grey)
+    return level if share >= LEAST_SEPARATION else None
+
+
+def separation(grey: Floats) -> float:
+    """The share of the variance, 0...1, that lies between the dark and the bright cluster of a picture (h, w)."""
+    return _best_division(grey)[1]
+
+
+def _best_division(grey: Floats) -> tuple[float, float]:
+    """The level that divides a picture best, and the share of the variance that lies between its two sides."""
     step = max(1, int((grey.size / _MOST_PIXELS) ** 0.5))
     counts = np.bincount(grey[::step, ::step].astype(np.uint8).ravel(), minlength=256).astype(np.float64)
     levels = np.arange(256)
@@ -35,9 +46,7 @@ def dividing_level(grey: Floats) -> float | None:
     product = dark * (1 - dark)
     between = np.divide((mean * dark - moment) ** 2, product, out=np.zeros_like(dark), where=product > 1e-9)
     best = np.flatnonzero(between >= between.max() * (1 - 1e-9))  # a gap between the clusters gives a row of equal ones
-    if variance == 0 or between[best[0]] < LEAST_SEPARATION * variance:
-        return None
-    return float(best[0] + best[-1] + 1) / 2
+    return float(best[0] + best[-1] + 1) / 2, float(between[best[0]]) / variance if variance else 0.0
 
 
 def ink_is_bright(grey: Floats, border: Floats) -> bool | None:

@@ -12,6 +12,7 @@ _LONG = 0.9  # of the side that a ruled line covers at least; a digit with its m
 _MARGIN = 0.04  # of the side: a bar of a digit that is cropped to its box lies there
 _THICK = 0.025  # of the long side, at most
 _MOST_LINES = 0.4  # of the rows: more are no lines
+_LEAST_LEFT = 0.3  # of the darkest: what a digit leaves that is fainter than its paper's lines
 _SLIM = 0.12  # height of an underline, in widths
 _RIM = 2  # cells beside the edge of a box that its line may cover
 _LEAST_IN_BOX = 0.3  # of a box's height: a digit in it, not the dot in a zero
@@ -26,6 +27,9 @@ def without_ruling(ink: Floats, steps: list[str]) -> Floats:
     Args:
         ink: 0...1 (h, w), the ink bright on black.
         steps: takes a sentence if there were lines.
+
+    Returns:
+        0...1 (h, w); nothing but 0 where there was nothing but lines.
     """
     is_ink = ink > INK_THRESHOLD / 2
     if not is_ink.all(axis=None):
@@ -33,9 +37,8 @@ def without_ruling(ink: Floats, steps: list[str]) -> Floats:
         down = _lines(is_ink.mean(axis=0), max(ink.shape))
         if across or down:
             cleared = _cleared(_cleared(ink, across, down).T, down, across).T
-            if cleared.max() > 0.5:
-                steps.append(f"{len(across) + len(down)} ruled lines removed")
-                return cleared / cleared.max()
+            steps.append(f"{len(across) + len(down)} ruled lines removed")
+            return cleared / cleared.max() if cleared.max() > _LEAST_LEFT else np.zeros_like(ink)
     return ink
 
 
@@ -75,16 +78,20 @@ def _widened(row: Floats, height: int) -> Floats:
 
 def boxes(parts: list[Part]) -> list[Part]:
     """The parts that are closed boxes of a form, each around another part that could be a digit."""
-    return [part for part in parts if _is_box(part) and any(_is_within(other, part) for other in parts)]
+    return [part for part in parts if is_box(part) and any(_could_be_a_digit_in(other, part) for other in parts)]
 
 
-def _is_within(part: Part, box: Part) -> bool:
+def _could_be_a_digit_in(part: Part, box: Part) -> bool:
     """Whether a part lies within a box and is no dot in it."""
-    is_inside = all(own.min() > rim.min() and own.max() < rim.max() for own, rim in zip(part, box, strict=True))
-    return is_inside and float(np.ptp(part[0])) >= _LEAST_IN_BOX * float(np.ptp(box[0]))
+    return is_within(part, box) and float(np.ptp(part[0])) >= _LEAST_IN_BOX * float(np.ptp(box[0]))
 
 
-def _is_box(part: Part) -> bool:
+def is_within(part: Part, other: Part) -> bool:
+    """Whether a part lies within the extent of another."""
+    return all(own.min() > rim.min() and own.max() < rim.max() for own, rim in zip(part, other, strict=True))
+
+
+def is_box(part: Part) -> bool:
     """Whether a part runs along all four sides of its extent, and nowhere else."""
     rows, columns = (indices - indices.min() for indices in part)
     height, width = rows.max(), columns.max()

@@ -19,17 +19,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from numbacnn.errors import DataError
+from numbacnn.pictures.beside import beside_the_digit
+from numbacnn.pictures.blank import empty
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
-from numbacnn.pictures.lines import boxes, is_underline, without_ruling
-from numbacnn.pictures.parts import INK_THRESHOLD, SPECK, Counts, Part, connected, over_squares
+from numbacnn.pictures.light import evened
+from numbacnn.pictures.lines import without_ruling
+from numbacnn.pictures.parts import INK_THRESHOLD, Guesses, connected, over_squares
 from numbacnn.pictures.sheet import on_its_sheet
 from numbacnn.pictures.surround import without_surround
 
 Invert = Literal["auto", "yes", "no"]
 
 _THIN_STROKE, _USUAL_STROKE = 1.4, 2.2  # pixels of the result; 98 of 100 digits of MNIST have strokes thicker than the first
-_THICK_STROKE, _BROAD_STROKE = 5.2, 3.6  # 1 of 200 digits of MNIST has strokes thicker than the first
-_CROPPED = 0.8  # of a picture, that a digit's box covers where someone cut it out: there, bold strokes leave little paper
+_THICK_STROKE, _BROAD_STROKE = 3.6, 2.6  # thicker ones become thinner, the more so the thicker they are, down to the second
+_POINTS = 50  # of the long side, for the paper's brightness: more fit it no better
+_FAR = 0.1  # of the side, between ink and the edge
 _LEAST_CONTRAST = 16  # grey levels of 255 between paper and ink; below, a picture counts as blank
 _LEAST_CLEAN_CONTRAST = 10  # where there are two clear clusters of grey, as in a scan of pencil: a smudge is no cluster
 
@@ -37,31 +41,50 @@ Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 
-def normalised(grey: Floats, name: str, steps: list[str], invert: Invert, size: tuple[int, int]) -> NDArray[np.uint8]:
+def normalised(
+    grey: Floats, name: str, steps: list[str], guesses: Guesses, invert: Invert, size: tuple[int, int]
+) -> NDArray[np.uint8]:
     """Bring a picture into the form of MNIST's digits.
 
     Args:
         grey: levels 0...255, float32 (h, w).
         name: the picture's name in messages.
         steps: takes a sentence for each change.
+        guesses: takes what had to be guessed.
         invert: "yes" for dark ink on light paper, "no" for light ink on dark paper, "auto" decides by the picture's border.
         size: height and width of the result, in pixels.
     Returns:
         pixels, uint8 ``size``, ink bright on black.
     Raises:
-        DataError: there is no ink.
+        DataError: there is no ink, or none but lines, a frame or a block.
     """
     if grey.shape != size:
-        grey = on_its_sheet(without_surround(grey, steps), steps)
+        grey = evened(on_its_sheet(without_surround(grey, steps), steps), steps)
     if _is_inverted(grey) if invert == "auto" else invert == "yes":
         grey = 255 - grey
         steps.append("inverted (dark ink on light)")
     if _is_normal(grey, size):
         return grey.astype(np.uint8)
     ink = _ink(grey, name, steps)
-    ink = without_ruling(ink, steps)
-    ink = _without_specks(ink, steps)
+    _check_holds_ink(ink, name)  # before two sides of a frame count as ruled lines
+    whole, ink = ink, without_ruling(ink, steps)
+    if not ink.any():
+        raise _blank(name, "nothing but ruled lines")
+    ink = _without_specks(ink, steps, guesses)
+    if ink is not whole:
+        _check_holds_ink(ink, name)
+    guesses.is_cut = _is_cut_off(ink)
     return _centred(_boxed(ink, steps, size), size, steps)
+
+
+def _check_holds_ink(ink: Floats, name: str) -> None:
+    """Raise the error of a picture that shows an empty frame or a block."""
+    if (shown := empty(ink)) is not None:
+        raise _blank(name, shown)
+
+
+def _blank(name: str, why: str, advice: str = "Use a picture with a digit on it.") -> DataError:
+    return DataError(f"{name}: expected a digit, got a blank picture ({why}). {advice}")
 
 
 def _is_inverted(grey: Floats) -> bool:
@@ -113,14 +136,15 @@ def _ink(grey: Floats, name: str, steps: list[str]) -> Floats:
     paper, is_paper = _paper(grey)
     difference = grey - paper
     # The standard deviation, estimated in a way that ink does not disturb. A constant paper has none.
-    noise = 1.4826 * float(np.median(np.abs(difference[is_paper]))) if is_paper is not None else 0.0
+    noise = 0.0
+    if is_paper is not None:
+        some = (slice(None, None, max(1, max(grey.shape) // (2 * _POINTS))),) * 2
+        on_paper = np.abs(difference[some][is_paper if isinstance(is_paper, slice) else is_paper[some]])
+        noise = 1.4826 * float(np.median(on_paper)) if on_paper.size else 0.0
     peak = float(difference.max())
     is_faint = peak < _LEAST_CONTRAST and (peak < _LEAST_CLEAN_CONTRAST or dividing_level(grey) is None)
     if is_faint or peak < 6 * noise:
-        raise DataError(
-            f"{name}: expected a digit, got a blank picture ({peak:.0f} of 255 levels between paper and ink). "
-            "Use a picture with more contrast."
-        )
+        raise _blank(name, f"{peak:.0f} of 255 levels between paper and ink", "Use a picture with more contrast.")
     if noise > 0.5:
         steps.append("paper's shading and noise removed")
     floor = 3 * noise
@@ -153,7 +177,7 @@ def _fitted_paper(grey: Floats, candidates: Mask | None = None) -> Floats:
     """
     y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in grey.shape), indexing="ij")
     terms = np.stack((np.ones_like(x), x, y, x * x, x * y, y * y), axis=-1)
-    step = max(1, max(grey.shape) // 100)
+    step = max(1, max(grey.shape) // _POINTS)
     points, levels = terms[::step, ::step].reshape(-1, 6).astype(np.float64), grey[::step, ::step].ravel()
     allowed = np.ones(levels.shape, dtype=bool) if candidates is None else candidates[::step, ::step].ravel()
     if not allowed.any():
@@ -169,12 +193,25 @@ def _fitted_paper(grey: Floats, candidates: Mask | None = None) -> Floats:
     return np.clip(terms @ surface.astype(np.float32), levels[is_paper].min(), levels[is_paper].max())
 
 
-def _without_specks(ink: Floats, steps: list[str]) -> Floats:
-    """Ink without the parts beside the digit that are tiny or cut by the edge: dust, the desk beside the paper."""
+def _is_cut_off(ink: Floats) -> bool:
+    """Whether ink touches the edge and is far from the opposite one: a digit that was cropped to its box touches both."""
+    for side, length in zip(_extent(ink > INK_THRESHOLD), ink.shape, strict=True):
+        before, after = side.start, length - side.stop
+        if min(before, after) == 0 and max(before, after) > _FAR * length:
+            return True
+    return False
+
+
+def _without_specks(ink: Floats, steps: list[str], guesses: Guesses) -> Floats:
+    """Ink without the parts beside the digit that are tiny, apart or cut by the edge: dust, a tick, the desk beside the paper."""
     cell = -(-max(ink.shape) // 64)
-    padded = np.pad(ink > INK_THRESHOLD, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
-    cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).sum(axis=(1, 3))
-    dropped = _beside_the_digit(connected(cells), cells, steps)
+    padded = np.pad(ink, ((0, -ink.shape[0] % cell), (0, -ink.shape[1] % cell)))
+    squares = padded.reshape(padded.shape[0] // cell, cell, -1, cell)
+    cells = (squares > INK_THRESHOLD).sum(axis=(1, 3))
+    parts = connected(cells)
+    if len(parts) == 1:
+        return ink
+    dropped = beside_the_digit(parts, cells, squares.max(axis=(1, 3)), steps, guesses)
     if not dropped:
         return ink
     unwanted = np.zeros(cells.shape, dtype=bool)
@@ -183,33 +220,6 @@ def _without_specks(ink: Floats, steps: list[str]) -> Floats:
     unwanted = unwanted.repeat(cell, axis=0).repeat(cell, axis=1)[: ink.shape[0], : ink.shape[1]]
     kept = np.where(unwanted, 0, ink)
     return kept / kept.max()  # dust may have been darker than the ink
-
-
-def _beside_the_digit(parts: list[Part], cells: Counts, steps: list[str]) -> list[Part]:
-    """The parts to drop: boxes, lines below the digit, the tiny parts, and those cut by the edge unless the digit is cut, too."""
-    around = boxes(parts)
-    if around:
-        steps.append("box around the digit left out")
-        parts = [part for part in parts if not any(part is box for box in around)]
-    central = np.zeros_like(cells)
-    inner = tuple(slice(side // 5, side - side // 5) for side in cells.shape)
-    central[inner] = cells[inner]
-    # A part cut by the edge counts by its cells in the middle: a digit cropped tightly has most of its cells there, a desk has few.
-    digit = max(parts, key=lambda part: (central if _is_cut(part, cells) else cells)[part].sum())
-    least = SPECK * cells[digit].sum()
-    others = [part for part in parts if part is not digit]
-    specks = [part for part in others if cells[part].sum() < least or (_is_cut(part, cells) and not _is_cut(digit, cells))]
-    lines = [part for part in others if not any(part is speck for speck in specks) and is_underline(part, digit)]
-    if specks:
-        steps.append(f"{len(specks)} specks removed")
-    if lines:
-        steps.append("line below the digit left out")
-    return around + specks + lines
-
-
-def _is_cut(part: Part, cells: Counts) -> bool:
-    """Whether a part touches the edge of the picture."""
-    return any(indices.min() == 0 or indices.max() == side - 1 for indices, side in zip(part, cells.shape, strict=True))
 
 
 def _boxed(ink: Floats, steps: list[str], size: tuple[int, int]) -> Floats:
@@ -223,7 +233,7 @@ def _boxed(ink: Floats, steps: list[str], size: tuple[int, int]) -> Floats:
     if thickness < _THIN_STROKE:
         part = _thickened(part, side, thickness)
         steps.append("strokes thickened")
-    elif thickness > _THICK_STROKE and part.size > _CROPPED * ink.size:
+    elif thickness > _THICK_STROKE:
         part = _thinned(part, side, thickness)
         steps.append("strokes thinned")
     if max(part.shape) == side:
@@ -259,20 +269,21 @@ def _thickened(part: Floats, side: int, thickness: float) -> Floats:
 
 
 def _thinned(part: Floats, side: int, thickness: float) -> Floats:
-    """Make strokes as thin as MNIST's thick ones: a broad marker, or a thick pen on a small note, closes the loops of a digit."""
-    fine = 4
-    radius = max(1, round((thickness - _BROAD_STROKE) * fine / 2))
-    enlarged = np.pad(_scaled(part, side * fine), radius)
-    thin = _least_in_discs(enlarged, radius)
+    """Make strokes as thin as MNIST's: a broad marker, or a thick pen on a small note, closes the loops of a digit."""
+    fine = 6
+    excess = min(2 * (thickness - _THICK_STROKE), thickness - _BROAD_STROKE)
+    radius = max(1, round(excess * fine / 2))
+    enlarged = np.pad(np.rint(_scaled(part, side * fine) * 255).astype(np.uint8), radius)  # four times as fast as floats
+    thin = _least_in_discs(enlarged, radius).astype(np.float32) / 255
     return thin[_extent(thin > INK_THRESHOLD)] if thin.max() > 0.5 else part
 
 
-def _least_in_discs(values: Floats, radius: int) -> Floats:
+def _least_in_discs(values: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
     """The smallest value within a distance of each; outside is 0."""
     height, width = values.shape
     padded = np.pad(values, radius)
     across, reach = padded[:, radius : radius + width], 0
-    least = np.ones_like(values)
+    least = np.full_like(values, 255)
     for down in range(radius, -1, -1):
         while (reach + 1) ** 2 + down**2 <= radius**2:
             reach += 1

@@ -1,5 +1,6 @@
 """The parts of the ink: groups of cells that touch."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,21 @@ SPECK = 0.03
 Counts = NDArray[np.integer]
 Part = tuple[NDArray[np.intp], NDArray[np.intp]]
 """The rows and the columns of connected cells."""
+
+
+@dataclass
+class Guesses:
+    """What the preparation of a picture had to guess.
+
+    Args:
+        parts: how many parts of some size the picture has.
+        read: which of them was taken for the digit, in words; empty where it was all of them.
+        is_cut: whether ink reaches the edge, so that more of it may be outside.
+    """
+
+    parts: int = 1
+    read: str = ""
+    is_cut: bool = False
 
 
 def count_parts(pixels: NDArray[np.uint8]) -> int:

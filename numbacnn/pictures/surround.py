@@ -14,6 +14,10 @@ _MOST_INK = 0.5  # of the page: what fills more is the page itself, and its edge
 _MOST_INK_AT_EDGE = 0.05
 _MOST_OF_BOX = 0.93  # that a part may cover: a block covers all of its box
 _CELLS = 96  # of the long side, for the parts
+_WIDEST_BAR = 0.2  # of the side
+_OFF_BAR = 60  # levels between a bar and the middle of the page
+_LEAST_OF_BAR = 0.97  # of its pixels are that far off
+_MOST_BESIDE_BAR = 0.01  # of the page's edge: a stroke that leaves a bar is wider
 
 Floats = NDArray[np.floating]
 
@@ -33,9 +37,41 @@ def without_surround(grey: Floats, steps: list[str]) -> Floats:
         inner = within
         if _holds_ink(inner):
             page = inner
+    if page is grey:
+        page = _within_bars(grey)
     if page is not grey:
         steps.append(f"frame or surroundings left out, to {page.shape[1]}x{page.shape[0]}")
     return page
+
+
+def _within_bars(grey: Floats) -> Floats:
+    """What lies within dark bars along some sides, as the bezel of a screen in a photograph; the picture itself if there are none.
+
+    A photograph's noise and light make the bars uneven. A bar of a digit is none: a stroke leaves it.
+    """
+    if min(grey.shape) < 3 * _EVEN:
+        return grey
+    step = max(1, max(grey.shape) // 100)
+    middle = float(np.median(grey[::step, ::step]))
+    is_off = grey < middle - _OFF_BAR
+    rows, columns = (_between(share >= _LEAST_OF_BAR) for share in (is_off[:, ::step].mean(axis=1), is_off[::step].mean(axis=0)))
+    page, off = grey[rows, columns], is_off[rows, columns]
+    if (
+        page.shape == grey.shape
+        or min(after / before for before, after in zip(grey.shape, page.shape, strict=True)) < 1 - _WIDEST_BAR
+    ):
+        return grey
+    beside = np.concatenate((off[0], off[-1], off[:, 0], off[:, -1])).mean()
+    return page if beside <= _MOST_BESIDE_BAR else grey
+
+
+def _between(is_bar: NDArray[np.bool_]) -> slice:
+    """The lines between the bars at both ends; a soft one beside a bar belongs to it."""
+    page = np.flatnonzero(~is_bar)
+    if page.size == 0:
+        return slice(0, len(is_bar))
+    first, last = int(page[0]), int(page[-1]) + 1
+    return slice(first + (first > 0), last - (last < len(is_bar)))
 
 
 def _within_band(grey: Floats) -> Floats | None:

@@ -447,7 +447,7 @@ def test_predict_shows_label_shares_steps_and_the_picture_it_saw(trained: Path) 
     draw_one(trained / "one.png")
     done = command("predict", "one.png", "--top", 2, cwd=trained)
     lines = done.stdout.splitlines()
-    assert re.fullmatch(r"one\.png: \d(  \(unsure\))?", lines[0])
+    assert re.fullmatch(r"one\.png: \d(  \(unsure: [^)]+\))?", lines[0])
     assert re.fullmatch(r"  \d \d+\.\d\d%, \d \d+\.\d\d%", lines[1])
     assert "inverted" in lines[2]
     picture = lines[3:17]
@@ -463,7 +463,9 @@ def test_predict_on_a_folder_of_ten_printed_171_lines(trained: Path, tmp_path: P
     lines = command("predict", tmp_path, "--top", 2, cwd=trained).stdout.splitlines()
     assert len(lines) == 3
     for name, line in zip("abc", lines, strict=True):
-        assert re.fullmatch(rf"{re.escape(str(tmp_path / name))}\.png: {label} \d+\.\d\d%, \d \d+\.\d\d%(  \(unsure\))?", line)
+        assert re.fullmatch(
+            rf"{re.escape(str(tmp_path / name))}\.png: {label} \d+\.\d\d%, \d \d+\.\d\d%(  \(unsure: [^)]+\))?", line
+        )
     shown = command("predict", tmp_path, "--show", cwd=trained).stdout
     assert shown.count("inverted") == 3
     assert sum(line.count("█") + line.count("▓") for line in shown.splitlines()) >= 24

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -81,9 +82,26 @@ def test_the_text_says_what_speaks_against_the_class(trained: Path) -> None:
     equals = trained / "no-digits" / f"{b'sign-='.hex()}.png"
     first = done("predict", equals, "--model", trained / "one").out.splitlines()[0]
     assert "unlike any training image: distance 0." in first
-    assert "seems to have 2 parts" in first
+    assert "2 parts, both read as one" in first
     usual = done("predict", trained / "digits", "--model", trained / "one").out
     assert usual.count("unlike any") <= 8
+
+
+def test_json_has_the_reasons_to_be_unsure(trained: Path, tmp_path: Path) -> None:
+    page = np.full((200, 400), 255, np.uint8)
+    page[50:150, 100:115] = page[50:150, 300:315] = 0
+    Image.fromarray(page).save(tmp_path / "two.png")
+    (row,) = rows(tmp_path / "two.png", "--model", trained / "one")
+    assert "2 parts, the left one read" in row["unsure"]
+    assert row["parts"] == 2
+    digits = rows(trained / "digits", "--model", trained / "one")
+    assert np.mean([row["unsure"] == [] for row in digits]) > 0.6  # a short training is often unsure
+    line = next(
+        line
+        for line in done("predict", trained / "digits", tmp_path, "--model", trained / "one").out.splitlines()
+        if "two.png" in line
+    )
+    assert re.search(r"two\.png: .+%  \(unsure: .*2 parts, the left one read\)$", line)
 
 
 def test_without_features_nothing_is_claimed(trained: Path, tmp_path: Path) -> None:
