@@ -90,6 +90,11 @@ def table(shown: dict[str, Any]) -> list[str]:
     return [line.replace("|  |", "| |").replace("|  |", "| |") for line in lines]
 
 
+def svg(shown: dict[str, Any]) -> str:
+    """The chart as a file; what it shows is in its description, too."""
+    return chart(shown).svg("Time of numbacnn and of other frameworks", "\n".join(table(shown)[2:]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, help="what peers.py --json wrote, or the file of --figures")
@@ -100,8 +105,7 @@ def main() -> None:
     if options.figures:
         write_atomically(options.figures, (json.dumps(shown, indent=1) + "\n").encode())
     if options.chart:
-        text = "\n".join(table(shown)[2:])
-        write_atomically(options.chart, chart(shown).svg("Time of numbacnn and of other frameworks", text).encode())
+        write_atomically(options.chart, svg(shown).encode())
     print(*table(shown), sep="\n")
 
 
