@@ -47,19 +47,22 @@ def test_a_mutant_is_killed_by_its_test(name: str) -> None:
     assert outcome.killed_by.startswith(BY_NAME[name].test)
 
 
+RATE_TEST = "test_an_exponential_rate_changes_with_each_epoch_and_not_within_one"
+
+
 @pytest.mark.parametrize(
     ("new", "test", "problem"),
     [
-        ("learning_rate * (decay ** math.floor(time))", "test_an_exponential_rate_changes_with_each_epoch_and_not_within_one", "survived"),
-        ("learning_rat * decay ** math.floor(time)", "test_an_exponential_rate_changes_with_each_epoch_and_not_within_one", "no program"),
-        ("learning_rate * decay ** math.ceil(time)", "test_of_another_name", "no failed test"),
+        ("learning_rate * (power(decay, math.floor(time)))", RATE_TEST, "survived"),
+        ("learning_rat * power(decay, math.floor(time))", RATE_TEST, "no program"),
+        ("learning_rate * power(decay, math.ceil(time))", "test_of_another_name", "no failed test"),
     ],
 )  # fmt: skip
 def test_a_change_of_nothing_a_mutant_that_does_not_run_and_a_test_that_is_not_there_kill_nothing(
     new: str, test: str, problem: str
 ) -> None:
     mutant = Mutant(
-        "no fault", "numbacnn/schedules.py", "learning_rate * decay ** math.floor(time)", new, f"test_schedules.py::{test}"
+        "no fault", "numbacnn/schedules.py", "learning_rate * power(decay, math.floor(time))", new, f"test_schedules.py::{test}"
     )
     outcome = outcome_of(mutant)
     assert outcome.killed_by is None

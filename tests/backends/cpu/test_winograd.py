@@ -21,7 +21,6 @@ from numbacnn.backends.cpu.codegen.winograd_matrices import (
 from numbacnn.backends.cpu.conv import winograd
 from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
 from numbacnn.backends.cpu.plain import conv2d
-from numbacnn.backends.cpu.products.points import whole_vectors
 from numbacnn.backends.fused_pool import pool_geometry
 from numbacnn.shapes import pool_window2d, window2d
 
@@ -177,11 +176,13 @@ def test_errors_are_small_with_many_channels(r, size):
 
 
 @pytest.mark.parametrize("pool", [None, ((2, 2), (2, 2))])
-def test_chunks_of_a_batch_add_up(monkeypatch, pool):
-    window, pooled, data = case(np.random.default_rng(0), 7, (9, 10), 3, 5, 6, "same", pool)
+@pytest.mark.parametrize(("count", "chunks"), [(7, 4), (24, 16)], ids=["of whole groups", "of parts of groups"])
+def test_chunks_of_a_batch_add_up(monkeypatch, count, chunks, pool):
+    """Groups of 1 image, two of them a chunk of at most 3; groups of 3 images, each in chunks of 2 and 1."""
+    window, pooled, data = case(np.random.default_rng(0), count, (9, 10), 3, 5, 6, "same", pool)
     together = run(window, pooled, data, True)
-    monkeypatch.setattr(winograd, "CHUNK_VALUES", 3 * 9 * 36 * whole_vectors(6))
-    assert len(winograd.tiling(window, 7, 5, 6).chunks) > 1
+    monkeypatch.setattr(winograd, "CHUNK_VALUES", (3 if count == 7 else 2) * 9 * 36 * 16)
+    assert len(winograd.tiling(window, count, 5, 6).chunks) == chunks
     in_chunks = run(window, pooled, data, True)
     assert np.array_equal(in_chunks[0], together[0])
     assert np.array_equal(in_chunks[2], together[2])
