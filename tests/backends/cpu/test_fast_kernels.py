@@ -262,7 +262,7 @@ def test_a_correlation_adds_groups_by_a_tree_however_they_are_handed_over(rows: 
     """Whole, one by one, or in pieces; groups of more than CACHED_ROWS are summed in runs."""
     generator = np.random.default_rng(rows)
     points, depth, columns, levels = 2, whole_vectors(5), whole_vectors(9), tree_levels(groups)
-    starts = np.array([rows * group // 3 for group in range(groups)] + [rows * groups // 3])
+    starts = np.cumsum([0] + [rows * (group % 3) // 2 for group in range(groups)])  # none, some, many
     x, dy = normal(generator, points, starts[-1], depth), normal(generator, points, starts[-1], columns)
     by_group = [
         np.matmul(x[:, a:b].transpose(0, 2, 1).astype(np.float64), dy[:, a:b]) for a, b in itertools.pairwise(starts.tolist())
