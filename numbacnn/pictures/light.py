@@ -36,6 +36,9 @@ def evened(grey: Floats, steps: list[str]) -> Floats:
     edge = np.concatenate((coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]))
     if np.ptp(edge) < _UNEVEN:
         return grey
+    before = separation(grey)
+    if before + _GAIN > 1:  # the most that can be reached, as of a digit cropped to its box
+        return grey
     light = np.asarray(Image.fromarray(np.rint(coarse).astype(np.uint8)).filter(ImageFilter.MedianFilter(_WINDOW)), np.float32)
     difference = coarse - light
     if np.abs(difference).max() < _LEAST_INK:
@@ -47,7 +50,7 @@ def evened(grey: Floats, steps: list[str]) -> Floats:
         light = _filled_in(light, difference > _INK * difference.max())
     low, high = (_enlarged(_beside(light, extreme), grey.shape) for extreme in (np.minimum, np.maximum))
     even = _without(grey, np.clip(grey, low, high), is_dark)
-    if separation(even) < separation(grey) + _GAIN:
+    if separation(even) < before + _GAIN:
         return grey
     steps.append("uneven light evened out")
     return even
