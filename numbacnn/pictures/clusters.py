@@ -6,7 +6,7 @@ Source: N. Otsu, "A threshold selection method from gray-level histograms", 1979
 import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.pictures.parts import SPECK, Part, connected
+from numbacnn.pictures.parts import SPECK, Part, border, connected
 
 LEAST_SEPARATION = 0.85
 """Share of the variance between the clusters: two levels with soft edges have more, an even slope of light has 0.75."""
@@ -49,19 +49,18 @@ def _best_division(grey: Floats) -> tuple[float, float]:
     return float(best[0] + best[-1] + 1) / 2, float(between[best[0]]) / variance if variance else 0.0
 
 
-def ink_is_bright(grey: Floats, border: Floats) -> bool | None:
+def ink_is_bright(grey: Floats) -> bool | None:
     """Whether the bright cluster is a digit that is cropped to its box, or the dark one is; None if neither looks so.
 
     Such a digit touches all four sides and cuts its paper into pieces, most of them at the edge.
 
     Args:
         grey: levels 0...255 (h, w).
-        border: the levels along the four sides.
     """
     level = dividing_level(grey)
     if level is None:
         return None
-    share = float((border > level).mean())
+    share = float((border(grey) > level).mean())
     if not 1 - _MOST_OF_BORDER < share < _MOST_OF_BORDER:
         return None
     cells = tuple(max(1, side * _CELLS // max(grey.shape)) for side in grey.shape)

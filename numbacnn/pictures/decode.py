@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from numbacnn.errors import DataError
+from numbacnn.pictures.parts import border
 from numbacnn.pictures.png_chunks import SIGNATURE, without_metadata
 from numbacnn.pictures.ready import is_ready
 
@@ -202,8 +203,8 @@ def _in_colour(image: Image.Image, grey: Floats, steps: list[str]) -> Floats:
         for strip in _strips(image, factor)
     )
     colours = np.concatenate(tuple(parts))
-    border = np.concatenate((colours[0], colours[-1], colours[:, 0], colours[:, -1]))
-    distance = np.linalg.norm(colours - np.median(border, axis=0), axis=-1)
+    sides = border(colours)
+    distance = np.linalg.norm(colours - np.median(sides, axis=0), axis=-1)
     if distance.max() < _EQUAL_BRIGHTNESS + 2 * np.ptp(grey):
         return grey
     steps.append(BY_COLOUR)

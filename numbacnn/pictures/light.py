@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from numbacnn.pictures.clusters import separation
-from numbacnn.pictures.parts import over_squares
+from numbacnn.pictures.parts import border, over_squares
 
 _CELLS = 40  # of the long side, for the light
 _WINDOW = 11  # of these: strokes are thinner than half of it
@@ -33,8 +33,7 @@ def evened(grey: Floats, steps: list[str]) -> Floats:
     if min(grey.shape) < _CELLS // 2:
         return grey
     coarse = _coarse(grey)
-    edge = np.concatenate((coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]))
-    if np.ptp(edge) < _UNEVEN:
+    if np.ptp(border(coarse)) < _UNEVEN:
         return grey
     before = separation(grey)
     if before + _GAIN > 1:  # the most that can be reached, as of a digit cropped to its box

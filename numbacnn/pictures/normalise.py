@@ -24,7 +24,7 @@ from numbacnn.pictures.blank import empty
 from numbacnn.pictures.clusters import dividing_level, ink_is_bright
 from numbacnn.pictures.light import evened
 from numbacnn.pictures.lines import without_ruling
-from numbacnn.pictures.parts import INK_THRESHOLD, Guesses, connected, over_squares
+from numbacnn.pictures.parts import INK_THRESHOLD, Guesses, border, connected, over_squares
 from numbacnn.pictures.sheet import on_its_sheet
 from numbacnn.pictures.surround import without_surround
 
@@ -89,28 +89,23 @@ def _blank(name: str, why: str, advice: str = "Use a picture with a digit on it.
 
 def _is_inverted(grey: Floats) -> bool:
     """Whether the level furthest from the paper's is darker. The border is taken for paper, unless a digit fills it."""
-    border = _border(grey)
-    if np.ptp(border) >= _LEAST_CONTRAST and (is_bright := ink_is_bright(grey, border)) is not None:
+    sides = border(grey)
+    if np.ptp(sides) >= _LEAST_CONTRAST and (is_bright := ink_is_bright(grey)) is not None:
         return not is_bright
-    paper = float(np.median(border))
+    paper = float(np.median(sides))
     return paper - float(grey.min()) > float(grey.max()) - paper
-
-
-def _border(grey: Floats) -> Floats:
-    """The levels along the four sides."""
-    return np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
 
 
 def _is_normal(grey: Floats, size: tuple[int, int]) -> bool:
     """Whether ``_centred`` could have returned the picture: of that size, on black, centred, and not filling the frame."""
-    if grey.shape != size or np.median(_border(grey)) != 0 or not np.array_equal(grey, np.rint(grey)):
+    if grey.shape != size or np.median(border(grey)) != 0 or not np.array_equal(grey, np.rint(grey)):
         return False
     if grey.max() < _LEAST_CONTRAST:
         return False
     rows, columns = _extent(grey > 0)
     fits = max(rows.stop - rows.start, columns.stop - columns.start) <= _box_side(size)
     off_centre = max(abs(mass - side / 2) for mass, side in zip(_centre_of_mass(grey), size, strict=True))
-    return (fits or not _border(grey).any()) and off_centre <= 0.501  # half a pixel, and rounding
+    return (fits or not border(grey).any()) and off_centre <= 0.501  # half a pixel, and rounding
 
 
 def _box_side(size: tuple[int, int]) -> int:
@@ -155,11 +150,11 @@ def _paper(grey: Floats) -> tuple[Floats, Mask | slice | None]:
     """The brightness of the paper, a number where it is even and (h, w) where it is not, and where to look for its noise."""
     if _is_inverted(grey):
         return grey.min(), None  # the caller forbids to invert: the light paper is the ink
-    border = _border(grey)
-    if np.ptp(border) == 0:
-        return border[0], None
+    sides = border(grey)
+    if np.ptp(sides) == 0:
+        return sides[0], None
     level = dividing_level(grey)
-    if level is None or (border.max() <= level and np.median(grey) <= level):
+    if level is None or (sides.max() <= level and np.median(grey) <= level):
         return _fitted_paper(grey), slice(None)
     is_paper = grey <= level  # ink reaches the edge, and may cover more than half of the picture
     levels = grey[is_paper]

@@ -42,6 +42,11 @@ def count_parts(pixels: NDArray[np.uint8]) -> int:
     return sum(size >= SPECK * max(sizes) for size in sizes)
 
 
+def border(values: NDArray[Any]) -> NDArray[Any]:
+    """The values along the four sides of a picture (h, w) or (h, w, channels); corners come twice."""
+    return np.concatenate((values[0], values[-1], values[:, 0], values[:, -1]))
+
+
 def over_squares(values: NDArray[Any], radius: int, extreme: np.ufunc) -> NDArray[Any]:
     """The largest or smallest value within so many rows and columns of each; outside of the picture is 0.
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from numbacnn.pictures.clusters import dividing_level
-from numbacnn.pictures.parts import SPECK, connected, over_squares
+from numbacnn.pictures.parts import SPECK, border, connected, over_squares
 
 _CELLS = 128  # of the long side, for finding the sheet
 _LEAST_SHEET = 0.2  # of the picture
@@ -27,9 +27,9 @@ def on_its_sheet(grey: Floats, steps: list[str]) -> Floats:
         grey: levels 0...255 (h, w).
         steps: takes a sentence if a desk was filled.
     """
-    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    sides = border(grey)
     level = dividing_level(grey) if min(grey.shape) >= 16 else None
-    if level is None or (border <= level).mean() < _MOST_DESK_AT_EDGE:
+    if level is None or (sides <= level).mean() < _MOST_DESK_AT_EDGE:
         return grey
     step = -(-max(grey.shape) // _CELLS)
     bright = grey[::step, ::step] > level

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.pictures.parts import SPECK, connected
+from numbacnn.pictures.parts import SPECK, border, connected
 
 _EVEN = 24  # levels within a band, and within the edge of a page
 _NARROW = 0.04  # of the side: a brighter band that is wider is the page's own margin
@@ -61,7 +61,7 @@ def _within_bars(grey: Floats) -> Floats:
         or min(after / before for before, after in zip(grey.shape, page.shape, strict=True)) < 1 - _WIDEST_BAR
     ):
         return grey
-    beside = np.concatenate((off[0], off[-1], off[:, 0], off[:, -1])).mean()
+    beside = border(off).mean()
     return page if beside <= _MOST_BESIDE_BAR else grey
 
 
@@ -107,9 +107,9 @@ def _trimmed(grey: Floats) -> Floats | None:
 
 def _edge(grey: Floats) -> tuple[float, float]:
     """The usual level along the four sides, and the share of them that is not of it."""
-    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
-    level = float(np.median(border))
-    return level, float((np.abs(border - level) > _EVEN).mean())
+    sides = border(grey)
+    level = float(np.median(sides))
+    return level, float((np.abs(sides - level) > _EVEN).mean())
 
 
 def _holds_ink(page: Floats) -> bool:
