@@ -6,27 +6,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from repository import ROOT
+from repository import ROOT, benchmark
 
 from numbacnn.datasets import load_dataset
 
 DRIVER = ROOT / "benchmarks" / "peers.py"
 MODULES = {"torch": ("torch",), "keras": ("keras", "tensorflow"), "onnxruntime": ("onnxruntime", "onnx")}
-
-
-def benchmark(name: str) -> ModuleType:
-    """A file of ``benchmarks/`` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def peers(folder: Path, *args: object) -> tuple[dict[str, Any], str]:

@@ -1,18 +1,15 @@
 """``predict`` tells pictures that are unlike every training image, and those of several parts."""
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from command_line import Done, run_here
 from PIL import Image
-from repository import ROOT
+from repository import benchmark
 
 import numbacnn as nc
 from numbacnn.datasets import load_dataset
@@ -27,16 +24,6 @@ def done(*args: object) -> Done:
     result = run_here(*args)
     assert result.code == 0, result.err
     return result
-
-
-def benchmark(name: str) -> ModuleType:
-    """A file of ``benchmarks/`` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 non_digits = benchmark("non_digits")
