@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import overload
 
-from numbacnn.backends.cpu.codegen.vectors import FUSED_NAME, INDEX, data_of, index, intrinsic
+from numbacnn.backends.cpu.codegen.vectors import FLOAT, FLOAT_BYTES, INDEX, Vectors, data_of, index, intrinsic
 
 _SUM_BYTES = 64
 
@@ -44,67 +44,31 @@ def _dots_2x4(typing_context: Any, a: Any, b: Any, terms: Any) -> Any:
 
 def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     number = context.get_data_type(signature.args[0].dtype.dtype)
-    width = _SUM_BYTES // (4 if number == ir.FloatType() else 8)
-    vector = ir.VectorType(number, width)
+    width = _SUM_BYTES // (FLOAT_BYTES if number == FLOAT else 2 * FLOAT_BYTES)
+    vectors = Vectors(builder, width, number)
     rows, others = (
         [data_of(context, builder, signature.args[i].dtype, array) for array in cgutils.unpack_tuple(builder, arguments[i])]
         for i in (0, 1)
     )
-    zero = ir.Constant(vector, [0.0] * width)
-    sums = [[cgutils.alloca_once_value(builder, zero) for _ in others] for _ in rows]
-    fused = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.{FUSED_NAME}.v{width}f{_SUM_BYTES * 8 // width}"
-    )
+    sums = [[cgutils.alloca_once_value(builder, vectors.constant(0.0)) for _ in others] for _ in rows]
 
     def add(load: Any) -> None:
         factors = [load(pointer) for pointer in others]
         for pointer, row_sums in zip(rows, sums, strict=True):
             value = load(pointer)
             for factor, total in zip(factors, row_sums, strict=True):
-                builder.store(builder.call(fused, [value, factor, builder.load(total)]), total)
+                builder.store(vectors.multiply_add(value, factor, builder.load(total)), total)
 
     terms = arguments[2]
     whole = builder.and_(terms, index(-width))
     with cgutils.for_range_slice(builder, index(0), whole, index(width), intp=INDEX) as (k, _):
-        add(lambda pointer: _loaded(builder, builder.gep(pointer, [k]), vector))
+        add(lambda pointer: vectors.load(builder.gep(pointer, [k])))
     with builder.if_then(builder.icmp_signed("<", whole, terms)):
-        mask = _mask(builder, builder.sub(terms, whole), width)
-        add(lambda pointer: _loaded_masked(builder, builder.gep(pointer, [whole]), vector, mask))
-    result = [
-        context.make_tuple(builder, signature.return_type.dtype, [_total(builder, builder.load(s), width) for s in row])
-        for row in sums
-    ]
-    return context.make_tuple(builder, signature.return_type, result)
-
-
-def _loaded(builder: Any, pointer: Any, vector: Any) -> Any:
-    value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-    value.align = _SUM_BYTES // vector.count
-    return value
-
-
-def _mask(builder: Any, count: Any, width: int) -> Any:
-    """lane < count, for each lane."""
-    lanes, number = ir.VectorType(INDEX, width), ir.IntType(32)
-    undefined = ir.Constant(lanes, ir.Undefined)
-    one = builder.insert_element(undefined, count, ir.Constant(number, 0))
-    counts = builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(number, width), [0] * width))
-    return builder.icmp_signed("<", ir.Constant(lanes, list(range(width))), counts)
-
-
-def _loaded_masked(builder: Any, pointer: Any, vector: Any, mask: Any) -> Any:
-    """Zeros where the mask is false; memory is not read there."""
-    address = builder.bitcast(pointer, vector.as_pointer())
-    kind = f"v{vector.count}f{_SUM_BYTES * 8 // vector.count}"
-    arguments = [
-        address,
-        ir.Constant(ir.IntType(32), _SUM_BYTES // vector.count),
-        mask,
-        ir.Constant(vector, [0.0] * vector.count),
-    ]
-    signature = ir.FunctionType(vector, [argument.type for argument in arguments])
-    name = f"llvm.masked.load.{kind}.p0{kind}"
-    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
+        mask = vectors.mask(builder.sub(terms, whole))
+        add(lambda pointer: vectors.load_masked(builder.gep(pointer, [whole]), mask))
+    totals = [[_total(builder, builder.load(total), width) for total in row] for row in sums]
+    made = [context.make_tuple(builder, signature.return_type.dtype, row) for row in totals]
+    return context.make_tuple(builder, signature.return_type, made)
 
 
 def _total(builder: Any, value: Any, width: int) -> Any:

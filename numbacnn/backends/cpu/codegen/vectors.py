@@ -26,51 +26,58 @@ FUSED_NAME = "fma" if VECTOR_UNIT.fuses else "fmuladd"
 
 
 class Vectors:
-    """Emits instructions on vectors of ``LANES`` float32 values into the function that ``builder`` is building."""
+    """Emits instructions on vectors into the function that ``builder`` is building.
 
-    def __init__(self, builder: Any):
-        self.builder = builder
-        self.type = ir.VectorType(FLOAT, LANES)
+    Args:
+        lanes: values in a vector; by default as many as a register of this CPU holds.
+        number: float32 or float64.
+    """
+
+    def __init__(self, builder: Any, lanes: int = LANES, number: Any = FLOAT):
+        self.builder, self.lanes = builder, lanes
+        self.type = ir.VectorType(number, lanes)
+        self.number_bytes = FLOAT_BYTES if number == FLOAT else 2 * FLOAT_BYTES
+        self.name = f"v{lanes}f{8 * self.number_bytes}"
 
     def constant(self, value: float) -> Any:
-        """``value``, rounded to float32, in every lane."""
-        return ir.Constant(self.type, [float(value)] * LANES)
+        """``value``, rounded, in every lane."""
+        return ir.Constant(self.type, [float(value)] * self.lanes)
 
     def load(self, pointer: Any) -> Any:
-        """LANES values, the first at ``pointer`` (to a float), of any alignment."""
+        """A vector of values, the first at ``pointer`` (to a float), of any alignment."""
         value = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
-        value.align = FLOAT_BYTES
+        value.align = self.number_bytes
         return value
 
     def store(self, value: Any, pointer: Any) -> None:
-        """Write LANES values, the first to ``pointer`` (to a float), of any alignment."""
-        self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer())).align = FLOAT_BYTES
+        """Write a vector of values, the first to ``pointer`` (to a float), of any alignment."""
+        self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer())).align = self.number_bytes
 
     def mask(self, count: Any) -> Any:
-        """lane < count, for each lane; ``count`` may be negative or above LANES."""
-        lanes = ir.Constant(ir.VectorType(INDEX, LANES), list(range(LANES)))
+        """lane < count, for each lane; ``count`` may be negative or above the number of lanes."""
+        lanes = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
         return self.builder.icmp_signed("<", lanes, self.broadcast(count))
 
     def load_masked(self, pointer: Any, mask: Any) -> Any:
         """Like ``load``, with zeros where the mask is false; memory is not read in those lanes."""
-        return self._masked("load", self.type, "f32", pointer, mask, self.constant(0.0))
+        return self._masked("load", self.type, self.name, pointer, mask, self.constant(0.0))
 
     def load_bytes_masked(self, pointer: Any, mask: Any) -> Any:
         """``load_masked`` for bytes."""
-        bytes_type = ir.VectorType(ir.IntType(8), LANES)
-        return self._masked("load", bytes_type, "i8", pointer, mask, ir.Constant(bytes_type, [0] * LANES))
+        bytes_type = ir.VectorType(ir.IntType(8), self.lanes)
+        return self._masked("load", bytes_type, f"v{self.lanes}i8", pointer, mask, ir.Constant(bytes_type, [0] * self.lanes))
 
     def store_masked(self, value: Any, pointer: Any, mask: Any) -> None:
         """Like ``store``, only where the mask is true; for floats or bytes."""
-        kind = "f32" if value.type == self.type else "i8"
+        kind = self.name if value.type == self.type else f"v{self.lanes}i8"
         self._masked("store", ir.VoidType(), kind, pointer, mask, value)
 
     def _masked(self, operation: str, returns: Any, kind: str, pointer: Any, mask: Any, value: Any) -> Any:
         address = self.builder.bitcast(pointer, value.type.as_pointer())
-        alignment = ir.Constant(ir.IntType(32), FLOAT_BYTES if kind == "f32" else 1)
+        alignment = ir.Constant(ir.IntType(32), self.number_bytes if kind == self.name else 1)
         arguments = [address, alignment, mask, value] if operation == "load" else [value, address, alignment, mask]
         signature = ir.FunctionType(returns, [argument.type for argument in arguments])
-        name = f"llvm.masked.{operation}.v{LANES}{kind}.p0v{LANES}{kind}"
+        name = f"llvm.masked.{operation}.{kind}.p0{kind}"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
 
     def prefetch(self, pointer: Any) -> None:
@@ -88,14 +95,16 @@ class Vectors:
 
     def broadcast(self, scalar: Any) -> Any:
         """One value, of any type, in every lane."""
-        undefined = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+        undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
         one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+        return self.builder.shuffle_vector(
+            one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        )
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """a * b + c, rounded once; rounded twice on a CPU without such an instruction, where ``llvm.fma`` would call a function."""
         signature = ir.FunctionType(self.type, [self.type] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.{FUSED_NAME}.v{LANES}f32")
+        function = cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.{FUSED_NAME}.{self.name}")
         return self.builder.call(function, [a, b, c])
 
 
