@@ -153,6 +153,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.usefixtures("heeded_signals")
 def test_ctrl_c_ends_the_measurement_and_leaves_no_picture(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "from numbacnn_cli.main import run; run()"]
     args = ["bench", "kernels", "--model", "xo", "--batch-size", "3", "--runs", "1000000", "--threads", "1"]

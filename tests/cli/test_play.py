@@ -48,6 +48,7 @@ def playing(folder: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], l
         process.communicate()
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_it_prints_an_address_that_answers_and_ends_with_130_after_ctrl_c(folder: Path) -> None:
     with playing(folder, "--model", "cnn.safetensors", "--versus", "dense.safetensors", "--threads", "1") as (process, lines):
         assert lines[0] == "cnn and dense: draw a digit at\n"
