@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from numbacnn.backends import compilations, get_ops, has_compiled_kernels, kernel_cache_problem, threads
+from numbacnn.backends import compilations, get_ops, has_compiled_kernels, kernel_cache_problem, processor, threads
 from numbacnn.datasets import load_dataset
 from numbacnn.graph import Graph
 from numbacnn.ops import Ops
@@ -112,7 +112,9 @@ def warm_up_in_processes(ops: Ops, graph: Graph, settings: Settings, *, exact_co
             console = stderr()
             stack.enter_context(live_line.showing(_count_line(progress, console), console, URGENCY))
         try:
-            return work_in_processes([partial(_compile, each) for each in work], processes, counts.__setitem__)
+            return work_in_processes(
+                [partial(_compile, each, processor.pinned()) for each in work], processes, counts.__setitem__
+            )
         except OSError:
             return 0
 
@@ -126,7 +128,8 @@ def _warm_up_part(part: WarmupPart, settings: Settings, exact_conv: bool) -> Non
     warm_up_part(part, settings, get_ops("cpu", exact_conv=exact_conv))
 
 
-def _compile(work: Callable[[], object], tell: Callable[[int], None]) -> int:
+def _compile(work: Callable[[], object], processor_name: str | None, tell: Callable[[int], None]) -> int:
+    processor.pin(processor_name)
     with compilations(on_each=tell) as compiled:
         work()
     return compiled.count

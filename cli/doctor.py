@@ -38,6 +38,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             "processor",
             f"{cpu['name']}, {counted(cpu['processors'], 'processor')}, vectors: {', '.join(cpu['features']) or 'none'}",
         ),
+        ("", f"kernels are compiled for {cpu['compiled_for']['name']}, {cpu['compiled_for']['reason']}"),
     ]
     lines += _environment_lines(**facts["environment"])
     if threads.get("error") in facts["environment"]["problems"]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from numbacnn.backends import DEVICES
+from numbacnn.backends.processor import PROCESSORS, pin
 from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.dataset_names import DATASETS
 from numbacnn.picture_forms import FORMS
@@ -163,6 +164,12 @@ threads = click.option(
     help="CPU threads; by default all that the machine grants. Changes no result.",
 )  # fmt: skip
 
+processor = click.option(
+    "--processor", type=click.Choice(list(PROCESSORS)), expose_value=False, is_eager=True, envvar="NUMBACNN_PROCESSOR",
+    show_envvar=True, callback=lambda ctx, param, value: pin(value),
+    help="Processors that CPU kernels are compiled for; by default the level that this one computes fastest with. Changes no result.",
+)  # fmt: skip
+
 exact_conv = click.option(
     "--exact-conv", is_flag=True,
     help="Sum convolutions directly, without transforms: slower, with the same results to about seven digits.",
@@ -197,7 +204,7 @@ def combine(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-computing = combine(device, threads, exact_conv)
+computing = combine(device, threads, processor, exact_conv)
 reporting = combine(output_format, debug)
 labelled_images = combine(dataset, data_dir)
 picture_forms = combine(invert, pictures_as)

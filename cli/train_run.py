@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numbacnn.backends import threads
+from numbacnn.backends import processor, threads
 from numbacnn.datasets import Dataset
 from numbacnn.errors import CheckpointError, ModelError
 from numbacnn.graph import with_initializer
@@ -224,6 +224,8 @@ def resume_command(folder: Path, origin: Origin, options: TrainOptions) -> str:
         command += ["--device", options.device]
     if options.threads is not None:
         command += ["--threads", str(options.threads)]
+    if (pinned := processor.pinned()) is not None:
+        command += ["--processor", pinned]
     if options.log_dir is not None:
         command += ["--log-dir", str(options.log_dir)]
     return shlex.join(command)

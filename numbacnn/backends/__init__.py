@@ -77,7 +77,7 @@ def gpu() -> "Gpu":
 
 
 def _start_threads(threads: int | None) -> None:
-    from numbacnn.backends import environment
+    from numbacnn.backends import environment, processor
 
     if threads is not None and not 1 <= threads <= _threads.MOST_THREADS:
         raise DeviceError(f"threads: expected 1 to {_threads.MOST_THREADS}, got {threads}")
@@ -89,6 +89,7 @@ def _start_threads(threads: int | None) -> None:
         _threads.wait_briefly()
     numba = environment.import_numba()
     environment.check()
+    processor.check()
     if threads is None:
         return
     from numbacnn.backends import threading_layer

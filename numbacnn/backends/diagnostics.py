@@ -6,7 +6,7 @@ import platform
 import re
 from typing import Any
 
-from numbacnn.backends import environment, get_ops, gpu, threads, why_not_cuda
+from numbacnn.backends import environment, get_ops, gpu, processor, threads, why_not_cuda
 from numbacnn.errors import DeviceError
 from numbacnn.version import __version__
 
@@ -58,6 +58,7 @@ def _cpu() -> dict[str, Any]:
     features = binding.get_host_cpu_features()
     return {
         "name": os.environ.get("NUMBA_CPU_NAME") or binding.get_host_cpu_name(),
+        "compiled_for": processor.settle()._asdict(),
         "features": [feature for feature in VECTOR_FEATURES if features.get(feature)],
         "processors": os.cpu_count(),
     }

@@ -66,18 +66,17 @@ def source_digest(folder: Path, *versions: str) -> str:
 def cache_folder(sources: Path, *versions: str) -> CacheFolder:
     """The folder for the compiled kernels of ``sources``, this compiler and this processor; made if it does not exist.
 
-    It is in ``NUMBA_CACHE_DIR``, or by default in the user's cache folder.
+    It is below ``cache_root()``.
 
     Args:
         sources: the folder of a device's kernels.
         versions: of further compilers, besides Python and Numba.
     """
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    kernels = (Path(os.path.expanduser(given)) if given else user_cache_path("numbacnn")) / "compiled-kernels"
+    kernels = cache_root() / "compiled-kernels"
     folder = kernels / source_digest(sources, *_compiler(), *versions)
     try:
         for path in (kernels, folder):
-            _make_private(path)
+            make_private(path)
             if is_untrusted(path.stat()):
                 return CacheFolder(None, f"others can write to {path}, or it is another user's")
         os.utime(folder)
@@ -89,21 +88,28 @@ def cache_folder(sources: Path, *versions: str) -> CacheFolder:
     return CacheFolder(folder)
 
 
+def cache_root() -> Path:
+    """The folder of all that is kept between runs: ``NUMBA_CACHE_DIR``, or by default the user's cache folder."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(os.path.expanduser(given)) if given else user_cache_path("numbacnn")
+
+
 def _compiler() -> tuple[str, ...]:
-    """The versions, the processor and the options that a compiled kernel depends on."""
+    """The versions, the processor and the options that a compiled kernel depends on; equal on all machines of one level."""
     import numba
     from llvmlite import __version__, binding
 
-    processor = (os.environ.get(name, "") for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"))
+    name, features = (getattr(numba.config, each, None) for each in ("CPU_NAME", "CPU_FEATURES"))
+    processor = name or binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten() if features is None else features
     options = (f"{name}={getattr(numba.config, name, None)!r}" for name in OPTIONS)
-    return sys.implementation.cache_tag or "", numba.__version__, __version__, binding.get_host_cpu_name(), *processor, *options
+    return sys.implementation.cache_tag or "", numba.__version__, __version__, sys.platform, *processor, *options
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Make a folder and its missing parents, for this user alone, with any umask."""
     if folder.exists():
         return
-    _make_private(folder.parent)
+    make_private(folder.parent)
     folder.mkdir(mode=PRIVATE, exist_ok=True)
 
 

@@ -1,5 +1,5 @@
-"""The kernels of the CPU, for which Numba is imported as ``environment`` does it."""
+"""The kernels of the CPU, for which Numba is imported as ``environment`` does it, and told what to compile for."""
 
-from numbacnn.backends.environment import import_numba
+from numbacnn.backends.processor import settle
 
-import_numba()
+settle()
