@@ -48,6 +48,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         quota = "no container limit" if threads["cgroup_quota"] is None else f"container limit {threads['cgroup_quota']:g}"
         lines.append(("threads", f"{threads['used']} of {threads['available']} available ({quota}), layer {threads['layer']}"))
+        places = "each on a processor of its own" if threads["own_processors"] else "where the system puts them"
+        lines.append(("", f"{places}; fewer while that is measured to be faster, unless --threads says how many"))
     if threads.get("hint"):
         lines.append(("", threads["hint"]))
     if cache["writable"]:

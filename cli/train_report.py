@@ -17,7 +17,7 @@ from .tables import percent, table
 from .train_data import fingerprint_of_test_part
 from .train_run import Run
 
-VARIES = ("seconds", "images_per_second", "output", "threads")
+VARIES = ("seconds", "images_per_second", "output", "threads", "thread_shares")
 """Figures that are not kept in the network's file: the same training makes the same file."""
 
 
@@ -51,6 +51,7 @@ def _figures(run: Run, seconds: float, epoch: int, parameters: Arrays) -> dict[s
         "dataset": run.dataset.name,
         "device": run.ops.name,
         "threads": run.threads,
+        "thread_shares": {str(threads): round(share, 3) for threads, share in run.ops.thread_shares().items()},
         "seed": state.settings.seed,
         "epochs": state.epoch,
         "kept_epoch": record.epoch,
@@ -88,6 +89,8 @@ def print_report(figures: dict[str, Any], run: Run, dead: str, drawn: Path | Non
     if dead:
         console.print(dead)
     console.print(f"{result} after {counted(figures['kept_epoch'], 'epoch')}, {figures['seconds']:.1f} s")
+    if line := threads_line(figures):
+        console.print_wrapped(line)
     console.print(f"weights sha256 {figures['weights_sha256']}", soft_wrap=True)
     verb = "wrote" if wrote else "in place:"
     console.print_wrapped(f"{verb} {run.folder.model}, and history, settings and checkpoint beside it")
@@ -100,6 +103,22 @@ def print_report(figures: dict[str, Any], run: Run, dead: str, drawn: Path | Non
         console.print(f"next: numbacnn predict {samples}")
     else:
         console.print("next: numbacnn samples samples && numbacnn predict samples")
+
+
+FEWER = 0.25
+"""The least share of the time on fewer threads that is worth a word: trials take some per cent of it."""
+
+
+def threads_line(figures: dict[str, Any]) -> str:
+    """On how many threads the run was, if it was not all of them; else nothing."""
+    fewer = {threads: share for threads, share in figures["thread_shares"].items() if int(threads) < figures["threads"]}
+    if sum(fewer.values()) < FEWER:
+        return ""
+    most = max(fewer, key=lambda threads: fewer[threads])
+    return (
+        f"{sum(fewer.values()):.0%} of the time on fewer than {figures['threads']} threads, mostly {most}: that was measured to "
+        "be faster, as when other programs use the processors"
+    )
 
 
 def trained_network(run: Run) -> TrainedNetwork:

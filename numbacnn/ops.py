@@ -30,6 +30,14 @@ NEGATIVE_SLOPE = 0.2
 """The slope of ``leaky_relu`` below 0 where none is given, as in Keras's activation of that name."""
 
 
+class Pace:
+    """How a device runs the steps of one kind of work; the CPU's adapts to what else the machine does."""
+
+    def step(self, images: int) -> AbstractContextManager[None]:
+        """A context for one step on so many images."""
+        return nullcontext()
+
+
 class Ops(ABC):
     """One device's arithmetic."""
 
@@ -51,6 +59,14 @@ class Ops(ABC):
     def reuse_memory(self) -> AbstractContextManager[None]:
         """A context whose arrays are valid until the next one begins, which uses their memory again. Copy arrays to keep them."""
         return nullcontext()
+
+    def new_pace(self) -> Pace:
+        """A pace for one kind of work, such as a training, or the predictions of one network."""
+        return Pace()
+
+    def thread_shares(self) -> dict[int, float]:
+        """The shares of all steps' time that ran on each number of threads of the host, the largest number first; empty for a GPU."""
+        return {}
 
     def release_memory(self) -> None:  # noqa: B027  nothing to free by default
         """Free the memory that ``reuse_memory`` keeps for the next step."""

@@ -75,6 +75,7 @@ class Predictor:
         self._taken = take_parameters(graph, ops, parameters, np.dtype(np.float32))
         check_finite(ops, self._taken, graph.parameters)
         self.parameters = prepare_kernels(ops, graph.parameters, self._taken)
+        self._pace = ops.new_pace()
 
     def __call__(self, images: NDArray) -> Prediction:
         """The logits of images (n, h, w, c) of any number: uint8, or floats for a network trained on numbers.
@@ -126,7 +127,7 @@ class Predictor:
         return fits
 
     def _logits(self, images: Array, indices: Array) -> NDArray:
-        with self.ops.reuse_memory():
+        with self._pace.step(len(indices)), self.ops.reuse_memory():
             x = self.ops.gather_images(images, indices, self.normalisation.scale)
             return self.ops.to_host(forward(self.graph, self.ops, self.parameters, x).y).copy()
 

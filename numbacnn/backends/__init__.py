@@ -52,7 +52,7 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
         return PlainOps()
     from numbacnn.backends.cpu.ops import CpuOps
 
-    return CpuOps(exact_conv)
+    return CpuOps(exact_conv, adapts=threads is None)
 
 
 def vector_unit() -> tuple[str, int]:

@@ -75,6 +75,8 @@ def _threads() -> dict[str, Any]:
         return {"error": str(error)}
     import numba
 
+    from numbacnn.backends.places import Places
+
     layer = numba.threading_layer()
     hint = None
     if layer == "workqueue":
@@ -82,6 +84,7 @@ def _threads() -> dict[str, Any]:
     return {
         "used": numba.get_num_threads(),
         "available": threads.available(),
+        "own_processors": Places(numba.get_num_threads()).can_bind,
         "cgroup_quota": threads.cgroup_quota(),
         "layer": layer,
         "hint": hint,

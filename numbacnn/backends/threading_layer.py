@@ -71,13 +71,14 @@ class ParallelKernel(CPUDispatcher):
             return _call(self, *args)
 
 
-def _dies_after_fork() -> bool:
+def is_gnu_openmp() -> bool:
+    """Whether kernels run by GNU's OpenMP; False before the layer is started."""
     try:
         if numba.threading_layer() != "omp":
             return False
     except ValueError:  # not started yet
         return False
-    return importlib.import_module("numba.np.ufunc.omppool").openmp_vendor == "GNU"
+    return bool(importlib.import_module("numba.np.ufunc.omppool").openmp_vendor == "GNU")
 
 
 def _before_fork() -> None:
@@ -93,7 +94,7 @@ def _after_fork() -> None:
 
 def _after_fork_in_child() -> None:
     _after_fork()
-    _Layer.forked = _Layer.forked or _dies_after_fork()
+    _Layer.forked = _Layer.forked or is_gnu_openmp()
 
 
 if hasattr(os, "register_at_fork"):

@@ -76,7 +76,7 @@ def train(state: State, dataset: Dataset, ops: Ops, rate: Schedule | None = None
     _check_memory(state, graph, ops, min(settings.batch_size, len(training_indices)))
     images, classes = ops.asarray(dataset.train_images), _classes(dataset)
     rate = rate or schedule(settings.schedule, settings.learning_rate, settings.lr_decay, settings.epochs)
-    clock = Clock()
+    clock, pace = Clock(), ops.new_pace()
     while state.epoch < settings.epochs and not _is_out_of_patience(state):
         order = epoch_order(training_indices, settings.seed, state.epoch)
         epoch = Batch(images, ops.asarray(order), ops.asarray(classes[order]), dataset.normalisation.scale)
@@ -90,7 +90,8 @@ def train(state: State, dataset: Dataset, ops: Ops, rate: Schedule | None = None
         state.epoch_losses = ops.new_epoch_losses(len(slices))
         for batch in slices[state.batch :]:
             learning_rate = rate(state.epoch + state.batch / len(slices))
-            _step_or_explain_shortage(state, graph, ops, epoch.part(batch), learning_rate, locate)
+            with pace.step(batch.stop - batch.start):
+                _step_or_explain_shortage(state, graph, ops, epoch.part(batch), learning_rate, locate)
             state.seconds += clock.lap(batch.stop - batch.start)
             if clock.read_is_due():
                 read_losses(state, ops, state.batch, learning_rate, locate)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from numbacnn.backends.cpu.conv import depthwise, direct, frequency, winograd
@@ -13,6 +14,9 @@ from numbacnn.backends.cpu.plain.reduction import sum_rows
 from numbacnn.backends.cpu.products import dense
 from numbacnn.backends.cpu.products.prepared import PreparedWeights
 from numbacnn.backends.fused_pool import pool_geometry
+from numbacnn.backends.pace import MeasuredPace, Times, ways
+from numbacnn.backends.places import Places
+from numbacnn.ops import Pace
 from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import Array, ConvBlock, FactoredGradient, FiniteLossCheck, Rule
 
@@ -34,8 +38,19 @@ class CpuOps(PlainOps):
 
     can_warm_up_in_parts = True
 
-    def __init__(self, exact_conv: bool = False):
-        self.exact_conv = exact_conv
+    def __init__(self, exact_conv: bool = False, adapts: bool = False):
+        self.exact_conv, self._adapts = exact_conv, adapts
+        self.times = Times()  # of all paces
+
+    def new_pace(self) -> Pace:
+        threads = numba.get_num_threads()
+        places = Places(threads)
+        if not self._adapts:
+            return MeasuredPace([threads], places, self.times)
+        return MeasuredPace(ways(threads), places, self.times)
+
+    def thread_shares(self) -> dict[int, float]:
+        return self.times.shares()
 
     def prepare_weights(self, weights: Array) -> Any:
         return PreparedWeights(weights) if weights.dtype == np.float32 else weights
