@@ -37,7 +37,7 @@ MOST_MANIFEST_BYTES = 1 << 20
 
 MOST_UNPACKED_BYTES = 256 << 20
 
-_ADVICE = "Take a file that 'numbacnn warmup --pack' has written"
+ADVICE = "Take a file that 'numbacnn warmup --pack' has written, and copy it anew"
 _KERNEL = re.compile(r"[\w.]{1,120}-[0-9a-f]{32}\.kernel", re.ASCII)
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class Pack:
         try:
             content = read_bounded(path, MOST_PACK_BYTES)
         except OSError as error:
-            raise DeviceError(f"{path}: cannot be read: {error.strerror or error}. {_ADVICE}") from None
+            raise DeviceError(f"{path}: cannot be read: {error.strerror or error}. {ADVICE}") from None
         if content.count(_CENTRAL_ENTRY) > 2 * MOST_KERNELS:  # zipfile would make an object of each
             raise self._damaged(f"at most {MOST_KERNELS} kernels", "a zip of more files")
         self._archive = self._guarded(lambda: zipfile.ZipFile(io.BytesIO(content)))
@@ -213,7 +213,7 @@ class Pack:
             raise self._damaged("a pack of kernels", "a file that is no zip, or is damaged") from None
 
     def _damaged(self, expected: str, got: str) -> DeviceError:
-        return DeviceError(f"{self._path}: expected {expected}, got {got}. {_ADVICE}, and copy it again")
+        return DeviceError(f"{self._path}: expected {expected}, got {got}. {ADVICE}")
 
 
 def make_pack() -> bytes:

@@ -8,7 +8,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from numbacnn.backends.kernel_packs import SUFFIX, Pack, lay
+from numbacnn.backends.kernel_packs import ADVICE, SUFFIX, Pack, lay
 from numbacnn.errors import DeviceError
 
 FOLDER = Path(__file__).parents[1] / "packs"
@@ -40,5 +40,6 @@ def _described(path: Path) -> dict[str, Any]:
         problem = pack.misfit()
         pack.kernels()
     except DeviceError as error:
-        return {"name": path.name, "processor": None, "kernels": None, "problem": str(error).removeprefix(f"{path}: ")}
+        problem = str(error).removeprefix(f"{path}: ").removesuffix(f". {ADVICE}")
+        return {"name": path.name, "processor": None, "kernels": None, "problem": problem}
     return {"name": path.name, "processor": pack.target.processor, "kernels": len(pack), "problem": problem or None}

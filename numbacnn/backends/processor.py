@@ -11,7 +11,7 @@ A level says which instructions may be used; for their order, LLVM has better mo
 import functools
 from typing import NamedTuple
 
-from numbacnn.backends.environment import import_numba
+from numbacnn.backends.environment import import_numba, silence_small_grids
 from numbacnn.errors import DeviceError
 
 NATIVE = "native"
@@ -90,6 +90,9 @@ def settle() -> Processor:
     from numba import config
     from numba.core.registry import cpu_target
 
+    # When a variable has changed, the next compilation reads them all again, and forgets what is told here: none is to change later.
+    silence_small_grids()
+    config.reload_config()
     settings: dict[str, object] = vars(config)
     if settings["CPU_NAME"] is not None or settings["CPU_FEATURES"] is not None:
         return Processor(NATIVE, "as the environment says")
