@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from numbacnn.models import PRESETS
+from numbacnn.quoting import counted
 from numbacnn.training import Settings, warm_up
 
 from . import options
@@ -67,6 +68,10 @@ def warmup(
         return
     sources = [read_model(model) for model in (PRESETS if all_presets else models or ("cnn",))]
     ops = open_device(device, threads, exact_conv)
+    if pack:
+        from numbacnn.backends.kernel_packs import cache_to_pack, make_pack  # late: it needs Numba, and --help does not
+
+        cache_to_pack()  # before the work
     rows: list[dict[str, Any]] = []
 
     def compile_for(name: str, *steps: Callable[[], int | None]) -> None:
@@ -81,11 +86,9 @@ def warmup(
         compile_for(source.graph.name, ahead, partial(warm_up, source.graph, _settings(source), ops))
     compile_for("digits", draw_digits)
     if pack:
-        from numbacnn.backends.kernel_packs import make_pack  # late: it needs Numba, and --help does not
-
-        content = make_pack()
-        write_file(pack, content)
-        notice(f"{pack}: {size(len(content))}")
+        made = make_pack()
+        write_file(pack, made.content)
+        notice(f"{pack}: {counted(made.kernels, 'kernel')} for {made.processor}, {size(len(made.content))}")
     if output_format == "json":
         print_json(rows)
         return

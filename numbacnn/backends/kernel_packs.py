@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 from numbacnn.backends import environment, processor
 from numbacnn.backends.kernel_cache import CacheFolder, cache_folder, compiler, folder_name
 from numbacnn.backends.kernel_files import MOST_BYTES, is_untrusted, is_whole
+from numbacnn.backends.kernel_files import SUFFIX as KERNEL_SUFFIX
 from numbacnn.errors import DeviceError
 from numbacnn.files import write_whole
 from numbacnn.quoting import listed, short
@@ -30,12 +31,10 @@ FORMAT = 1
 SUFFIX = ".pack"
 MANIFEST = "manifest.json"
 
-MOST_PACK_BYTES = 64 << 20
-MOST_KERNELS = 2000
+MOST_PACK_BYTES, MOST_UNPACKED_BYTES = 64 << 20, 256 << 20
 MOST_MANIFEST_BYTES = 1 << 20
+MOST_KERNELS = 2000
 """Bounds of what is read from a file that somebody else may have made; that of one kernel is ``kernel_files.MOST_BYTES``."""
-
-MOST_UNPACKED_BYTES = 256 << 20
 
 ADVICE = "Take a file that 'numbacnn warmup --pack' has written, and copy it anew"
 _KERNEL = re.compile(r"[\w.]{1,120}-[0-9a-f]{32}\.kernel", re.ASCII)
@@ -67,6 +66,20 @@ class Target:
     processor: str
     model: str
     folder: str
+
+
+class Made(NamedTuple):
+    """A new pack.
+
+    Args:
+        content: of its file.
+        processor: that its kernels are compiled for.
+        kernels: their number.
+    """
+
+    content: bytes
+    processor: str
+    kernels: int
 
 
 class Laid(NamedTuple):
@@ -216,23 +229,27 @@ class Pack:
         return DeviceError(f"{self._path}: expected {expected}, got {got}. {ADVICE}")
 
 
-def make_pack() -> bytes:
+def cache_to_pack() -> Path:
+    """The folder whose kernels ``make_pack`` takes. Raises DeviceError if kernels are not kept."""
+    folder = _folder(_settled())
+    if folder.path is None:
+        raise DeviceError(
+            f"--pack: expected a cache of compiled kernels, got none: {folder.problem}. "
+            "Set NUMBA_CACHE_DIR to a folder of your own"
+        )
+    return folder.path
+
+
+def make_pack() -> Made:
     """A pack of all kernels in the cache that this process reads.
 
     Raises:
         DeviceError: there is no cache, or no kernel in it.
     """
-    level = _settled()
-    folder = _folder(level)
-    if folder.path is None:
-        raise DeviceError(
-            f"--pack: expected a cache of compiled kernels, got none: {folder.problem}. Set NUMBA_CACHE_DIR to a folder of your own"
-        )
-    kernels = {path.name: content for path in sorted(folder.kernels()) if (content := _kept(path))}
+    level, folder = _settled(), cache_to_pack()
+    kernels = {path.name: content for path in sorted(folder.glob(f"*{KERNEL_SUFFIX}")) if (content := _kept(path))}
     if not kernels:
-        raise DeviceError(
-            f"--pack: expected compiled kernels in {folder.path}, got none. Make room there, or set NUMBA_CACHE_DIR"
-        )
+        raise DeviceError(f"--pack: expected compiled kernels in {folder}, got none. Make room there, or set NUMBA_CACHE_DIR")
     files = {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in kernels.items()}
     manifest = json.dumps({"format": FORMAT, **asdict(_target(level)), "files": files}, indent=1).encode()
     buffer = io.BytesIO()
@@ -241,7 +258,7 @@ def make_pack() -> bytes:
             entry = zipfile.ZipInfo(name, _FIRST_DAY)  # the same kernels make the same pack
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
-    return buffer.getvalue()
+    return Made(buffer.getvalue(), level, len(kernels))
 
 
 def take_pack(path: Path) -> Laid:

@@ -36,7 +36,7 @@ ops = get_ops("cpu", 1)
 with compilations() as compiled:
     print(ops.relu(np.array([-1, 2], np.float32)).tolist(), compiled.count)
 """
-PACK = PROGRAM + "from numbacnn.backends.kernel_packs import make_pack\nPath(sys.argv[1]).write_bytes(make_pack())"
+PACK = PROGRAM + "from numbacnn.backends.kernel_packs import make_pack\nPath(sys.argv[1]).write_bytes(make_pack().content)"
 TAKE = "import sys\nfrom numbacnn_cli.main import run\nrun()"
 
 WARM = "[0.0, 2.0] 0"
@@ -295,7 +295,7 @@ def test_no_flipped_bit_changes_what_is_laid(tmp_path: Path, monkeypatch: pytest
     KernelFiles(cache, take, lambda data: data).save("key", b"code of a kernel")
     (file,) = cache.iterdir()
     expected, path, refusals = {file.name: file.read_bytes()}, tmp_path / "flipped.pack", 0
-    content = make_pack()
+    content = make_pack().content
     for bit in range(0, len(content) * 8, 3):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
