@@ -56,7 +56,21 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("kernel cache", f"{cache['folder']}: {cache['kernels']} kernels, {size(cache['bytes'])}, writable"))
     else:
         lines.append(("kernel cache", cache["hint"]))
+    lines += _pack_lines(cache["packs"], cpu["compiled_for"]["name"])
     return lines + _cuda_lines(facts["cuda"])
+
+
+def _pack_lines(packs: list[dict[str, Any]], chosen: str) -> list[tuple[str, str]]:
+    lines = []
+    for index, pack in enumerate(packs):
+        if pack["problem"]:
+            state = f"not used: {pack['problem']}"
+        elif pack["processor"] == chosen:
+            state = f"{counted(pack['kernels'], 'kernel')} for {chosen}, fits"
+        else:
+            state = f"{counted(pack['kernels'], 'kernel')} for {pack['processor']}, fits: --processor {pack['processor']} uses it"
+        lines.append(("" if index else "kernel packs", f"{pack['name']}: {state}"))
+    return lines
 
 
 def _environment_lines(variables: dict[str, str], problems: list[str]) -> list[tuple[str, str]]:

@@ -6,11 +6,14 @@ import subprocess
 import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from repository import ROOT
 
+import numbacnn
+from numbacnn.backends import packaged_kernels
+from numbacnn.backends.kernel_packs import SUFFIX
 from numbacnn.version import __version__
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -79,12 +82,21 @@ def test_every_file_of_the_project_is_in_the_source_archive() -> None:
         "data/mnist.lock",
         "tests/__pycache__/conftest.cpython-311.pyc",
         "docs/.DS_Store",
+        "numbacnn/packs/x86-64-v3.pack",
         "runs/last",
         ".venv/pyvenv.cfg",
     ],
 )
 def test_what_lies_about_in_a_working_copy_is_not_in_the_source_archive(path: str) -> None:
     assert not is_released(path)
+
+
+def test_a_wheel_takes_the_packs_that_lie_where_the_package_looks_for_them() -> None:
+    """In git's folder they are ignored, as they fit one interpreter."""
+    (pattern,) = [name for name in PROJECT["tool"]["setuptools"]["package-data"]["numbacnn"] if name.endswith(".pack")]
+    place = packaged_kernels.FOLDER.relative_to(Path(numbacnn.__file__).parent)
+    assert fnmatchcase(f"{place}/x86-64-v3{SUFFIX}", pattern)
+    assert f"numbacnn/{place}/" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
 
 
 def test_what_the_source_archive_is_said_to_hold_is_there() -> None:

@@ -94,6 +94,7 @@ def _threads() -> dict[str, Any]:
 def _kernel_cache() -> dict[str, Any]:
     from numbacnn.backends.cpu._jit import SOURCES
     from numbacnn.backends.kernel_cache import cache_folder
+    from numbacnn.backends.packaged_kernels import packaged_report
 
     folder = cache_folder(SOURCES)
     kernels = folder.kernels()
@@ -104,6 +105,7 @@ def _kernel_cache() -> dict[str, Any]:
         "kernels": len(kernels),
         "bytes": sum(path.stat().st_size for path in kernels),
         "hint": f"not used, kernels are compiled anew in every run: {folder.problem}; {remedy}" if folder.problem else None,
+        "packs": packaged_report(),
     }
 
 

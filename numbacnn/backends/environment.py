@@ -48,6 +48,11 @@ def import_numba() -> Any:
     return numba
 
 
+def silence_small_grids() -> str:
+    """Numba's warnings of small GPU grids, which small networks make: off, unless the environment says otherwise. Returns what it says."""
+    return os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
+
+
 def check() -> None:
     """Raise DeviceError if there is a problem; imports Numba."""
     for problem in problems():

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
 
+from numbacnn.backends import processor
 from numbacnn.backends.kernel_files import SUFFIX, is_untrusted
 from numbacnn.files import check_writable
 
@@ -62,18 +63,24 @@ def source_digest(folder: Path, *versions: str) -> str:
     return digest.hexdigest()[:12]
 
 
+def folder_name(sources: Path, *versions: str, compiled_for: str | None = None) -> str:
+    """The name of the folder of kernels with these sources, compilers and processor, as ``cache_folder`` takes them."""
+    return source_digest(sources, *compiler(compiled_for), *versions)
+
+
 @functools.cache
-def cache_folder(sources: Path, *versions: str) -> CacheFolder:
-    """The folder for the compiled kernels of ``sources``, this compiler and this processor; made if it does not exist.
+def cache_folder(sources: Path, *versions: str, compiled_for: str | None = None) -> CacheFolder:
+    """The folder for the compiled kernels of ``sources``, this compiler and one processor; made if it does not exist.
 
     It is below ``cache_root()``.
 
     Args:
         sources: the folder of a device's kernels.
         versions: of further compilers, besides Python and Numba.
+        compiled_for: as in ``compiler``.
     """
     kernels = cache_root() / "compiled-kernels"
-    folder = kernels / source_digest(sources, *_compiler(), *versions)
+    folder = kernels / folder_name(sources, *versions, compiled_for=compiled_for)
     try:
         for path in (kernels, folder):
             make_private(path)
@@ -94,15 +101,25 @@ def cache_root() -> Path:
     return Path(os.path.expanduser(given)) if given else user_cache_path("numbacnn")
 
 
-def _compiler() -> tuple[str, ...]:
-    """The versions, the processor and the options that a compiled kernel depends on; equal on all machines of one level."""
-    import numba
-    from llvmlite import __version__, binding
+def compiler(compiled_for: str | None = None) -> tuple[str, ...]:
+    """What a compiled kernel depends on; equal on all machines of one level.
 
-    name, features = (getattr(numba.config, each, None) for each in ("CPU_NAME", "CPU_FEATURES"))
-    processor = name or binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten() if features is None else features
+    Args:
+        compiled_for: one of ``processor.PROCESSORS``; None for what this process compiles for.
+
+    Returns:
+        the versions of Python, Numba and llvmlite, the platform, LLVM's names of the processor and its instructions, and options.
+    """
+    import numba
+    from llvmlite import __version__
+
+    name, features = processor.target(compiled_for or processor.NATIVE)
+    if compiled_for is None:
+        name = getattr(numba.config, "CPU_NAME", None) or name
+        told = getattr(numba.config, "CPU_FEATURES", None)
+        features = features if told is None else told
     options = (f"{name}={getattr(numba.config, name, None)!r}" for name in OPTIONS)
-    return sys.implementation.cache_tag or "", numba.__version__, __version__, sys.platform, *processor, *options
+    return sys.implementation.cache_tag or "", numba.__version__, __version__, sys.platform, name, features, *options
 
 
 def make_private(folder: Path) -> None:

@@ -17,6 +17,9 @@ from numbacnn.files import write_whole
 from numbacnn.reading import open_regular
 
 SUFFIX = ".kernel"
+MOST_BYTES = 32 << 20
+"""Of a kernel in a pack. Those of this program have up to 1 MB."""
+
 _START = b"numbacnn kernel 1\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _OTHERS_MAY_WRITE = 0o022
@@ -61,7 +64,20 @@ class KernelFiles:
 
     def _file(self, key: Any) -> tuple[Path, bytes]:
         text = f"{self._function}\n{key!r}\n".encode()
-        return self._folder / f"{self._name}-{hashlib.sha256(text).hexdigest()[:32]}{SUFFIX}", text
+        return self._folder / f"{self._name}{_ending(text)}", text
+
+
+def is_whole(name: str, content: bytes) -> bool:
+    """Whether these are the bytes of a kernel's file of this name: its key gives the name, its pickle the checksum. None is loaded."""
+    parts = content.split(b"\n", 3)
+    if len(parts) < 4 or parts[0] + b"\n" != _START:
+        return False
+    digest, payload = parts[3][:_DIGEST_BYTES], parts[3][_DIGEST_BYTES:]
+    return name.endswith(_ending(b"%b\n%b\n" % (parts[1], parts[2]))) and hashlib.sha256(payload).digest() == digest
+
+
+def _ending(text: bytes) -> str:
+    return f"-{hashlib.sha256(text).hexdigest()[:32]}{SUFFIX}"
 
 
 def is_untrusted(info: os.stat_result) -> bool:

@@ -11,7 +11,7 @@ A level says which instructions may be used; for their order, LLVM has better mo
 import functools
 from typing import NamedTuple
 
-from numbacnn.backends.environment import import_numba
+from numbacnn.backends.environment import import_numba, silence_small_grids
 from numbacnn.errors import DeviceError
 
 NATIVE = "native"
@@ -62,13 +62,25 @@ def pinned() -> str | None:
 
 def check() -> None:
     """Raise DeviceError if kernels are pinned to a level whose instructions this processor lacks."""
-    if _Pinned.name in FEATURES:
-        missing = sorted(FEATURES[_Pinned.name] - _present())
-        if missing:
-            raise DeviceError(
-                f"--processor {_Pinned.name}: expected a processor that has {', '.join(missing)}, got one without. "
-                f"Use --processor {NATIVE}, or leave it out"
-            )
+    if _Pinned.name is not None and (lacking := missing(_Pinned.name)):
+        raise DeviceError(
+            f"--processor {_Pinned.name}: expected a processor that has {', '.join(lacking)}, got one without. "
+            f"Use --processor {NATIVE}, or leave it out"
+        )
+
+
+def missing(name: str) -> list[str]:
+    """The instructions of one of PROCESSORS that this processor lacks."""
+    return sorted(FEATURES.get(name, frozenset()) - _present())
+
+
+def target(name: str) -> tuple[str, str]:
+    """The processor and its instructions that kernels for one of PROCESSORS are compiled for, as LLVM names them."""
+    from llvmlite import binding
+
+    if name not in FEATURES:
+        return str(binding.get_host_cpu_name()), str(binding.get_host_cpu_features().flatten())
+    return MODELS[name], ",".join(f"{'+' if feature in FEATURES[name] else '-'}{feature}" for feature in sorted(_known()))
 
 
 @functools.cache
@@ -78,6 +90,9 @@ def settle() -> Processor:
     from numba import config
     from numba.core.registry import cpu_target
 
+    # When a variable has changed, the next compilation reads them all again, and forgets what is told here: none is to change later.
+    silence_small_grids()
+    config.reload_config()
     settings: dict[str, object] = vars(config)
     if settings["CPU_NAME"] is not None or settings["CPU_FEATURES"] is not None:
         return Processor(NATIVE, "as the environment says")
@@ -85,10 +100,7 @@ def settle() -> Processor:
         return Processor(NATIVE, "as this process had compiled other functions by Numba before")
     chosen = _choose()
     if chosen.name in FEATURES:
-        settings["CPU_NAME"] = MODELS[chosen.name]
-        settings["CPU_FEATURES"] = ",".join(
-            f"{'+' if feature in FEATURES[chosen.name] else '-'}{feature}" for feature in sorted(_known())
-        )
+        settings["CPU_NAME"], settings["CPU_FEATURES"] = target(chosen.name)
     return chosen
 
 

@@ -260,6 +260,14 @@ def test_kernels_of_another_processor_do_not_count_as_compiled(filled: Path) -> 
     assert run(filled, "import os\nos.environ['NUMBA_CPU_NAME'] = 'generic'\n" + program) == "False"
 
 
+def test_kernels_compiled_after_a_look_for_a_gpu_are_those_of_other_runs(filled: Path, tmp_path: Path) -> None:
+    """The look sets a variable; then Numba read all of them again, and named the first kernels by another processor."""
+    look = "import numba\nfrom numbacnn.backends import why_not_cuda\nwhy_not_cuda()\n"
+    assert not run(tmp_path, look + PROGRAM).endswith(" 0")
+    assert [path.name for path in kernels(tmp_path)] == [path.name for path in kernels(filled)]
+    assert run(filled, look + PROGRAM) == "[0.0, 2.0] 0"
+
+
 def test_kernels_compiled_with_other_options_are_not_taken_for_usual_ones(filled: Path) -> None:
     """Numba's key of a kernel leaves these options out: code without optimisation served every later run."""
     program = "import os\nos.environ['NUMBA_OPT'] = '0'\n"

@@ -102,8 +102,8 @@ def test_kernels_of_one_level_have_one_folder_on_all_its_processors(monkeypatch:
 
     monkeypatch.setattr(numba.config, "CPU_NAME", "sapphirerapids")
     monkeypatch.setattr(numba.config, "CPU_FEATURES", "+avx512f")
-    here = kernel_cache._compiler()
+    here = kernel_cache.compiler()
     monkeypatch.setattr(binding, "get_host_cpu_name", lambda: "another")
-    assert kernel_cache._compiler() == here
+    assert kernel_cache.compiler() == here
     monkeypatch.setattr(numba.config, "CPU_NAME", None)
-    assert kernel_cache._compiler() != here
+    assert kernel_cache.compiler() != here

@@ -34,7 +34,7 @@ from numbacnn_cli import model_source, streams
 from small_mnist import BY_NAME, SMALL_FILES
 
 from numbacnn import files
-from numbacnn.backends import cpu, get_ops, kernel_cache
+from numbacnn.backends import cpu, get_ops, kernel_cache, kernel_packs
 from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.checkpoint import TrainedNetwork, load_checkpoint, load_network, save_network
 from numbacnn.config import write_model_file
@@ -200,8 +200,27 @@ def load_kernel(path: Path) -> None:
         save_kernel(path, "old")
 
 
+def lay_pack(path: Path) -> None:
+    kernel_packs.lay(kernels_of_a_pack(), path)
+
+
+@functools.cache
+def kernels_of_a_pack() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        for key in ("one", "two"):
+            kernel_files(Path(folder)).save(key, key * 1000)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def check_pack(path: Path, is_done: bool) -> None:
+    found = {file.name: file.read_bytes() for file in path.glob("*.kernel")}
+    assert found.items() <= kernels_of_a_pack().items()
+    assert not is_done or len(found) == 2
+
+
 def open_cache(path: Path) -> None:
-    with mock.patch.dict(os.environ, NUMBA_CACHE_DIR=str(path / "cache")), mock.patch.object(kernel_cache, "_compiler", tuple):
+    here = mock.patch.dict(os.environ, NUMBA_CACHE_DIR=str(path / "cache"))
+    with here, mock.patch.object(kernel_cache, "compiler", return_value=()):
         found = kernel_cache.cache_folder.__wrapped__(Path(cpu.__file__).parent)
     if found.path is None:
         raise NumbaCNNError(f"{path}: {found.problem}")
@@ -331,6 +350,7 @@ OPERATIONS: dict[str, Operation] = {
     "a kernel is loaded": Operation(
         lambda path: save_kernel(path, "old"), load_kernel, lambda path, is_done: check_kernel(path, False)
     ),
+    "a pack is laid": Operation(lambda path: None, lay_pack, check_pack),
     "the folder of kernels is made": Operation(lambda path: None, open_cache, check_cache),
     "the run trained last is noted": Operation(note_old, remember, check_note),
     "a model file is printed": Operation(lambda path: None, print_model, check_model),

@@ -5,6 +5,7 @@ in a dense layer.
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,13 +93,24 @@ def kernel(*, parallel: bool = False, inline: bool | str = False) -> Callable[[C
             return dispatcher
         if parallel:
             dispatcher.__class__ = ParallelKernel
-        folder = None if inline else cache_folder(SOURCES).path
+        folder = None if inline else _cache_folder()
         if folder is not None:
             with cached_in(folder, numba.config):
                 dispatcher._cache = _KernelCache(function, folder)
         return dispatcher
 
     return decorate
+
+
+@functools.cache
+def _cache_folder() -> Path | None:
+    """The folder of the kernels, with those of the installed package in it if it had none; None if there is no folder."""
+    folder = cache_folder(SOURCES)
+    if folder.path is not None and not folder.kernels():
+        from numbacnn.backends.packaged_kernels import lay_packaged  # seldom needed
+
+        lay_packaged(folder.path)
+    return folder.path
 
 
 def shared(function: Callable) -> Any:

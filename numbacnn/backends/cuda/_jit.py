@@ -6,7 +6,6 @@ With ``NUMBA_ENABLE_CUDASIM=1`` in the environment, Numba's simulator runs them 
 import contextlib
 import importlib
 import importlib.metadata
-import os
 import re
 import sys
 import threading
@@ -17,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numbacnn.backends.environment import silence_small_grids
 from numbacnn.backends.kernel_cache import cache_folder, cached_in
 from numbacnn.backends.kernel_files import KernelFiles
 
 if not hasattr(np, "row_stack"):  # numba-cuda 0.30 uses this name, which NumPy 2.5 has dropped
     np.row_stack = np.vstack
-# Small networks make small grids, which is no mistake. Numba reads the environment again at each compilation.
-QUIET = os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0") == "0"
+QUIET = silence_small_grids() == "0"  # in the environment, as Numba reads it again at each compilation
 
 OLDEST, TOO_NEW = (0, 30, 4), (0, 31)
 """Versions of numba-cuda that kernels are checked with: from the first one up to the second, exclusive; as in pyproject.toml."""
