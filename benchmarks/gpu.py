@@ -117,8 +117,8 @@ class GpuBench(Bench):
         )
         return [Entry(OURS, "", 1), *(Entry("torch", way, 1) for way in ways)]
 
-    def _request(self, work: Work, entry: Entry, count: int) -> dict[str, Any]:
-        return super()._request(work, entry, count) | {"device": "cuda"}
+    def request(self, work: Work, entry: Entry, count: int) -> dict[str, Any]:
+        return super().request(work, entry, count) | {"device": "cuda"}
 
 
 # --- the time of a step ------------------------------------------------------------------------------------------------------------

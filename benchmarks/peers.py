@@ -181,7 +181,7 @@ class Bench:
             for entry in self._candidates(work):
                 worker = stack.enter_context(Worker(self.pythons[entry.peer], PEERS[entry.peer].worker, entry.threads))
                 try:
-                    answer = worker.ask(self._request(work, entry, count))
+                    answer = worker.ask(self.request(work, entry, count))
                     entry.versions, entry.difference = answer["versions"], answer["difference"]
                     if not entry.difference <= self.agreement:
                         raise Failed(f"its logits differ from numbacnn's by {entry.difference:.1g}: not the same network")
@@ -193,7 +193,7 @@ class Bench:
         lost = [entry for entry, _ in failures]
         return Result(work, [entry for entry, _ in ready if entry not in lost], failed)
 
-    def _request(self, work: Work, entry: Entry, count: int) -> dict[str, Any]:
+    def request(self, work: Work, entry: Entry, count: int) -> dict[str, Any]:
         common = {"do": "open", "folder": str(self.folder), "count": count}
         return common | {"work": vars(work), "variant": entry.variant, "threads": entry.threads}
 

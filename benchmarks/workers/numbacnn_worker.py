@@ -7,11 +7,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from protocol import CHECKED_IMAGES, WARM_CALLS, Check, Network, Session, main, noise, read_check, repeat, together, write_network
 
@@ -31,7 +31,7 @@ STEP_IMAGES = 60_000
 def open_work(request: dict[str, Any]) -> Session:
     """Get ready for a piece of work."""
     work = request["work"]
-    ops = get_ops(request.get("device", "cpu"), request["threads"])
+    ops = get_ops(request.get("device", "cpu"), None if request.get("adapts") else request["threads"])
     state = start(work["model"], work["batch"], ops)
     check = read_check(request["folder"], work["model"])
     logits = predict(without_softmax(state.graph), ops, state.parameters, check.images).logits
@@ -52,7 +52,7 @@ def open_work(request: dict[str, Any]) -> Session:
             return list(islice(endless_steps, WARM_CALLS + count))[WARM_CALLS:]
 
         measure(3)
-    versions = {"numbacnn": numbacnn.__version__, "numba": numba.__version__, "numpy": np.__version__}
+    versions = {"numbacnn": numbacnn.__version__, "numba": version("numba"), "numpy": np.__version__}
     return Session(measure, versions, float(np.abs(logits - check.logits).max()))
 
 
