@@ -4,7 +4,8 @@
 
 Trains each network for an epoch on the first images of MNIST, a process each: compiled for this processor itself and for each level
 that it has; on 1, 2 and 3 threads, and on as many as the run takes by itself; by each threading layer; and with an empty cache. One of
-these changes at a time, or with ``--product`` every combination is run. Prints the ``weights_sha256`` of each preset, and any way that led to another one; ends with exit code 1 then.
+these changes at a time, or with ``--product`` every combination is run. Prints the ``weights_sha256`` of each preset, and any way that
+led to another one; ends with exit code 1 then.
 """
 
 import argparse
