@@ -40,6 +40,20 @@ def hidden_layer(graph: Graph) -> str:
     return weighted[-1].inputs[0] if weighted else INPUT
 
 
+class FeatureReader:
+    """``features`` for many calls: a device prepares the network once. Its arguments and errors are those of ``features``."""
+
+    def __init__(self, graph: Graph, ops: Ops, parameters: Mapping[str, Array], normalisation: Normalisation = PIXELS) -> None:
+        name = hidden_layer(graph)
+        self._width, self._scale = cells(graph.shapes[name]), normalisation.scale
+        self._predictor = None if name == INPUT else Predictor(up_to(graph, name), ops, parameters, normalisation)
+
+    def __call__(self, images: NDArray) -> NDArray[np.float32]:
+        """The features of images."""
+        values = images.astype(np.float32) * self._scale if self._predictor is None else self._predictor(images).logits
+        return rooted(values.reshape(len(images), self._width))
+
+
 def features(
     graph: Graph, ops: Ops, parameters: Mapping[str, Array], images: NDArray, normalisation: Normalisation = PIXELS
 ) -> NDArray[np.float32]:
@@ -56,13 +70,7 @@ def features(
     Raises:
         ModelError, ShapeError, DataError, NotFiniteError: as for ``Predictor``.
     """
-    name = hidden_layer(graph)
-    if name == INPUT:
-        values = images.astype(np.float32) * normalisation.scale
-    else:
-        values = Predictor(up_to(graph, name), ops, parameters, normalisation)(images).logits
-    values = values.reshape(len(images), cells(graph.shapes[name]))
-    return rooted(values)
+    return FeatureReader(graph, ops, parameters, normalisation)(images)
 
 
 def rooted(values: NDArray) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ float32, so that distances do not depend on the order in which a library adds.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,7 @@ def _whole_numbers(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
     return np.rint(vectors * (_LARGEST / np.where(largest > 0, largest, 1))).astype(np.int8)
 
 
+@cache
 def _directions(width: int) -> NDArray[np.float32]:
     """``WIDTH`` directions in a space of ``width`` dimensions, numbers 1 and -1 (width, WIDTH): the same in every version of NumPy.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from numbacnn.checkpoint import Arrays
 from numbacnn.datasets import Dataset
-from numbacnn.features import features
+from numbacnn.features import FeatureReader
 from numbacnn.likeness import MOST_HELD_OUT, Likeness, compressed, measure_likeness
 from numbacnn.network import batches, to_device
 from numbacnn.ops import Ops
@@ -37,13 +37,14 @@ def likeness_of(
         NotFiniteError: the outputs of a layer are beyond float32.
     """
     training, held = held_out(dataset, state.settings)
-    on_device, seed = to_device(ops, parameters), state.settings.seed
+    seed = state.settings.seed
+    features = FeatureReader(state.graph, ops, to_device(ops, parameters), dataset.normalisation)
 
     def small(images: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[np.int8]:
         """The compressed features of some images; those of a few at once are in memory."""
         parts = []
         for part in batches(len(indices), _AT_ONCE):
-            found = features(state.graph, ops, on_device, images[indices[part]], dataset.normalisation)
+            found = features(images[indices[part]])
             parts.append(compressed(found))
             looked_at(len(found))
         return np.concatenate(parts)
