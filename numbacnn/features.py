@@ -3,7 +3,7 @@
 A class is read off these numbers by one layer alone, so that a network cannot tell images apart that have the same ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -93,23 +93,41 @@ def nearest(vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int) -> 
     Raises:
         ShapeError: the widths differ, or the bank has fewer than ``k`` rows.
     """
-    if bank.ndim != 2 or vectors.ndim != 2 or vectors.shape[1] != bank.shape[1]:
-        raise ShapeError(f"features: expected rows of one width, got shapes {vectors.shape} and {bank.shape}")
-    if not 0 < k <= len(bank):
-        raise ShapeError(f"features: expected a bank of at least {k} rows, got {len(bank)}")
-    lengths, inverse = _lengths(vectors), (1 / _lengths(bank).T).astype(np.float32)
+    lengths = _lengths(vectors)
     indices, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
-    for rows in batches(len(vectors), _QUERIES):
-        # For one vector, NumPy's own loop: the threads of a BLAS library take longer to wake than the product takes.
-        one = len(vectors) == 1
-        similarities = np.einsum("ik,jk->ij", vectors, bank) if one else vectors[rows] @ bank.T
-        similarities *= inverse
-        least = np.partition(similarities, -k, axis=1)[:, -k]
+    for rows, similarities, least in _similarities(vectors, bank, k):
         for row, similar in enumerate(similarities, rows.start):
             near = np.flatnonzero(similar >= least[row - rows.start])  # few, unless many are equal
             indices[row] = near[np.argsort(-similar[near], kind="stable")[:k]]
             distances[row] = 1 - similar[indices[row]].astype(np.float64) / lengths[row]
     return Nearest(indices, distances)
+
+
+def distances_to(vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int) -> NDArray[np.float64]:
+    """The distance of each vector to the ``k``-th nearest row alone, (n,): what ``nearest`` has in its last column, sooner.
+
+    Raises:
+        ShapeError: as for ``nearest``.
+    """
+    found = [least for _, _, least in _similarities(vectors, bank, k)]
+    return 1 - np.concatenate([*found, np.empty(0, np.float32)]).astype(np.float64) / _lengths(vectors)[:, 0]
+
+
+def _similarities(
+    vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int
+) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.float32]]]:
+    """Some vectors at a time: which, their products with all rows of the bank, each row divided by its length, and the k-th largest."""
+    if bank.ndim != 2 or vectors.ndim != 2 or vectors.shape[1] != bank.shape[1]:
+        raise ShapeError(f"features: expected rows of one width, got shapes {vectors.shape} and {bank.shape}")
+    if not 0 < k <= len(bank):
+        raise ShapeError(f"features: expected a bank of at least {k} rows, got {len(bank)}")
+    inverse = (1 / _lengths(bank).T).astype(np.float32)
+    for rows in batches(len(vectors), _QUERIES):
+        # For one vector, NumPy's own loop: the threads of a BLAS library take longer to wake than the product takes.
+        one = len(vectors) == 1
+        similarities = np.einsum("ik,jk->ij", vectors, bank) if one else vectors[rows] @ bank.T
+        similarities *= inverse
+        yield rows, similarities, np.partition(similarities, -k, axis=1)[:, -k]
 
 
 def _lengths(vectors: NDArray) -> NDArray[np.float64]:

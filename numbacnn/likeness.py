@@ -14,7 +14,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from numbacnn.features import hidden_layer, nearest
+from numbacnn.features import distances_to, hidden_layer
 from numbacnn.graph import Graph
 from numbacnn.shapes import cells
 
@@ -64,7 +64,7 @@ class Likeness:
 
     def nearest(self, small: NDArray[np.int8], neighbour: int = NEIGHBOUR) -> NDArray[np.float64]:
         """The same for compressed features, and for another neighbour."""
-        return nearest(small.astype(np.float32), self._rows, neighbour).distances[:, -1]
+        return distances_to(small.astype(np.float32), self._rows, neighbour)
 
     @cached_property
     def _rows(self) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import pytest
 import numbacnn as nc
 from numbacnn.backends import get_ops
 from numbacnn.checkpoint import TrainedNetwork
-from numbacnn.features import features, hidden_layer, nearest, unit_length
+from numbacnn.features import distances_to, features, hidden_layer, nearest, unit_length
 from numbacnn.graph import INPUT
 from numbacnn.initializers import initial_parameters
 from numbacnn.models import PRESETS
@@ -65,3 +65,12 @@ def test_a_bank_of_another_width_is_refused() -> None:
         nearest(bank[:, :5], bank, 1)
     with pytest.raises(nc.ShapeError, match="at least 5 rows, got 4"):
         nearest(bank, bank, 5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 260])
+def test_the_distance_to_the_kth_alone_is_the_last_of_the_nearest(count: int) -> None:
+    generator = np.random.default_rng(0)
+    bank = generator.integers(-3, 4, (40, 6)).astype(np.float32)  # many equal distances, and rows of zeros
+    vectors = generator.integers(-3, 4, (count, 6)).astype(np.float32)
+    for k in (1, 5, 40):
+        assert distances_to(vectors, bank, k).tolist() == nearest(vectors, bank, k).distances[:, -1].tolist()
