@@ -53,7 +53,9 @@ _PATIENCE = 3.0  # seconds without a word
 @options.labelled_images
 @options.input_shape
 @click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")
-@click.option("--batch-size", type=options.COUNT, metavar="N", help="Images per update; by default the model's, 100 for presets.")
+@click.option(
+    "--batch-size", type=options.COUNT, metavar="N", help="Images per update; by default the model's, 100 for most presets."
+)
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Update rule; by default the model's.")
 @click.option("--learning-rate", type=options.PositiveNumber(), help="Learning rate of the first epoch; by default the model's.")
 @click.option(

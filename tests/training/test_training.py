@@ -164,11 +164,20 @@ def test_two_epochs_and_two_more_equal_four() -> None:
 THREADS = """
 import sys
 sys.path.insert(0, {tests!r})
-from networks import SETTINGS, net, run, sha, stripes
+from networks import SETTINGS, net, sha, stripes
 from numbacnn.backends import get_ops
-from numbacnn.training import new_state
-state = new_state(net(), SETTINGS, get_ops("cpu", {threads}))
-run(state, stripes())
+from numbacnn.training import new_state, train
+ops = get_ops("cpu", {threads})
+if {changes}:
+    from numbacnn.backends import pace  # which imports Numba
+    ops = get_ops("cpu")  # on 3 threads at most, or as many as are measured to be fastest
+    def take_turns(self, now, seconds):
+        self._present = (self._present + 1) % len(self._ways)
+    pace.MeasuredPace._record = take_turns
+state = new_state(net(), SETTINGS, ops)
+for _ in train(state, stripes(), ops):
+    pass
+assert not {changes} or list(ops.thread_shares()) == [3, 1], ops.thread_shares()
 print(sha(state))
 """
 
@@ -176,8 +185,8 @@ print(sha(state))
 def test_the_number_of_threads_changes_no_bit() -> None:
 
     shas = set()
-    for threads in (1, 2, 3):
-        program = THREADS.format(tests=str(TESTS), threads=threads)
+    for threads, changes in ((1, False), (2, False), (3, False), (3, True)):
+        program = THREADS.format(tests=str(TESTS), threads=threads, changes=changes)
         shas.add(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
     assert len(shas) == 1
 
