@@ -4,17 +4,23 @@ Threads wait for each other after every loop. Left to itself, Linux now and then
 program has the other, and keeps them there: one polls for the other, which waits for the processor it polls on. Two threads of
 `dense128` beside two busy processes then come down to a seventieth of their speed, and keep half of it when each has its place.
 
-The thread that calls is bound for a step only: processes that it starts inherit its processors.
+The thread that calls is not bound, as processes that it starts would inherit its processor: it is moved to the one that is left, now and
+then, and stays there by itself.
 """
 
 import contextlib
 import ctypes
+import math
 import os
 import threading
+import time
 
 import numba
 
 from numbacnn.backends import threading_layer
+
+MOVE_EVERY = 0.005
+"""Seconds between two moves of the thread that calls. Between them Linux may put it beside another thread, but seldom does."""
 
 _TEAM_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -32,6 +38,7 @@ class Places:
     def __init__(self, most: int) -> None:
         self._most = most
         self._processors: list[int] = []
+        self._moved = -math.inf
         self._of_thread = threading.local()  # the number that its team is arranged for
         if most > 1 and hasattr(os, "sched_setaffinity") and threading_layer.is_gnu_openmp():
             self._processors = sorted(os.sched_getaffinity(0))
@@ -47,15 +54,15 @@ class Places:
             threading_layer.start()
             self._arrange(number)
             self._of_thread.number = number
-        if number == self._most:
+        if number == self._most and (now := time.perf_counter()) - self._moved > MOVE_EVERY:
+            self._moved = now
             self._allow(self._processors[:1])
+            self._allow(self._processors)
 
     def leave(self, number: int) -> None:
-        """End it: what the caller does between two steps runs on all threads, and its processes on all processors."""
+        """End it: what the caller does between two steps runs on all threads."""
         if number != self._most:
             numba.set_num_threads(self._most)
-        elif self.can_bind:
-            self._allow(self._processors)
 
     def _arrange(self, number: int) -> None:
         """Bind the other threads of the team, or let them go."""

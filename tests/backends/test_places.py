@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 PROGRAM = """
-import json, os, subprocess, sys
+import json, os, subprocess, sys, threading
 import numpy as np
 from numbacnn.backends import get_ops
 ops = get_ops("cpu", {threads})
@@ -24,6 +24,12 @@ ops.relu(x)
 def allowed():
     return sorted(sorted(os.sched_getaffinity(int(task))) for task in os.listdir("/proc/self/task"))
 free = allowed()
+calls, set_affinity = [], os.sched_setaffinity
+def recorded(task, processors):
+    if threading.current_thread() is threading.main_thread():
+        calls.append(sorted(processors))
+    set_affinity(task, processors)
+os.sched_setaffinity = recorded
 places.take({threads})
 ops.relu(x)
 child = json.loads(subprocess.check_output([sys.executable, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"]))
@@ -33,7 +39,7 @@ after = sorted(os.sched_getaffinity(0))
 places.take(1)
 threads_of_one, main_of_one = numba.get_num_threads(), sorted(os.sched_getaffinity(0))
 places.leave(1)
-print(json.dumps(dict(gnu=is_gnu_openmp(), can_bind=places.can_bind, free=free, during=during, main=main, after=after,
+print(json.dumps(dict(calls=calls, child=child, gnu=is_gnu_openmp(), can_bind=places.can_bind, free=free, during=during, main=main, after=after,
                       threads_of_one=threads_of_one, main_of_one=main_of_one, threads=numba.get_num_threads())))
 """
 
@@ -54,16 +60,17 @@ def look(threads: int) -> dict[str, Any]:
     if hasattr(os, "sched_getaffinity")
     else pytest.mark.skip
 )
-def test_each_thread_has_a_processor_during_a_step_and_the_caller_has_all_after_it() -> None:
+def test_each_other_thread_has_a_processor_and_the_caller_is_moved_to_the_one_that_is_left() -> None:
     processors = sorted(os.sched_getaffinity(0))
     found = look(len(processors))
     assert found["can_bind"]
     assert all(each == processors for each in found["free"])
-    assert found["main"] == processors[:1]
-    for processor in processors:
+    for processor in processors[1:]:
         assert [processor] in found["during"]
-    assert found["after"] == processors, "the caller's processes must have all processors"
-    assert (found["threads_of_one"], found["main_of_one"]) == (1, processors), "one thread goes where there is room"
+    assert found["calls"][:2] == [processors[:1], processors], "moved there, and free to go"
+    for name in ("main", "child", "after", "main_of_one"):
+        assert found[name] == processors, "the caller's processes must have all processors"
+    assert found["threads_of_one"] == 1
     assert found["threads"] == len(processors)
 
 
