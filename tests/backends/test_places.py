@@ -39,7 +39,8 @@ after = sorted(os.sched_getaffinity(0))
 places.take(1)
 threads_of_one, main_of_one = numba.get_num_threads(), sorted(os.sched_getaffinity(0))
 places.leave(1)
-print(json.dumps(dict(calls=calls, child=child, gnu=is_gnu_openmp(), can_bind=places.can_bind, free=free, during=during, main=main, after=after,
+print(json.dumps(dict(calls=calls, child=child,
+                      gnu=is_gnu_openmp(), can_bind=places.can_bind, free=free, during=during, main=main, after=after,
                       threads_of_one=threads_of_one, main_of_one=main_of_one, threads=numba.get_num_threads())))
 """
 
