@@ -337,3 +337,19 @@ def test_only_poolings_without_overlap_and_padding_are_fused() -> None:
     assert not can_fuse(pool_window2d((7, 7), (2, 2), (2, 2), "same"))
     assert not can_fuse(pool_window2d((8, 8), (1, 1), (2, 2), "valid"))
     assert not can_fuse(pool_window2d((99, 99), (17, 17), (17, 17), "valid"))
+
+
+@pytest.mark.parametrize(("rows", "terms", "columns"), [(100, 784, 128), (15, 300, 55), (29, 131, 333)])
+def test_weights_packed_before_all_tasks_give_the_bits_of_those_packed_by_each(rows: int, terms: int, columns: int) -> None:
+    generator = np.random.default_rng(0)
+    x, dy = (generator.normal(size=(rows, width)).astype(np.float32) for width in (terms, columns))
+    weights = generator.normal(size=(terms, columns)).astype(np.float32)
+    bias, zeros = generator.normal(size=columns).astype(np.float32), np.zeros(terms, np.float32)
+    assert dense._is_packed_before(rows, terms, columns), "or this test compares a product with itself"
+    y, dx = np.empty_like(dy), np.empty_like(x)
+    dense._multiply(x, weights.reshape(-1), columns, 1, bias, True, y)
+    dense._multiply(dy, weights.reshape(-1), 1, columns, zeros, False, dx)
+    assert np.array_equal(dense.dense(x, weights, bias, True), y)
+    if dense._is_packed_before(rows, columns, terms):
+        assert np.array_equal(dense.input_gradient(dy, weights), dx)
+    assert np.abs(dense.input_gradient(dy, weights) - dy.astype(np.float64) @ weights.T.astype(np.float64)).max() < 1e-3

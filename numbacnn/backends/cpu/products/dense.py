@@ -1,7 +1,7 @@
 """Dense layers by the micro-kernel, in float32: the fast version of ``plain/dense.py``.
 
 y  = x W + b        a task packs a group of W's columns, some hundred rows at a time, and multiplies all of x by them;
-                    prepared weights are packed already
+                    prepared weights are packed already, and those that several tasks would pack are packed before
 dx = dy W^T         the same product, with W read by columns
 dW = x^T dy         a task owns some rows of W; dy is packed once for all tasks
 """
@@ -26,6 +26,9 @@ GROUP_COLUMNS = ROW_COLUMNS
 FEW_GROUPS, ROW_PARTS = 8, 4
 """With fewer groups of columns than FEW_GROUPS, tasks divide the rows too: into ROW_PARTS, whatever the number of threads."""
 
+PACKED_BEFORE = 16384
+"""Fewer values are packed by each task sooner than another loop over all threads begins."""
+
 GRADIENT, SGD, MOMENTUM, ADAM = range(4)
 """What ``_weight_gradient_rows`` does with the gradient of its rows: store it, or update the weights at once."""
 
@@ -42,6 +45,8 @@ def dense(x, weights, bias, relu):
     y = arena.empty((x.shape[0], columns))
     if isinstance(weights, PreparedWeights):
         return _multiply_panels(x, weights.form("panels", packed_panels), bias, relu, y)
+    if _is_packed_before(len(x), terms, columns):
+        return _multiply_panels(x, packed_panels(weights), bias, relu, y)
     return _multiply(x, weights.reshape(terms * columns), columns, 1, bias, relu, y)
 
 
@@ -49,7 +54,14 @@ def input_gradient(dy, weights):
     """dx = dy @ weights.T"""
     terms, columns = weights.shape
     zeros = np.zeros(terms, np.float32)
+    if _is_packed_before(len(dy), columns, terms):
+        return _multiply_panels(dy, packed_panels(weights, transposed=True), zeros, False, arena.empty((dy.shape[0], terms)))
     return _multiply(dy, weights.reshape(terms * columns), 1, columns, zeros, False, arena.empty((dy.shape[0], terms)))
+
+
+def _is_packed_before(rows, terms, columns):
+    """Whether a product by weights (terms, columns) packs them before its tasks, which would each pack the same values otherwise."""
+    return terms * columns >= PACKED_BEFORE and columns <= (FEW_GROUPS - 1) * GROUP_COLUMNS and rows > TILE_ROWS
 
 
 @kernel(parallel=True)

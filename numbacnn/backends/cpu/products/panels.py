@@ -55,20 +55,18 @@ def pack_panels(b, offset, row_step, column_step, rows, columns, panels):
                     )
 
 
-def packed_panels(b):
-    """A matrix (rows, columns) as a flat array of panels."""
-    rows, columns = b.shape
+def packed_panels(b, transposed=False):
+    """A matrix (rows, columns), or its transpose, as a flat array of panels."""
+    (rows, columns), steps = (b.shape[::-1], (1, b.shape[1])) if transposed else (b.shape, (b.shape[1], 1))
     panels = arena.empty((panel_count(columns) * rows * TILE_COLUMNS,))
-    _pack(b, panels)
+    _pack(b.reshape(b.size), *steps, rows, columns, panels)
     return panels
 
 
 @kernel(parallel=True)
-def _pack(b, panels):
+def _pack(b, row_step, column_step, rows, columns, panels):
     """One panel a task."""
-    rows, columns = b.shape
-    flat = b.reshape(rows * columns)
     for p in prange(panel_count(columns)):
         first = p * TILE_COLUMNS
         panel = panels[p * rows * TILE_COLUMNS : (p + 1) * rows * TILE_COLUMNS]
-        pack_panels(flat, first, columns, 1, rows, min(TILE_COLUMNS, columns - first), panel)
+        pack_panels(b, first * column_step, row_step, column_step, rows, min(TILE_COLUMNS, columns - first), panel)
