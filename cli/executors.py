@@ -1,4 +1,7 @@
-"""Where the trainings of a sweep are done: the contract, and the processes of this machine, which are the default."""
+"""Where the trainings of a sweep are done: the contract, and the processes of this machine, which are the default.
+
+Others are in ``executor_dask.py`` and ``executor_mpi.py``.
+"""
 
 import queue
 import threading
@@ -35,7 +38,7 @@ class Executor(Protocol):
         """The jobs as they end, in any order."""
 
     def cancel(self) -> None:
-        """End the trainings under way, which save their checkpoints, and forget the others. Called once, at the end of every sweep."""
+        """End the trainings under way, which save their checkpoints, and forget the others. Called at the end of every sweep."""
 
 
 class LocalProcesses:

@@ -52,13 +52,15 @@ class Found:
 
     Args:
         figures: of a run that is done; else None.
-        resume: the arguments that resume a run that is half done; else None.
+        resume: the arguments of ``numbacnn`` that resume the run.
+        is_begun: whether there is something to resume.
         reason: why the run failed when it was last tried; else None.
     """
 
     run: PlannedRun
+    resume: tuple[str, ...]
+    is_begun: bool
     figures: Figures | None = None
-    resume: tuple[str, ...] | None = None
     reason: str | None = None
 
 
@@ -72,14 +74,14 @@ def look(run: PlannedRun) -> Found:
     folder = RunFolder(run.folder)
     call = _call(run)
     origin, settings, graph = _expected(call)
+    resume = (*shlex.split(resume_command(run.folder, origin, call))[1:], "--checkpoint-every", f"{call.checkpoint_every:g}")
     if not (folder.unfinished.exists() or folder.checkpoint.exists()):
-        return Found(run, reason=_failure(run))
+        return Found(run, resume, is_begun=False, reason=_failure(run))
     checkpoint = _loaded(folder)
     _check_same(run, checkpoint, origin, settings, graph)
     if _is_over(checkpoint, settings) and folder.is_complete() and (figures := _figures(folder)) is not None:
-        return Found(run, figures)
-    begun = Origin.from_dict(checkpoint.state.get("about"), str(folder.path))
-    return Found(run, resume=tuple(shlex.split(resume_command(run.folder, begun, call))[1:]), reason=_failure(run))
+        return Found(run, resume, is_begun=True, figures=figures)
+    return Found(run, resume, is_begun=True, reason=_failure(run))
 
 
 def note_failure(run: PlannedRun, reason: str | None) -> None:

@@ -89,6 +89,18 @@ class Part(click.ParamType):
         return int(found[1]), int(found[2])
 
 
+class Address(click.ParamType):
+    """``tcp://head:8786``"""
+
+    name = "ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        found = re.fullmatch(r"([a-z]+://)?([\w.-]+|\[[0-9a-f:]+\]):(\d{1,5})", str(value), re.ASCII)
+        if not found or not 0 < int(found[3]) < 1 << 16:
+            self.fail(f"expected an address, such as tcp://head:8786, got {short(value)}.", param, ctx)
+        return str(value)
+
+
 class Setting(click.ParamType):
     """``learning-rate=0.001,0.003``; the values are checked where the option itself is known."""
 

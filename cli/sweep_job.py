@@ -1,11 +1,13 @@
 """One training of a sweep, in a process of its own: what every executor does where it has brought the job to."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from .workers import terminal_signals_blocked
@@ -24,12 +26,16 @@ class Job(NamedTuple):
 
     Args:
         name: of the run, in its sweep.
-        arguments: of ``numbacnn``.
-        folder: the current folder of the process, an absolute path.
+        begin: the arguments of ``numbacnn`` that begin the run.
+        resume: those that resume it.
+        output: the folder of the run.
+        folder: the current folder of the process, an absolute path; ``output`` may be relative to it.
     """
 
     name: str
-    arguments: tuple[str, ...]
+    begin: tuple[str, ...]
+    resume: tuple[str, ...]
+    output: str
     folder: str
 
 
@@ -44,7 +50,8 @@ def work(job: Job, threads: int, is_wanted: Callable[[], bool], said: Callable[[
     Returns:
         why the training failed; None if it is done.
     """
-    command = [sys.executable, "-P", "-m", f"{__package__}.tethered", *job.arguments, "--threads", str(threads)]
+    arguments = job.resume if _is_begun(Path(job.folder, job.output)) else job.begin
+    command = [sys.executable, "-P", "-m", f"{__package__}.tethered", *arguments, "--threads", str(threads)]
     try:
         with terminal_signals_blocked():
             process = subprocess.Popen(
@@ -66,6 +73,23 @@ def work(job: Job, threads: int, is_wanted: Callable[[], bool], said: Callable[[
                 continue
         reader.join(1)
     return None if process.returncode == 0 else _reason(process.returncode, list(lines))
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether there is a run to resume: of an earlier sweep, or of a worker that was lost in the meantime.
+
+    Such a training saves its checkpoint and ends, which is waited for.
+    """
+    from filelock import FileLock  # imported late for the start-up time
+
+    from numbacnn.training.run_folder import RunFolder
+
+    found = RunFolder(folder)
+    if not (found.unfinished.exists() or found.checkpoint.exists()):
+        return False
+    with contextlib.suppress(OSError, NotImplementedError), FileLock(folder / ".lock", timeout=PATIENCE):  # else `train` says so
+        pass
+    return True
 
 
 def _listen(process: "subprocess.Popen[str]", lines: "deque[str]", said: Callable[[str], object]) -> None:

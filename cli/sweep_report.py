@@ -10,7 +10,7 @@ from numbacnn.files import write_atomically
 from numbacnn.quoting import counted
 from numbacnn.spread import Spread, spread
 
-from .console import Printer
+from .console import Printer, can_print
 from .layout import Column
 from .sweep_folders import Found
 from .tables import percent, table, text
@@ -61,7 +61,7 @@ def _run(each: Found) -> dict[str, Any]:
         "name": each.run.name,
         "settings": dict(each.run.settings),
         "seed": each.run.seed,
-        "state": "done" if each.figures else "failed" if each.reason else "half done" if each.resume else "not begun",
+        "state": "done" if each.figures else "failed" if each.reason else "half done" if each.is_begun else "not begun",
         "reason": None if each.figures else each.reason,
         **figures,
     }
@@ -87,6 +87,7 @@ def print_report(values: dict[str, Any], console: Printer) -> None:
     losses = [Column("loss deviation", rank=6), Column("loss 95 %", rank=5)] if has_spread else []
     shown = table(*(text(name) for name in names), "runs", "test accuracy", *spreads, Column("test loss", rank=3), *losses,
                   Column("s", rank=4))  # fmt: skip
+    sign = "±" if can_print(console, "±") else "+/-"
     for row in rows:
         count = str(row["done"]) if row["done"] == row["planned"] else f"{row['done']} of {row['planned']}"
         accuracy, loss, seconds = (row[name] for name in MEASURED)
@@ -94,9 +95,9 @@ def print_report(values: dict[str, Any], console: Printer) -> None:
             *row["settings"].values(),
             count,
             percent(accuracy["mean"]) if accuracy else "-",
-            *([_points(accuracy, "standard_deviation"), _margin(accuracy, 100, 2)] if has_spread else []),
+            *([_points(accuracy, "standard_deviation"), _margin(accuracy, 100, 2, sign)] if has_spread else []),
             f"{loss['mean']:.4f}" if loss else "-",
-            *([_number(loss), _margin(loss, 1, 4)] if has_spread else []),
+            *([_number(loss), _margin(loss, 1, 4, sign)] if has_spread else []),
             f"{seconds['mean']:.1f}" if seconds else "-",
         )
     console.print(shown)
@@ -127,8 +128,8 @@ def _number(values: dict[str, Any] | None) -> str:
     return "-" if values is None or values["standard_deviation"] is None else f"{values['standard_deviation']:.4f}"
 
 
-def _margin(values: dict[str, Any] | None, factor: int, digits: int) -> str:
+def _margin(values: dict[str, Any] | None, factor: int, digits: int, sign: str) -> str:
     if values is None or values["interval_95"] is None:
         return "-"
     low, high = values["interval_95"]
-    return f"± {factor * (high - low) / 2:.{digits}f}"
+    return f"{sign} {factor * (high - low) / 2:.{digits}f}"

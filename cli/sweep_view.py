@@ -13,6 +13,9 @@ from .live_line import live_line
 from .progress import LEAST_BAR, LONGEST_BAR, bar
 from .sweep_job import Job
 
+SHORT_BAR = 12
+"""Columns of the bar beside what a training says."""
+
 
 class SweepView:
     """Shows how far a sweep is.
@@ -57,10 +60,10 @@ class SweepView:
         line = Text(f"{self.done} of {self.total} runs")
         if self.failures:
             line.append(f", {self.failures} failed")
-        length = min(LONGEST_BAR, width - len(line.plain) - len(GAP))
+        latest = list(self._latest.items())
+        length = min(SHORT_BAR if latest else LONGEST_BAR, width - len(line.plain) - len(GAP))
         if length >= LEAST_BAR:
             line.append(GAP).append_text(bar((self.done + self.failures) / self.total, length, self._console))
-        latest = list(self._latest.items())
         if latest:
             name, said = latest[-1]
             line.append(GAP + printable(f"{name}: {' '.join(said.split())}"))
