@@ -35,7 +35,8 @@ class DaskWorkers:
             raise DeviceError(
                 "--executor dask: expected the package distributed, got none. Install it: pip install 'numbacnn[dask]'"
             ) from None
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told as the reason of a run
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what matters is told as the reason of a run
         try:
             self._client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
         except (OSError, TimeoutError) as error:

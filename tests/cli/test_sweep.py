@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,8 +23,10 @@ from numbacnn_cli.sweep_job import Job
 from numbacnn.checkpoint import load_checkpoint
 
 TINY = ("--model", "softmax", "--dataset", "digits", "--train-limit", 200, "--test-limit", 100, "--epochs", 1)
-GRID = ("--seeds", 2, "--set", "batch-size=50,100")
-NAMES = [f"batch-size-{size}-seed-{seed}" for size in (50, 100) for seed in (0, 1)]
+GRID = ("--seeds", 3, "--set", "batch-size=50")
+NAMES = [f"batch-size-50-seed-{seed}" for seed in range(3)]
+COMMAND = [sys.executable, "-c", "from numbacnn_cli.entry import run; run()"]
+MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +63,29 @@ def written(folder: Path) -> dict[str, int]:
 def test_the_report_has_a_row_for_each_setting_and_the_spread_of_its_seeds(done: Path) -> None:
     values = report(done)
     assert [run["name"] for run in values["runs"]] == NAMES
-    assert [row["settings"] for row in values["rows"]] == [{"batch-size": "50"}, {"batch-size": "100"}]
-    accuracies = [run["test_accuracy"] for run in values["runs"][:2]]
-    row = values["rows"][0]["test_accuracy"]
-    assert row["mean"] == pytest.approx(sum(accuracies) / 2)
-    assert row["standard_deviation"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
-    assert row["interval_95"][1] - row["mean"] == pytest.approx(12.7062047 * row["standard_deviation"] / 2**0.5)
+    (row,) = values["rows"]
+    assert (row["settings"], row["planned"], row["done"], row["failed"]) == ({"batch-size": "50"}, 3, 3, 0)
+    accuracies = [run["test_accuracy"] for run in values["runs"]]
+    found = row["test_accuracy"]
+    assert found["mean"] == pytest.approx(statistics.fmean(accuracies))
+    assert found["standard_deviation"] == pytest.approx(statistics.stdev(accuracies))
+    assert found["interval_95"][1] - found["mean"] == pytest.approx(4.30265273 * found["standard_deviation"] / 3**0.5)
+
+
+def test_every_combination_of_the_settings_has_every_seed_in_a_fixed_order(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    values = json.loads(sweep(tmp_path / "out", "--seeds", "7,3-4", "--set", "learning_rate=0.01,1e-3", "--set", "augment=no,yes",
+                              "--report-only", "--format", "json").out)  # fmt: skip
+    assert [run["name"] for run in values["runs"]] == [
+        f"learning-rate-{rate}-augment-{augment}-seed-{seed}"
+        for rate in ("0.01", "0.001") for augment in ("false", "true") for seed in (7, 3, 4)
+    ]  # fmt: skip
 
 
 def test_a_run_of_a_sweep_is_the_run_that_train_makes(done: Path, tmp_path: Path) -> None:
-    assert run_here("train", *TINY, "--batch-size", 100, "--seed", 1, "--output", tmp_path / "alone").code == 0
+    assert run_here("train", *TINY, "--batch-size", 50, "--seed", 2, "--output", tmp_path / "alone").code == 0
     for name in ("model.safetensors", "features.safetensors"):
-        assert (tmp_path / "alone" / name).read_bytes() == (done / NAMES[3] / name).read_bytes()
+        assert (tmp_path / "alone" / name).read_bytes() == (done / NAMES[2] / name).read_bytes()
 
 
 def test_two_workers_and_two_parts_make_the_table_of_one_worker(done: Path, tmp_path: Path) -> None:
@@ -86,7 +101,7 @@ def test_runs_that_are_done_are_not_done_again(done: Path) -> None:
     before = written(done)
     again = sweep(done, *GRID)
     assert (again.code, written(done)) == (0, before)
-    assert "4 of 4 runs are done already" in again.err
+    assert "3 of 3 runs are done already" in again.err
 
 
 def test_a_folder_of_another_run_is_an_error_that_names_both(done: Path) -> None:
@@ -97,7 +112,7 @@ def test_a_folder_of_another_run_is_an_error_that_names_both(done: Path) -> None
 
 
 def test_a_report_on_runs_that_are_missing_names_them(done: Path) -> None:
-    found = sweep(done, "--seeds", "1-2", "--set", "batch-size=50", "--report-only", "--format", "json")
+    found = sweep(done, "--seeds", "2-3", "--set", "batch-size=50", "--report-only", "--format", "json")
     assert found.code == 1
     values = json.loads(found.out)
     assert [run["state"] for run in values["runs"]] == ["done", "not begun"]
@@ -106,7 +121,7 @@ def test_a_report_on_runs_that_are_missing_names_them(done: Path) -> None:
 
 
 def test_a_run_that_diverges_is_noted_and_the_others_go_on(tmp_path: Path) -> None:
-    found = sweep(tmp_path / "out", "--optimizer", "sgd", "--seeds", 1, "--set", "learning-rate=1e38,0.01", "--workers", 1)
+    found = sweep(tmp_path / "out", "--optimizer", "sgd", "--seeds", 1, "--set", "learning-rate=1e38,0.01", "--workers", 2)
     assert found.code == 1
     assert "Traceback" not in found.err + found.out
     bad, good = report(tmp_path / "out")["runs"]
@@ -122,8 +137,7 @@ def test_a_run_that_diverges_is_noted_and_the_others_go_on(tmp_path: Path) -> No
 def test_a_sweep_that_is_stopped_leaves_no_process_and_goes_on(number: int, tmp_path: Path) -> None:
     command = ["sweep", "--model", "softmax", "--dataset", "digits", "--train-limit", 500, "--test-limit", 100, "--epochs", 100_000,
                "--threads", 1, "--seeds", 2, "--workers", 2, "--output", "out"]  # fmt: skip
-    program = [sys.executable, "-c", "from numbacnn_cli.entry import run; run()", *map(str, command)]
-    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*COMMAND, *map(str, command)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     histories = [tmp_path / "out" / f"seed-{seed}" / "history.jsonl" for seed in (0, 1)]
     wait_for(lambda: all(path.exists() for path in histories))
     process.send_signal(number)
@@ -230,6 +244,10 @@ def children(parent: int) -> list[int]:
         (["--part", "3/2"], 2, "expected a share, from 1/N to N/N"),
         (["--part", "1/2", "--report-only"], 2, "give one of them"),
         (["--set", "schedule=cosine", "--lr-decay", "0.5"], 2, "--lr-decay is of --schedule exponential"),
+        (["--executor", "dask"], 2, "need each other"),
+        (["--scheduler", "tcp://head:8786"], 2, "need each other"),
+        (["--executor", "dask", "--scheduler", "head"], 2, "expected an address, such as tcp://head:8786, got 'head'"),
+        (["--executor", "mpi", "--workers", "2"], 2, "--workers is of --executor processes"),
         (["--output", "nowhere", "--report-only"], 1, "expected the folder of a sweep, got none"),
         (["--output", "file"], 1, "file: cannot be written to"),
     ],
@@ -241,6 +259,58 @@ def test_bad_input_is_one_message_before_anything_is_written(args: list[str], co
     assert message in found.err
     assert found.err.count("Error: ") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("module", "args"),
+    [("mpi4py", ["--executor", "mpi"]), ("distributed", ["--executor", "dask", "--scheduler", "tcp://127.0.0.1:1"])],
+)
+def test_an_executor_whose_package_is_missing_names_the_command_that_installs_it(
+    module: str, args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    found = sweep(tmp_path / "out", *args)
+    extra = {"mpi4py": "mpi", "distributed": "dask"}[module]
+    assert found.code == 1
+    assert f"pip install 'numbacnn[{extra}]'" in found.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
+def test_the_workers_of_dask_make_the_table_of_one_worker(done: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys, distributed\n"
+        "if __name__ == '__main__':\n"
+        "    with distributed.LocalCluster(1, threads_per_worker=2, processes=False, protocol='tcp', dashboard_address=None) as one:\n"
+        "        print(one.scheduler_address, flush=True)\n"
+        "        sys.stdin.read()\n"
+    )
+    cluster = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert cluster.stdout is not None
+    address = cluster.stdout.readline().strip()
+    command = ["sweep", *TINY, *GRID, "--output", "out", "--executor", "dask", "--scheduler", address]
+    found = subprocess.run([*COMMAND, *map(str, command)], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    cluster.communicate("")
+    assert found.returncode == 0, found.stderr
+    assert report(tmp_path / "out") == report(done)
+
+
+@pytest.mark.skipif(find_spec("mpi4py") is None or not MPIEXEC, reason="mpi4py or an MPI is not installed")
+def test_the_ranks_of_mpi_make_the_table_of_one_worker(done: Path, tmp_path: Path) -> None:
+    command = [str(MPIEXEC), "-n", "3", *COMMAND, "sweep", *map(str, (*TINY, *GRID)), "--output", "out", "--executor", "mpi"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("wrote") == 1
+    assert report(tmp_path / "out") == report(done)
+
+
+@pytest.mark.skipif(find_spec("mpi4py") is None or not MPIEXEC, reason="mpi4py or an MPI is not installed")
+def test_one_rank_alone_has_nobody_to_work_for_it(tmp_path: Path) -> None:
+    command = [*COMMAND, "sweep", *map(str, TINY), "--output", "out", "--executor", "mpi"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert found.returncode == 1
+    assert "expected at least 2 ranks, got 1" in found.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_imports_neither_numpy_nor_numba() -> None:
