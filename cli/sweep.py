@@ -30,7 +30,13 @@ DEFAULT_WORKERS = 8
 
 @click.command()
 @train_choices.network_and_recipe
-@train_choices.computing_and_limits
+@options.device
+@click.option("--threads", type=options.WholeNumber(1, threads.MOST_THREADS), metavar="N",
+              help="CPU threads of each training; by default those of the machine, divided among the workers. "
+              "Changes no result.")  # fmt: skip
+@options.processor
+@options.exact_conv
+@train_choices.limits
 @train_choices.checkpoint_every
 @train_choices.keep_epochs
 @click.option("--seeds", type=Seeds(), default="10", show_default=True, help="How many, from 0, or which: 10, 3-5, 0,3,7.")

@@ -163,7 +163,9 @@ def plan(ctx: click.Context, given: Mapping[str, Any], axes: Sequence[tuple[str,
     for labels in product(*chosen.values()):
         settings = tuple(zip(chosen, labels, strict=True))
         own = [word for name, label in settings for word in chosen[name][label]]
-        parts = [re.sub(r"[^\w.+-]", "_", f"{name}-{label}") for name, label in settings]
+        parts = [
+            re.sub(r"[^\w.+-]", "_", f"{name}-{Path(label).name or label}") for name, label in settings
+        ]  # of a path, its end
         runs += [PlannedRun(settings, seed, output / "-".join([*parts, f"seed-{seed}"]), (*shared, *own)) for seed in seeds]
     if len({run.folder for run in runs}) < len(runs):
         raise click.UsageError("--set: expected values that give folders of different names. Rename one of the files.")

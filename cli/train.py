@@ -37,7 +37,8 @@ _PATIENCE = 3.0  # seconds without a word
 @train_choices.network_and_recipe
 @click.option("--seed", type=options.WholeNumber(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
-@train_choices.computing_and_limits
+@options.computing
+@train_choices.limits
 @click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>.")
 @click.option(
     "--resume",

@@ -60,7 +60,7 @@ network_and_recipe = options.combine(
 )  # fmt: skip
 """All but the seed, in the order of --help."""
 
-computing_and_limits = options.combine(options.computing, _train_limit, options.test_limit, _raw_pixels)
+limits = options.combine(_train_limit, options.test_limit, _raw_pixels)
 
 checkpoint_every = click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
                                 help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip

@@ -18,7 +18,10 @@ from unittest import mock
 import pytest
 from command_line import Done, run_here
 from numbacnn_cli.executors import LocalProcesses
+from numbacnn_cli.sweep import sweep as sweep_command
+from numbacnn_cli.sweep_grid import VARIED
 from numbacnn_cli.sweep_job import Job
+from numbacnn_cli.train import train
 
 from numbacnn.checkpoint import load_checkpoint
 
@@ -311,6 +314,15 @@ def test_one_rank_alone_has_nobody_to_work_for_it(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert "expected at least 2 ranks, got 1" in found.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_every_option_of_train_either_varies_is_shared_or_belongs_to_one_run() -> None:
+    of_train = {option.opts[0].removeprefix("--") for option in train.params}
+    of_sweep = {option.opts[0].removeprefix("--") for option in sweep_command.params}
+    of_one_run = {"seed", "resume", "log-dir", "progress"}
+    shared = {"config", "data-dir", "input", "device", "threads", "processor", "checkpoint-every", "keep-epochs"}
+    assert of_train - of_sweep == of_one_run
+    assert set(VARIED) == of_train - of_one_run - shared - {"output", "format", "debug"}
 
 
 def test_help_imports_neither_numpy_nor_numba() -> None:
