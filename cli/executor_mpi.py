@@ -1,5 +1,6 @@
 """The ranks of an MPI job as an executor: rank 0 hands out the trainings, the others do them. The only file that imports ``mpi4py``."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 from numbacnn.errors import DeviceError
 from numbacnn.quoting import counted
 
+from .console import error
 from .executors import Ended
 from .signals import received
 from .sweep_job import Job, work
@@ -28,9 +30,9 @@ def ranks(threads: int) -> Iterator["MpiRanks | None"]:
     try:
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, RuntimeError) as missing:
         raise DeviceError(
-            f"--executor mpi: expected mpi4py and an MPI, got {error}. Install them: pip install 'numbacnn[mpi]' mpich"
+            f"--executor mpi: expected mpi4py and an MPI, got {missing}. Install them: pip install 'numbacnn[mpi]' mpich"
         ) from None
     world = MPI.COMM_WORLD
     if world.size < 2:
@@ -64,15 +66,17 @@ class MpiRanks:
 
     def ended(self) -> Iterator[Ended]:
         for future in as_completed(self._jobs):
-            error = future.exception()
-            yield Ended(self._jobs[future], future.result() if error is None else f"its rank failed: {error}")
+            failure = future.exception()
+            yield Ended(self._jobs[future], future.result() if failure is None else f"its rank failed: {failure}")
 
     def cancel(self) -> None:
         """A rank cannot be told to stop, so the job is ended as a whole: the trainings save their checkpoints as their ranks end."""
         for future in self._jobs:
             future.cancel()
         if not all(future.done() for future in self._jobs):
-            self._world.Abort(128 + (received() or 0) if received() else 1)
+            if (number := received()) is None:  # nobody can say anything after this
+                error(str(sys.exception()))
+            self._world.Abort(1 if number is None else 128 + number)
 
 
 def _on_rank(job: Job, threads: int) -> str | None:

@@ -125,8 +125,6 @@ def _sweep(
     pool: "Executor | None",
 ) -> int:
     """Do the runs and report. A ``pool`` is there already where it had to be made before anything else."""
-    from numbacnn.files import make_folder
-
     from .console import notice
     from .sweep_folders import look
 
@@ -140,11 +138,10 @@ def _sweep(
         to_do = [each for each in found if each.figures is None]
         if to_do:
             pool = pool or _open(chosen, len(to_do))
-            make_folder(output, "Give another folder with --output")
         if len(to_do) < len(found):
             notice(f"{len(found) - len(to_do)} of {counted(len(found), 'run')} are done already")
         if pool is not None and to_do:
-            _train(to_do, pool, len(found))
+            _train(to_do, pool, len(found), output)
             found = [look(run) for run in ours]
     _report(found, output, part, output_format)
     return 0 if all(each.figures is not None for each in found) else 1
@@ -197,12 +194,14 @@ def _default_workers(runs: int, chosen: Chosen) -> int:
     return max(1, min(runs, threads.available() // (chosen.threads or 1), DEFAULT_WORKERS))
 
 
-def _train(found: Sequence["Found"], executor: "Executor", total: int) -> None:
+def _train(found: Sequence["Found"], executor: "Executor", total: int, output: Path) -> None:
     """Do the runs that are not done; tell of each as it ends.
 
     Args:
         total: of the runs, those that were done before among them.
     """
+    from numbacnn.files import make_folder
+
     from .console import notice
     from .signals import Terminated, is_first_to_say, say_line
     from .sweep_folders import look, note_failure
@@ -211,11 +210,12 @@ def _train(found: Sequence["Found"], executor: "Executor", total: int) -> None:
     here = str(Path.cwd())
     by_name = {each.run.name: each for each in found}
     jobs = [_job(each, here) for each in found]
-    for each in found:
-        note_failure(each.run, None)
-    notice(f"training {counted(len(jobs), 'run')}, {executor.description}")
     view = SweepView(total, total - len(jobs))
     try:
+        make_folder(output, "Give another folder with --output")
+        for each in found:
+            note_failure(each.run, None)
+        notice(f"training {counted(len(jobs), 'run')}, {executor.description}")
         with view:
             executor.submit(jobs, view.said)
             for job, reason in executor.ended():

@@ -30,13 +30,13 @@ class PlannedRun:
     """One run of a sweep.
 
     Args:
-        settings: the values that are its own, as texts, by the name of the option.
+        settings: the values that are its own, by the name of the option.
         seed: of the run.
         folder: of the run, in that of the sweep.
         arguments: of ``numbacnn train``, but for the seed and the folder.
     """
 
-    settings: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, Any], ...]
     seed: int
     folder: Path
     arguments: tuple[str, ...]
@@ -137,7 +137,7 @@ def plan(ctx: click.Context, given: Mapping[str, Any], axes: Sequence[tuple[str,
         click.UsageError: an option is set twice, or a value is none that it may have, or there are too many runs.
     """
     known = {option.opts[0].removeprefix("--"): option for option in ctx.command.params if isinstance(option, click.Option)}
-    chosen: dict[str, dict[str, tuple[str, ...]]] = {}  # the words of each value by its text
+    chosen: dict[str, dict[str, Any]] = {}  # the values of each option by their labels
     for name, texts in axes:
         option = known[name]
         if name in chosen or _is_given(ctx, option):
@@ -145,27 +145,23 @@ def plan(ctx: click.Context, given: Mapping[str, Any], axes: Sequence[tuple[str,
         chosen[name] = {}
         for text in texts:
             value = _value(ctx, option, text)
-            words = _words(option, value)
-            label = str(value).lower() if option.is_flag else words[1]
-            if label in chosen[name]:
+            if label(value) in chosen[name]:
                 raise click.UsageError(
                     f"--set {name}: expected values that differ, got {short(text)} twice. Leave one of them out."
                 )
-            chosen[name][label] = words
+            chosen[name][label(value)] = value
     shared = [word for option in known.values() if option.name in given and _is_given(ctx, option)
               for word in _words(option, given[option.name])]  # fmt: skip
     count = len(seeds)
-    for values in chosen.values():
-        count *= len(values)
+    for labels in chosen.values():
+        count *= len(labels)
     if count > MOST_RUNS:
         raise click.UsageError(f"expected at most {MOST_RUNS:,} runs, got {count:,}. Leave some seeds or values out.")
     runs = []
-    for labels in product(*chosen.values()):
-        settings = tuple(zip(chosen, labels, strict=True))
-        own = [word for name, label in settings for word in chosen[name][label]]
-        parts = [
-            re.sub(r"[^\w.+-]", "_", f"{name}-{Path(label).name or label}") for name, label in settings
-        ]  # of a path, its end
+    for values in product(*(each.values() for each in chosen.values())):
+        settings = tuple(zip(chosen, values, strict=True))
+        own = [word for name, value in settings for word in _words(known[name], value)]
+        parts = [re.sub(r"[^\w.+-]", "_", f"{name}-{Path(label(value)).name}") for name, value in settings]  # of a path, its end
         runs += [PlannedRun(settings, seed, output / "-".join([*parts, f"seed-{seed}"]), (*shared, *own)) for seed in seeds]
     if len({run.folder for run in runs}) < len(runs):
         raise click.UsageError("--set: expected values that give folders of different names. Rename one of the files.")
@@ -198,9 +194,13 @@ def _words(option: click.Option, value: Any) -> tuple[str, ...]:
     """An option and its value as words of a command line."""
     if option.is_flag:
         return tuple(option.opts[:1] if value else option.secondary_opts[:1])
-    text = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if _is_short(value) else str(value)
-    return option.opts[0], text
+    return option.opts[0], label(value)
 
 
-def _is_short(value: Any) -> bool:
-    return isinstance(value, float) and float(f"{value:g}") == value
+def label(value: Any) -> str:
+    """A value of an option as a user writes it: ``0.001``, ``true``, ``28,28,1``."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

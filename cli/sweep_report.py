@@ -13,6 +13,7 @@ from numbacnn.spread import Spread, spread
 from .console import Printer, can_print
 from .layout import Column
 from .sweep_folders import Found
+from .sweep_grid import label
 from .tables import percent, table, text
 
 REPORT_FILE = "sweep.json"
@@ -29,13 +30,13 @@ def report(found: Sequence[Found]) -> dict[str, Any]:
     Args:
         found: all runs of the sweep, in their order.
     """
-    rows: dict[tuple[tuple[str, str], ...], list[Found]] = {}
+    rows: dict[tuple[tuple[str, Any], ...], list[Found]] = {}
     for each in found:
         rows.setdefault(each.run.settings, []).append(each)
     return {"rows": [_row(dict(settings), members) for settings, members in rows.items()], "runs": [_run(each) for each in found]}
 
 
-def _row(settings: dict[str, str], members: Sequence[Found]) -> dict[str, Any]:
+def _row(settings: dict[str, Any], members: Sequence[Found]) -> dict[str, Any]:
     figures = [each.figures for each in members if each.figures is not None]
     measured: dict[str, Any] = {}
     for name in MEASURED:
@@ -92,7 +93,7 @@ def print_report(values: dict[str, Any], console: Printer) -> None:
         count = str(row["done"]) if row["done"] == row["planned"] else f"{row['done']} of {row['planned']}"
         accuracy, loss, seconds = (row[name] for name in MEASURED)
         shown.add_row(
-            *row["settings"].values(),
+            *map(label, row["settings"].values()),
             count,
             percent(accuracy["mean"]) if accuracy else "-",
             *([_points(accuracy, "standard_deviation"), _margin(accuracy, 100, 2, sign)] if has_spread else []),

@@ -67,7 +67,7 @@ def test_the_report_has_a_row_for_each_setting_and_the_spread_of_its_seeds(done:
     values = report(done)
     assert [run["name"] for run in values["runs"]] == NAMES
     (row,) = values["rows"]
-    assert (row["settings"], row["planned"], row["done"], row["failed"]) == ({"batch-size": "50"}, 3, 3, 0)
+    assert (row["settings"], row["planned"], row["done"], row["failed"]) == ({"batch-size": 50}, 3, 3, 0)
     accuracies = [run["test_accuracy"] for run in values["runs"]]
     found = row["test_accuracy"]
     assert found["mean"] == pytest.approx(statistics.fmean(accuracies))
