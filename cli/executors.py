@@ -91,7 +91,10 @@ class LocalProcesses:
                 job = self._waiting.get_nowait()
             except queue.Empty:
                 return
-            reason = work(job, self._threads, self._is_wanted, partial(said, job))
+            try:
+                reason = work(job, self._threads, self._is_wanted, partial(said, job))
+            except Exception as error:  # the sweep would wait for it for ever
+                reason = f"{type(error).__name__}: {error}"
             self._done.put(Ended(job, reason))
 
     def _is_wanted(self) -> bool:

@@ -20,7 +20,7 @@ from command_line import Done, run_here
 from numbacnn_cli.executors import LocalProcesses
 from numbacnn_cli.sweep import sweep as sweep_command
 from numbacnn_cli.sweep_grid import VARIED
-from numbacnn_cli.sweep_job import Job
+from numbacnn_cli.sweep_job import Job, work
 from numbacnn_cli.train import train
 
 from numbacnn.checkpoint import load_checkpoint
@@ -136,8 +136,9 @@ def test_a_run_that_diverges_is_noted_and_the_others_go_on(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_sweep_that_is_stopped_leaves_no_process_and_goes_on(number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_a_sweep_that_is_stopped_leaves_no_process_and_goes_on(name: str, tmp_path: Path) -> None:
+    number = signal.Signals[name]
     command = ["sweep", "--model", "softmax", "--dataset", "digits", "--train-limit", 500, "--test-limit", 100, "--epochs", 100_000,
                "--threads", 1, "--seeds", 2, "--workers", 2, "--output", "out"]  # fmt: skip
     process = subprocess.Popen([*COMMAND, *map(str, command)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
@@ -219,6 +220,20 @@ def test_a_worker_that_the_system_kills_is_a_failed_run(tmp_path: Path) -> None:
     executor.cancel()
     assert ended.reason is not None
     assert "killed by signal 9" in ended.reason
+
+
+def test_an_error_where_a_run_is_started_is_a_failed_run_and_the_sweep_does_not_wait_for_ever(tmp_path: Path) -> None:
+    executor = LocalProcesses(2, 1)
+    with mock.patch("numbacnn_cli.executors.work", side_effect=[None, RuntimeError("no thread can be started")]):
+        executor.submit([Job(name, (), (), name, str(tmp_path)) for name in ("one", "two")], lambda job, line: None)
+        reasons = {ended.reason for ended in executor.ended()}
+    executor.cancel()
+    assert reasons == {None, "RuntimeError: no thread can be started"}
+
+
+def test_a_machine_without_the_current_folder_says_so(tmp_path: Path) -> None:
+    job = Job("one", ("train",), ("train", "--resume"), "out", str(tmp_path / "elsewhere"))
+    assert "All workers need the same folders" in (work(job, 1, lambda: True) or "")
 
 
 def children(parent: int) -> list[int]:
