@@ -127,11 +127,13 @@ def _sweep(
     """Do the runs and report. A ``pool`` is there already where it had to be made before anything else."""
     from .console import notice
     from .sweep_folders import look
+    from .sweep_report import check_report
 
     if (pinned := processor.pinned()) is not None:
         runs = [replace(run, arguments=(*run.arguments, "--processor", pinned)) for run in runs]
     if report_only and not output.is_dir():
         raise CheckpointError(f"{output}: expected the folder of a sweep, got none. Leave --report-only out to begin one")
+    check_report(output)
     ours = share(runs, part) if part else runs
     found = [look(run) for run in ours]
     if not report_only:

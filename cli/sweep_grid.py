@@ -54,7 +54,7 @@ class Seeds(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
-        text = str(value).replace(" ", "")
+        text = re.sub(" *, *", ",", str(value).strip())
         if not re.fullmatch(r"\d{1,19}(-\d{1,19})?(,\d{1,19}(-\d{1,19})?)*,?", text, re.ASCII):
             self._refuse(value, param, ctx)
         if text.isdecimal():

@@ -1,13 +1,16 @@
 """The report of a sweep: a row for each combination of settings, with the spread of its runs. It follows from the folders alone."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from numbacnn.errors import CheckpointError
 from numbacnn.files import write_atomically
 from numbacnn.quoting import counted
+from numbacnn.reading import read_bounded
 from numbacnn.spread import Spread, spread
 
 from .console import Printer, can_print
@@ -21,6 +24,7 @@ REPORT_FILE = "sweep.json"
 MEASURED = ("test_accuracy", "test_loss", "seconds")
 """The figures of a run of which a row has the spread."""
 
+_MOST_BYTES = 1 << 28  # of a report; a run takes 500
 _MOST_NAMED = 5  # runs in one sentence
 
 
@@ -66,6 +70,25 @@ def _run(each: Found) -> dict[str, Any]:
         "reason": None if each.figures else each.reason,
         **figures,
     }
+
+
+def check_report(folder: Path) -> None:
+    """Raise if the report would take the place of a file of the user's own.
+
+    Raises:
+        CheckpointError: it would.
+    """
+    path = folder / REPORT_FILE
+    if not os.path.lexists(path):
+        return
+    try:
+        found = json.loads(read_bounded(path, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not {"rows", "runs"} <= found.keys():
+        raise CheckpointError(
+            f"{path}: expected the report of a sweep, got another file. It stays as it is: give another folder with --output"
+        )
 
 
 def write_report(folder: Path, values: dict[str, Any]) -> Path:

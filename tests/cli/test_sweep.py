@@ -331,6 +331,14 @@ def test_one_rank_alone_has_nobody_to_work_for_it(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_of_the_users_own_is_not_replaced_by_the_report(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text('{"mine": 1}')
+    found = sweep(tmp_path, "--seeds", 1)
+    assert (found.code, found.err.count("expected the report of a sweep, got another file")) == (1, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+    assert (tmp_path / "sweep.json").read_text() == '{"mine": 1}'
+
+
 def test_every_option_of_train_either_varies_is_shared_or_belongs_to_one_run() -> None:
     of_train = {option.opts[0].removeprefix("--") for option in train.params}
     of_sweep = {option.opts[0].removeprefix("--") for option in sweep_command.params}
