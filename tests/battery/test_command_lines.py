@@ -126,6 +126,8 @@ WRONG_CELLS_OF_MAPS = (
 WRONG_CELLS = ("", "x", ",", ",1,2", "a,1", "a,1,", "a,-1,2", "a,1.5,2", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
 WRONG_OUTPUTS = ("", "x", ",", ",1,2", "a,", "a,1,", "a,1.5", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
 WRONG_SEEDS = (
+    *(value for value in NO_NUMBERS if value != "1,5"), "0", "-1", "5-3", "1-", "-", ",", "1,,2", "0-99999", "9" * 19, "9" * 30, "1e1",
+)  # fmt: skip
     *(value for value in NO_NUMBERS if value != "1,5"),
     "0",
     "-1",
