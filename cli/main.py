@@ -24,6 +24,7 @@ from .streams import open_streams  # noqa: E402
 
 COMMANDS = {
     "train": "Train a network.",
+    "sweep": "Train with many seeds and settings, and report the spread.",
     "evaluate": "Measure a trained network on a test set.",
     "plot": "Draw the curves and the confusion matrix of a run.",
     "predict": "Tell what is in pictures.",

@@ -9,23 +9,19 @@ from typing import Any, NamedTuple
 import click
 
 from numbacnn.errors import CheckpointError
-from numbacnn.layers.initialization import INITIALIZERS
 from numbacnn.normalisation import PIXELS
-from numbacnn.optimizers import OPTIMIZERS
 from numbacnn.quoting import counted
-from numbacnn.recipe import EARLY_STOP_VALIDATION
-from numbacnn.schedules import SCHEDULES
 from numbacnn.training import EpochDone, EvaluationStarted, Event, State, StepDone
 from numbacnn.training import train as train_events
 from numbacnn.training.autosave import Autosave
 from numbacnn.training.likeness import likeness_of
 
-from . import options
+from . import options, train_choices
 from .console import notice, print_json
 from .event_log import EventLog
 from .main import PROCESS_START
 from .model_source import remember_run
-from .paths import MODEL, UserPath
+from .paths import UserPath
 from .progress import TrainingView
 from .run_config import read_run_config
 from .signals import Terminated, before_leaving, held_signals, is_first_to_say, noted_signals, raised_signals, received, say_line
@@ -38,56 +34,19 @@ _PATIENCE = 3.0  # seconds without a word
 
 
 @click.command()
-@click.option(
-    "--model",
-    type=MODEL,
-    default="cnn",
-    show_default=True,
-    help="A preset, a .toml model file, or a .safetensors network to start from.",
-)
-@click.option("--config", "config_file", type=UserPath(), metavar="FILE",
-              help="A run's config.toml to repeat, or some of its keys; options that are given win over it.")  # fmt: skip
-@click.option("--initializer", type=click.Choice(list(INITIALIZERS)), metavar="NAME",
-              help="Distribution of the initial weights of every layer; by default the model's. "
-              f"One of {', '.join(INITIALIZERS)}.")  # fmt: skip
-@options.labelled_images
-@options.input_shape
-@click.option("--epochs", type=options.COUNT, metavar="N", help="Passes over the training images; by default the model's.")
-@click.option(
-    "--batch-size", type=options.COUNT, metavar="N", help="Images per update; by default the model's, 100 for most presets."
-)
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Update rule; by default the model's.")
-@click.option("--learning-rate", type=options.PositiveNumber(), help="Learning rate of the first epoch; by default the model's.")
-@click.option(
-    "--lr-decay", type=options.PositiveNumber(), help="Factor of the rate per epoch, 1 for no decay; by default the model's."
-)
-@click.option(
-    "--schedule", type=click.Choice(list(SCHEDULES)), help="Course of the rate over the epochs; by default the model's."
-)
-@click.option("--validation", type=options.Share(), metavar="SHARE",
-              help="Share of the training images held out; the epoch with the lowest loss on them is kept.")  # fmt: skip
-@click.option("--early-stop", type=options.COUNT, metavar="N",
-              help=f"Stop after N epochs without a better validation loss; holds out {EARLY_STOP_VALIDATION} by default.")  # fmt: skip
-@click.option("--augment/--no-augment", default=None,
-              help="Shift, turn, scale and bend training images at random, but for the last sixth of the epochs; "
-              "by default as in the model's recipe.")  # fmt: skip
+@train_choices.network_and_recipe
 @click.option("--seed", type=options.WholeNumber(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
 @options.computing
-@click.option("--train-limit", type=options.COUNT, metavar="N", help="Use the first N training images only.")
-@options.test_limit
-@click.option("--raw-pixels", is_flag=True,
-              help="Feed pixels as numbers 0...255, as the lecture does, not 0...1: for comparison, since it costs accuracy.")  # fmt: skip
+@train_choices.limits
 @click.option("--output", type=UserPath(), metavar="DIR", help="Folder to write to; by default runs/<model>-<dataset>.")
 @click.option(
     "--resume",
     is_flag=True,
     help="Resume the run in --output, by default the one begun last; it ends with the same bits as one without a stop.",
 )
-@click.option("--checkpoint-every", type=options.PositiveNumber(), default=30.0, show_default=True, metavar="SECONDS",
-              help="Time between two checkpoints within an epoch; they take at most 2% of the time.")  # fmt: skip
-@click.option("--keep-epochs", is_flag=True,
-              help="Keep the network of every epoch in the run's folder, as epoch-0001.safetensors and so on.")  # fmt: skip
+@train_choices.checkpoint_every
+@train_choices.keep_epochs
 @click.option("--log-dir", type=UserPath(), metavar="DIR",
               help="Write an event file for TensorBoard to this folder; needs pip install 'numbacnn[log]'.")  # fmt: skip
 @click.option(
@@ -108,16 +67,7 @@ def train(ctx: click.Context, **given: Any) -> int:
              numbacnn train --config runs/cnn-mnist/config.toml --output again
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
     """
-    named = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
-    if given["resume"] and given["config_file"] is not None:
-        raise click.UsageError("--config starts a new run: leave it out with --resume, which has the run's own settings.")
-    if not given["resume"] and {"lr_decay", "schedule"} <= named and given["schedule"] != "exponential":
-        raise click.UsageError(
-            f"--lr-decay is of --schedule exponential, got --schedule {given['schedule']}. Leave one of them out."
-        )
-    file = None if (path := given.pop("config_file")) is None else read_run_config(path)
-    of_file = {name: value for name, value in file.options.items() if name not in named} if file else {}
-    call = TrainOptions(**given | of_file, config=file, named=frozenset(named | set(of_file)), is_model_named="model" in named)
+    call = read_call(ctx, given)
     log = EventLog(call.log_dir)
     with (resumed_run if call.resume else new_run)(call) as run, log:
         started = time.perf_counter()
@@ -145,6 +95,25 @@ def train(ctx: click.Context, **given: Any) -> int:
             else:
                 print_report(figures, run, dead_maps_line(run, dead), curves, wrote=outcome.first_step is not None)
         return 0
+
+
+def read_call(ctx: click.Context, given: dict[str, Any]) -> TrainOptions:
+    """The options of one call, those of ``--config`` among them.
+
+    Raises:
+        click.UsageError: some of them do not go together.
+        ModelError, ShapeError: the file of ``--config`` is not as expected.
+    """
+    named = {name for name in given if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    if given["resume"] and given["config_file"] is not None:
+        raise click.UsageError("--config starts a new run: leave it out with --resume, which has the run's own settings.")
+    if not given["resume"] and {"lr_decay", "schedule"} <= named and given["schedule"] != "exponential":
+        raise click.UsageError(
+            f"--lr-decay is of --schedule exponential, got --schedule {given['schedule']}. Leave one of them out."
+        )
+    file = None if (path := given.pop("config_file")) is None else read_run_config(path)
+    of_file = {name: value for name, value in file.options.items() if name not in named} if file else {}
+    return TrainOptions(**given | of_file, config=file, named=frozenset(named | set(of_file)), is_model_named="model" in named)
 
 
 class Outcome(NamedTuple):

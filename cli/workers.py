@@ -80,7 +80,7 @@ def _started(count: int) -> Iterator[list[Connection]]:
     with before_leaving(kill):
         try:
             # A process that is not yet in the list could not be killed, and one whose parent leaves while it starts tells of it.
-            with held_signals(), _terminal_signals_blocked():
+            with held_signals(), terminal_signals_blocked():
                 for _ in range(count):
                     ours, theirs = context.Pipe()
                     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -96,7 +96,7 @@ def _started(count: int) -> Iterator[list[Connection]]:
 
 
 @contextmanager
-def _terminal_signals_blocked() -> Iterator[None]:
+def terminal_signals_blocked() -> Iterator[None]:
     """Processes started within it never see Ctrl-C, which reaches every process of a terminal: this one ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -18,6 +18,7 @@ FLOORS = [
         "numbacnn.quoting",
         "numbacnn.shapes",
         "numbacnn.spelling",
+        "numbacnn.spread",
         "numbacnn.version",
     },
     {"numbacnn.normalisation", "numbacnn.values", "numbacnn.ops"},

@@ -23,6 +23,7 @@ from numbacnn_cli.matrix import Matrix
 from numbacnn_cli.options import DatasetName, InputShape, PositiveNumber
 from numbacnn_cli.paths import OutputFile, PathText
 from numbacnn_cli.shapes import CellName
+from numbacnn_cli.sweep_grid import Address, Part, Seeds, Setting
 
 from numbacnn.backends import get_ops
 from numbacnn.backends.diagnostics import report
@@ -124,10 +125,29 @@ WRONG_CELLS_OF_MAPS = (
 )  # fmt: skip
 WRONG_CELLS = ("", "x", ",", ",1,2", "a,1", "a,1,", "a,-1,2", "a,1.5,2", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
 WRONG_OUTPUTS = ("", "x", ",", ",1,2", "a,", "a,1,", "a,1.5", "a,1,½", "a,1," + "9" * 12, "\x1b[31m", "é" * 40)
+WRONG_SEEDS = (
+    *(value for value in NO_NUMBERS if value != "1,5"), "0", "-1", "5-3", "1-", "-", ",", "1,,2", "0-99999", "9" * 19, "9" * 30, "1e1",
+)  # fmt: skip
+WRONG_PARTS = (*NO_NUMBERS, "1", "0/2", "3/2", "1/0", "-1/2", "1/2/3", "1.5/2", "/", "9/" + "9" * 12)
+WRONG_ADDRESSES = (*NO_NUMBERS, "head", "head:", ":8786", "head:0", "head:65536", "head:x", "tcp://", "a b:1", "tcp://head:1:2")
+WRONG_SETTINGS = (
+    *NO_NUMBERS,
+    "=",
+    "=1",
+    "epochs",
+    "epochs=",
+    "epochs=1,",
+    "epochs=1,,2",
+    "epoch=1",
+    "output=a",
+    "seed=1",
+    "\x1b[31m=1",
+)
 WRONG_NAMES = ("", " ", ",", "x", "cnn,x", "xo,cnn", "dense12,small", "\x1b[31m,cnn", "é" * 40)
 WRONG_SIDES = ("", "x", "0", "-1", "1.5", "5,7,1", "5,", "0,3", "nan", "9" * 12, "½", "\x1b[31m", "é" * 40)
 SAFE = {  # with these a command stops before it does anything, should it take a wrong value for a right one
-    "train": ("--model", "none.toml"), "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
+    "train": ("--model", "none.toml"), "sweep": ("--model", "none.toml", "--output", "file"),
+    "evaluate": ("--model", "none.safetensors"), "predict": ("--model", "none.safetensors", "none.png"),
     "shapes": ("none.toml",), "models": (), "download": ("--data-dir", "file"), "samples": ("file/below",), "warmup": ("none.toml",),
     "doctor": (), "plot": ("none",), "play": ("--no-browser", "--model", "none.safetensors"),
     "export": ("none.toml", "none.npz"), "import": ("none.onnx", "file/none.safetensors"),
@@ -159,6 +179,9 @@ def wrong_values(kind: click.ParamType) -> tuple[str, ...]:
         return WRONG_CELLS if isinstance(kind, CellName) else WRONG_OUTPUTS
     if isinstance(kind, Names):
         return WRONG_NAMES
+    for of_sweep, wrong in ((Seeds, WRONG_SEEDS), (Part, WRONG_PARTS), (Address, WRONG_ADDRESSES), (Setting, WRONG_SETTINGS)):
+        if isinstance(kind, of_sweep):
+            return wrong
     if isinstance(kind, Sides):
         return WRONG_SIDES
     if isinstance(kind, (click.Choice, DatasetName)):

@@ -38,6 +38,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "lecture figure --output": ("lecture", "figure", "conv", "--output", "a.svg"),
     "lecture ladder --output": ("lecture", "ladder", *SMALL, "--output", "a.csv"),
     "lecture challenges --plot": ("lecture", "challenges", *SMALL, "--models", "softmax,relu5", "--plot", "a.svg"),
+    "warmup --pack": ("warmup", "softmax", "--pack", "a.pack"),
     "bench kernels --plot": ("bench", "kernels", "--model", "xo", "--batch-size", "1", "--runs", "1", "--plot", "a.svg"),
 }
 """A command line for each option or argument that names a file to be written; the last of its words is the file's name."""

@@ -38,6 +38,9 @@ def path_parameters() -> Iterator[tuple[str, click.Parameter]]:
 def parsed(name: str, parameter: click.Parameter, value: str) -> object:
     command = {" ".join(words): command for words, command in every_command()}[name]
     option = [f"{parameter.opts[0]}={value}"] if isinstance(parameter, click.Option) else []
+    required = [
+        each.opts[0] for each in command.params if isinstance(each, click.Option) and each.required and each is not parameter
+    ]
     arguments = [
         value if each is parameter else _some(each.type)
         for each in command.params
@@ -47,7 +50,9 @@ def parsed(name: str, parameter: click.Parameter, value: str) -> object:
     parent = click.Context(
         app, info_name="numbacnn", help_option_names=["-h", "--help"]
     )  # a command keeps the help option of its first one
-    found = command.make_context(name, [*option, *arguments], parent).params[parameter.name]
+    found = command.make_context(name, [*option, *(f"{each}=./x" for each in required), *arguments], parent).params[
+        parameter.name
+    ]
     return found[0] if isinstance(found, tuple) else found
 
 
@@ -61,7 +66,8 @@ PATH_PARAMETERS = list(path_parameters())
 def test_every_path_of_every_command_is_of_this_type() -> None:
     found = {f"{name} {parameter.opts[0]}" for name, parameter in PATH_PARAMETERS}
     assert found == {
-        "train --model", "train --config", "train --data-dir", "train --log-dir", "train --output", "plot run", "plot --data-dir",
+        "train --model", "train --config", "train --data-dir", "train --log-dir", "train --output",
+        "sweep --model", "sweep --config", "sweep --data-dir", "sweep --output", "plot run", "plot --data-dir",
         "plot --output",
         "evaluate --model", "evaluate --data-dir", "predict files", "play --model", "play --versus", "play --data-dir",
         "predict --model", "shapes model", "shapes --compare", "shapes --diagram",

@@ -363,6 +363,8 @@ EVERY_COMMAND = [
     ["inspect", "one.png", "--model", "model.safetensors"], ["shapes", "model.safetensors", "--image", "one.png"],
     ["lecture", "figure", "conv", "--output", "again.svg"],
     ["lecture", "ladder", "--models", "softmax", "--dataset", "digits", "--train-limit", "100", "--test-limit", "100", "--epochs", "1"],
+    ["sweep", "--model", "softmax", "--dataset", "digits", "--train-limit", "100", "--test-limit", "100", "--epochs", "1",
+     "--seeds", "1", "--output", "sweep"],
 ]  # fmt: skip
 
 
