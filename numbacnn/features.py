@@ -18,7 +18,7 @@ from numbacnn.prediction import Predictor
 from numbacnn.shapes import cells
 from numbacnn.values import Array
 
-_QUERIES = 250  # whose similarities to a whole bank are in memory at once
+_QUERIES = 64  # whose similarities to a whole bank are in memory at once, and stay in the cache
 
 
 class Nearest(NamedTuple):
@@ -116,18 +116,27 @@ def distances_to(vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int
 def _similarities(
     vectors: NDArray[np.float32], bank: NDArray[np.float32], k: int
 ) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.float32]]]:
-    """Some vectors at a time: which, their products with all rows of the bank, each row divided by its length, and the k-th largest."""
+    """Some vectors at a time: which, their products with all rows of the bank, each divided by that row's length, and the k-th largest.
+
+    The products lie in memory that the next ones take: fresh memory for each would take longer than the arithmetic.
+    """
     if bank.ndim != 2 or vectors.ndim != 2 or vectors.shape[1] != bank.shape[1]:
         raise ShapeError(f"features: expected rows of one width, got shapes {vectors.shape} and {bank.shape}")
     if not 0 < k <= len(bank):
         raise ShapeError(f"features: expected a bank of at least {k} rows, got {len(bank)}")
     inverse = (1 / _lengths(bank).T).astype(np.float32)
+    memory, sorted_memory = np.empty((2, min(len(vectors), _QUERIES), len(bank)), np.float32)
     for rows in batches(len(vectors), _QUERIES):
         # For one vector, NumPy's own loop: the threads of a BLAS library take longer to wake than the product takes.
-        one = len(vectors) == 1
-        similarities = np.einsum("ik,jk->ij", vectors, bank) if one else vectors[rows] @ bank.T
+        similarities, in_parts = (each[: rows.stop - rows.start] for each in (memory, sorted_memory))
+        if len(vectors) == 1:
+            np.einsum("ik,jk->ij", vectors, bank, out=similarities)
+        else:
+            np.matmul(vectors[rows], bank.T, out=similarities)
         similarities *= inverse
-        yield rows, similarities, np.partition(similarities, -k, axis=1)[:, -k]
+        in_parts[:] = similarities
+        in_parts.partition(-k, axis=1)
+        yield rows, similarities, in_parts[:, -k].copy()
 
 
 def _lengths(vectors: NDArray) -> NDArray[np.float64]:
