@@ -1,8 +1,8 @@
 """Where the threads of kernels run: each on a processor of its own, where there are as many threads as processors.
 
 Threads wait for each other after every loop. Left to itself, Linux now and then puts two of them on one processor while another
-program has the other, and keeps them there: one polls for the other, which waits for the processor it polls on. Two threads of
-`dense128` beside two busy processes then come down to a seventieth of their speed, and keep half of it when each has its place.
+program has the other, and keeps them there: one polls for the other, which waits for the processor it polls on.
+``benchmarks/busy.py`` measures what is left of the speed beside busy processes.
 
 The thread that calls is not bound, as processes that it starts would inherit its processor: it is moved to the one that is left, now and
 then, and stays there by itself.
