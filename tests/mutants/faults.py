@@ -134,6 +134,11 @@ MUTANTS = (
         "backends/test_batch_norm.py::test_moments_are_those_in_float64",
     ),
     Mutant(
+        "a lane of a channel's sums left out", f"{PLAIN}batch_norm.py",
+        "for lane in range(LANES):", "for lane in range(LANES - 1):",
+        "backends/test_batch_norm.py::test_moments_are_those_in_float64",
+    ),
+    Mutant(
         "all images of a batch distorted alike", f"{PLAIN}augment.py",
         "np.uint32(n * DRAWS + k)", "np.uint32(k)",
         "backends/test_augment.py::test_an_image_is_distorted_the_same_way_in_a_larger_batch_and_unlike_its_neighbours",

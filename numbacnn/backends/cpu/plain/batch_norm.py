@@ -14,6 +14,9 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.plain.reduction import group_count, group_range, sum_groups
 
+LANES = 4
+"""Sums of a group that rows are added to in turn: an addition need not wait for the one before."""
+
 
 def batch_norm(x, gamma, beta, epsilon):
     """See ``Ops.batch_norm``."""
@@ -45,8 +48,19 @@ def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
 
 
 @kernel(inline=True)
+def _totals(parts):
+    """The sums of all groups, from LANES sums of each."""
+    sums = np.zeros((parts.shape[0], parts.shape[2]), np.float64)
+    for group in range(parts.shape[0]):
+        for lane in range(LANES):
+            for c in range(parts.shape[2]):
+                sums[group, c] += parts[group, lane, c]
+    return sum_groups(sums)
+
+
+@kernel(inline=True)
 def _mean(parts, count):
-    total = sum_groups(parts)
+    total = _totals(parts)
     for c in range(total.size):
         total[c] /= max(count, 1)
     return total
@@ -57,19 +71,19 @@ def _moments(x, images):
     """Mean, then variance around that mean: a single pass would subtract two large numbers from each other."""
     count, channels = x.shape
     groups, length = group_count(images), count // max(images, 1)
-    sums = np.zeros((groups, channels), np.float64)
+    sums = np.zeros((groups, LANES, channels), np.float64)
     for group in prange(groups):
         first, stop = group_range(group, groups, images)
         for n in range(first * length, stop * length):
             for c in range(channels):
-                sums[group, c] += x[n, c]
+                sums[group, n % LANES, c] += x[n, c]
     mean = _mean(sums, count)
-    squares = np.zeros((groups, channels), np.float64)
+    squares = np.zeros((groups, LANES, channels), np.float64)
     for group in prange(groups):
         first, stop = group_range(group, groups, images)
         for n in range(first * length, stop * length):
             for c in range(channels):
-                squares[group, c] += (x[n, c] - mean[c]) ** 2
+                squares[group, n % LANES, c] += (x[n, c] - mean[c]) ** 2
     return mean.astype(x.dtype), _mean(squares, count).astype(x.dtype)
 
 
@@ -91,20 +105,21 @@ def _backward(x, images, gamma, mean, variance, epsilon, dy, dx):
     """
     count, channels = x.shape
     groups, length = group_count(images), count // max(images, 1)
-    inverse = np.empty(channels, np.float64)
-    for c in range(channels):
-        inverse[c] = 1.0 / math.sqrt(variance[c] + epsilon)
-    dy_sums = np.zeros((groups, channels), np.float64)
-    dyh_sums = np.zeros((groups, channels), np.float64)
+    dy_sums = np.zeros((groups, LANES, channels), np.float64)
+    dyx_sums = np.zeros((groups, LANES, channels), np.float64)
     for group in prange(groups):
         first, stop = group_range(group, groups, images)
         for n in range(first * length, stop * length):
             for c in range(channels):
-                dy_sums[group, c] += dy[n, c]
-                dyh_sums[group, c] += dy[n, c] * ((x[n, c] - mean[c]) * inverse[c])
-    dbeta, dgamma = sum_groups(dy_sums), sum_groups(dyh_sums)
+                dy_sums[group, n % LANES, c] += dy[n, c]
+                dyx_sums[group, n % LANES, c] += dy[n, c] * (x[n, c] - mean[c])
+    dbeta, dgamma = _totals(dy_sums), _totals(dyx_sums)
+    scale, shift, slope = np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
+    for c in range(channels):  # the factors of a channel: a division for each value would take longer than all else
+        inverse = 1.0 / math.sqrt(variance[c] + epsilon)
+        dgamma[c] *= inverse
+        scale[c], shift[c], slope[c] = gamma[c] * inverse, dbeta[c] / count, inverse * dgamma[c] / count
     for n in prange(count):
         for c in range(channels):
-            h = (x[n, c] - mean[c]) * inverse[c]
-            dx[n, c] = gamma[c] * inverse[c] * (dy[n, c] - dbeta[c] / count - h * dgamma[c] / count)
+            dx[n, c] = scale[c] * (dy[n, c] - shift[c] - (x[n, c] - mean[c]) * slope[c])
     return dgamma.astype(x.dtype), dbeta.astype(x.dtype)
