@@ -1,0 +1,221 @@
+"""Several processes that train one network: each computes some images of every batch, and all end with the bits of one process.
+
+A sum over a batch is a binary tree over groups of images. A rank owns whole groups, so it sums whole branches of the tree; what is left
+of the tree is added here, from every rank's branches, in the tree's own order. An engine (``numbacnn.engines``) only moves bytes: the
+sums of a library depend on the number of processes.
+
+    batch                         images
+    groups                |   |   |   |   |   |   |   |   |          a power of two
+    ranks                  0       1           2                     whole groups each
+    branches               [01]    [23]   [4]  [5] [67]              sums that a rank sends
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from numbacnn.values import Array
+
+LEAST_GROUPS, GROUP_IMAGES = 8, 8
+"""Groups of a batch: LEAST_GROUPS, or as many more as leave each of them GROUP_IMAGES images at least."""
+
+SMALL = 4096
+"""A sum of at most so many values is exchanged as a whole. Of a larger one, each rank adds a part."""
+
+
+class Branch(NamedTuple):
+    """A branch of the tree over a batch: ``groups`` groups of images, a power of two.
+
+    Args:
+        first: its first image, counted from the first one of its rank.
+        images: how many it has.
+        groups: how many groups they are cut into, by halves.
+    """
+
+    first: int
+    images: int
+    groups: int
+
+
+def group_count(images: int) -> int:
+    """G, into how many groups a batch is cut: a power of two, LEAST_GROUPS or more."""
+    groups = LEAST_GROUPS
+    while 2 * groups * GROUP_IMAGES <= images:
+        groups *= 2
+    return groups
+
+
+def group_start(group: int, groups: int, images: int) -> int:
+    """The first image of a group, if ``images`` are halved again and again; the second half has the odd image."""
+    first = 0
+    while groups > 1:
+        groups //= 2
+        half = images // 2
+        if group >= groups:
+            first, group, images = first + half, group - groups, images - half
+        else:
+            images = half
+    return first + (images if group else 0)
+
+
+def branches_of(first: int, stop: int, groups: int, images: int) -> tuple[Branch, ...]:
+    """The fewest branches of the tree over a batch that hold the groups ``first`` to ``stop``, in order."""
+    begin = group_start(first, groups, images)
+    branches = []
+    while first < stop:
+        size = first & -first or groups
+        while first + size > stop:
+            size //= 2
+        start = group_start(first, groups, images)
+        branches.append(Branch(start - begin, group_start(first + size, groups, images) - start, size))
+        first += size
+    return tuple(branches)
+
+
+class Share(NamedTuple):
+    """The images of one batch that a rank computes, and how to come from its sums to those of the batch.
+
+    Args:
+        batch: images of the whole batch.
+        first, images: the rank's, counted from the batch's first image.
+        branches: of the tree over the batch, those that the rank sums.
+        ranks: with which to exchange; None if the share is the whole batch.
+    """
+
+    batch: int
+    first: int
+    images: int
+    branches: tuple[Branch, ...]
+    ranks: "Ranks | None" = None
+
+    @property
+    def slice(self) -> slice:
+        """The rank's images of a batch."""
+        return slice(self.first, self.first + self.images)
+
+    def total(self, sums: Sequence[Array]) -> Array:
+        """The sum over the batch, from the sums over each of ``branches``, arrays of one shape. It may be one of ``sums``."""
+        if self.ranks is None:
+            return sums[0]
+        return self.ranks.total(sums, self.batch)
+
+    def gather(self, rows: Array) -> Array:
+        """Rows of the whole batch (batch, ...), from those of each rank's images (images, ...)."""
+        if self.ranks is None:
+            return rows
+        return self.ranks.gather(rows, [share.images for share in self.ranks.shares(self.batch)])
+
+
+def whole(images: int) -> Share:
+    """The share of a process that computes all images of a batch."""
+    return Share(images, 0, images, (Branch(0, images, group_count(images)),))
+
+
+class Ranks(ABC):
+    """The processes that train one network, seen from one of them.
+
+    Args:
+        rank, size: this one's number, from 0 on, and how many there are.
+    """
+
+    def __init__(self, rank: int, size: int):
+        self.rank, self.size = rank, size
+        self._share: Share | None = None
+
+    # --- what an engine gives: it moves bytes, and never adds ----------------------------------------------------------------
+
+    @abstractmethod
+    def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
+        """One flat array from those of all ranks, in order: ``counts`` values of each, of one dtype."""
+
+    @abstractmethod
+    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+        """Give every rank its part, a flat array each; take ``counts`` values from each, of the same dtype."""
+
+    # --- a step --------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def step(self, batch: int) -> Iterator[Share]:
+        """A context in which ops compute this rank's share of a batch."""
+        self._share = self.shares(batch)[self.rank]
+        try:
+            yield self._share
+        finally:
+            self._share = None
+
+    def share(self, images: int) -> Share:
+        """The share that so many images are: that of the step under way, or a batch of their own."""
+        share = self._share
+        return whole(images) if share is None else share
+
+    def shares(self, batch: int) -> list[Share]:
+        """Every rank's share. Where there are fewer images than groups, each rank computes the whole batch."""
+        groups = group_count(batch)
+        if self.size == 1 or batch < groups or self.size > groups:
+            return [whole(batch)] * self.size
+        cuts = [rank * groups // self.size for rank in range(self.size + 1)]
+        starts = [group_start(cut, groups, batch) for cut in cuts]
+        return [
+            Share(batch, starts[r], starts[r + 1] - starts[r], branches_of(cuts[r], cuts[r + 1], groups, batch), self)
+            for r in range(self.size)
+        ]
+
+    # --- exchanges -----------------------------------------------------------------------------------------------------------
+
+    def gather(self, rows: Array, counts: Sequence[int]) -> Array:
+        """Rows of all ranks (sum of counts, ...), from this one's (counts[rank], ...)."""
+        size = 1
+        for length in rows.shape[1:]:
+            size *= length
+        flat = self.all_gather(rows.reshape(-1), [count * size for count in counts])
+        return flat.reshape(sum(counts), *rows.shape[1:])
+
+    def total(self, sums: Sequence[Array], batch: int) -> Array:
+        """The sum over a batch, from this rank's sums over its branches."""
+        shape, size = sums[0].shape, sums[0].size
+        flat = [array.reshape(-1) for array in sums]
+        branches = [[branch.groups for branch in share.branches] for share in self.shares(batch)]
+        if size <= SMALL:
+            gathered = self.all_gather(_joined(flat), [len(own) * size for own in branches])
+            return _tree(gathered.reshape(-1, size), [groups for own in branches for groups in own]).reshape(shape)
+        cuts = [rank * size // self.size for rank in range(self.size + 1)]
+        width = cuts[self.rank + 1] - cuts[self.rank]
+        parts = [_joined([array[cuts[r] : cuts[r + 1]] for array in flat]) for r in range(self.size)]
+        received = self.all_to_all(parts, [len(own) * width for own in branches])
+        rows = [row for part in received for row in part.reshape(-1, width)]
+        added = _tree(rows, [groups for own in branches for groups in own])
+        return self.all_gather(added, [cuts[r + 1] - cuts[r] for r in range(self.size)]).reshape(shape)
+
+
+class Alone(Ranks):
+    """The only process: a batch is its own."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
+        return values
+
+    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+        return list(parts)
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    """Arrays of one dtype, one after the other."""
+    if len(arrays) == 1:
+        return arrays[0]
+    import numpy as np  # only where there are several ranks: the contract needs no numpy
+
+    return np.concatenate(arrays)
+
+
+def _tree(sums: Any, groups: Sequence[int]) -> Array:
+    """The sum of branches, added as the tree over all groups does: neighbours of equal size first."""
+    waiting: list[tuple[int, Array]] = []
+    for size, total in zip(groups, sums, strict=True):
+        while waiting and waiting[-1][0] == size:
+            total, size = waiting.pop()[1] + total, 2 * size
+        waiting.append((size, total))
+    ((_, total),) = waiting
+    return total
