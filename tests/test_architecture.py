@@ -13,6 +13,7 @@ FLOORS = [
         "numbacnn.dataset_names",
         "numbacnn.elementary",
         "numbacnn.errors",
+        "numbacnn.groups",
         "numbacnn.picture_forms",
         "numbacnn.plain_numbers",
         "numbacnn.quoting",
@@ -21,7 +22,7 @@ FLOORS = [
         "numbacnn.spread",
         "numbacnn.version",
     },
-    {"numbacnn.normalisation", "numbacnn.values", "numbacnn.ops"},
+    {"numbacnn.normalisation", "numbacnn.values", "numbacnn.ops", "numbacnn.ranks"},
     {"numbacnn.layers"},
     {
         "numbacnn.graph",
