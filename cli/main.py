@@ -98,11 +98,11 @@ def _failed(error: BaseException, debug: bool) -> int:
         import traceback
 
         sys.stderr.write(console.printable_lines(traceback.format_exc()))
-    console.error(_words(error))
+    console.error(words(error))
     return 1
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     if isinstance(error, NumbaCNNError):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:

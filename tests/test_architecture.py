@@ -21,7 +21,7 @@ FLOORS = [
         "numbacnn.spread",
         "numbacnn.version",
     },
-    {"numbacnn.normalisation", "numbacnn.values", "numbacnn.ops"},
+    {"numbacnn.normalisation", "numbacnn.values", "numbacnn.ops", "numbacnn.ranks"},
     {"numbacnn.layers"},
     {
         "numbacnn.graph",
@@ -39,7 +39,7 @@ FLOORS = [
         "numbacnn.memory",
         "numbacnn.reading",
     },
-    {"numbacnn.backends"},
+    {"numbacnn.backends", "numbacnn.engines"},
     {"numbacnn.datasets", "numbacnn.pictures", "numbacnn.random_numbers"},
     {
         "numbacnn.network",
