@@ -28,6 +28,7 @@ from numbacnn.quoting import counted
 from numbacnn.ranks import group_count
 
 from . import console
+from .main import is_expected, words
 from .signals import Terminated, is_first_to_say, noted_signals, received
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class _Led(Crew):
         if isinstance(error, Terminated) and self._is_training:
             return  # the launcher ends them, as they are not waiting for a word
         if self._is_training:
-            self._ranks.fail(_words(error), console.error)
+            self._ranks.fail(error, words(error), _say)
             self._ranks.finish()
         else:
             code = error.exit_code if isinstance(error, (click.ClickException, click.exceptions.Exit)) else 1
@@ -238,7 +239,7 @@ def _follow(place: launch.Launch) -> int:
         try:
             return _obey(ranks)
         except Exception as error:
-            ranks.fail(_words(error), console.error)
+            ranks.fail(error, words(error), _say)
             ranks.finish()
             return 1
 
@@ -338,21 +339,21 @@ def _check_weights(ranks: "MpiRanks", state: "State", ops: "Ops") -> None:
     from numbacnn.checkpoint import weights_sha256
 
     digests = ranks.gather_objects(
-        (weights_sha256(state.graph, {name: ops.to_host(array) for name, array in state.parameters.items()}), ranks.host)
+        weights_sha256(state.graph, {name: ops.to_host(array) for name, array in state.parameters.items()})
     )
-    for rank, (digest, host) in enumerate(digests):
-        if digest != digests[0][0]:
+    for rank, digest in enumerate(digests):
+        if digest != digests[0]:
             raise TrainingError(
-                f"epoch {state.epoch}: expected equal weights on all ranks, got others on {ranks.name(rank, host)}. "
+                f"epoch {state.epoch}: expected equal weights on all ranks, got others on {ranks.name(rank)}. "
                 "Training stopped; files of earlier epochs are as they were"
             )
 
 
-def _words(error: BaseException) -> str:
-    from .main import words
-
-    if "--debug" in sys.argv or not isinstance(error, (NumbaCNNError, OSError, MemoryError)):
+def _say(text: str) -> None:
+    """Print an error that is under way, as the program does."""
+    if "--debug" in sys.argv or not is_expected(sys.exception()):
         import traceback
 
         sys.stderr.write(console.printable_lines(traceback.format_exc()))
-    return words(error)
+    console.error(text)
+    sys.stderr.flush()

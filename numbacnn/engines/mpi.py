@@ -4,11 +4,12 @@ Every wait looks whether it is over, and lets other threads and processes run in
 long as the slowest process takes, and no signal would be seen.
 """
 
-import contextlib
+import math
 import os
 import pickle
 import socket
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,15 @@ NAP, LONG_NAP = 0.0001, 0.005
 PATIENCE = 2.0
 """Seconds in which the others may fail with the same error as this process."""
 
-_FAILURE = 7
+LONGEST = 300.0
+"""Seconds that the others wait for a rank in the middle of a training: far more than the slowest disk takes for a checkpoint."""
+
+WAITING, FAILED = b"w", b"f"
+"""The beginnings of messages of ranks that wait for another in vain, and of ranks that have failed."""
+
+
+class _NoAnswerError(DeviceError):
+    """A rank does not come to where the others wait for it."""
 
 
 class MpiRanks(Ranks):
@@ -46,7 +55,9 @@ class MpiRanks(Ranks):
     def __init__(self, launch: Launch):
         os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # `fail` has said why
         try:
-            from mpi4py import MPI
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "suspicious MPI", RuntimeWarning)  # the error below says it
+                from mpi4py import MPI
         except (ImportError, RuntimeError) as missing:
             raise DeviceError(
                 f"{launch.variable}={launch.size}: expected mpi4py and an MPI to train on {launch.size} ranks, got {missing}. "
@@ -55,7 +66,7 @@ class MpiRanks(Ranks):
         world = MPI.COMM_WORLD
         if world.size != launch.size:
             raise DeviceError(
-                f"{launch.variable}={launch.size}: expected as many ranks of {_library(MPI)}, which mpi4py uses, got {world.size}. "
+                f"{launch.variable}={launch.size}: expected as many ranks of {MPI.get_vendor()[0]}, which mpi4py uses, got {world.size}. "
                 f"Start them by the mpiexec of that MPI, or unset {launch.variable} to train in this process alone"
             )
         super().__init__(world.rank, world.size)
@@ -66,6 +77,7 @@ class MpiRanks(Ranks):
         local = world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = local.rank, local.size
         local.Free()
+        self.hosts: list[str] = self.gather_objects(self.host)
 
     # --- of a step ---------------------------------------------------------------------------------------------------------------
 
@@ -117,7 +129,7 @@ class MpiRanks(Ranks):
 
     def meet(self) -> None:
         """Wait, for long perhaps, until all ranks are here."""
-        self._wait([self._world.Ibarrier()], LONG_NAP)
+        self._wait([self._world.Ibarrier()], LONG_NAP, math.inf)
 
     def largest(self, number: int) -> int:
         """The largest of the ranks' numbers."""
@@ -125,56 +137,62 @@ class MpiRanks(Ranks):
 
     # --- the end ------------------------------------------------------------------------------------------------------------------
 
-    def name(self, rank: int, host: str) -> str:
+    def name(self, rank: int) -> str:
         """A rank, in words."""
-        return f"rank {rank} of {self.size} on {host}"
+        return f"rank {rank} of {self.size} on {self.hosts[rank]}"
 
-    def fail(self, text: str, say: Callable[[str], object]) -> None:
-        """Return if all ranks fail with the same words. Otherwise the others wait for this one for ever, and all are ended.
+    def fail(self, error: BaseException, text: str, say: Callable[[str], object]) -> None:
+        """Return if all ranks fail with the same words. Otherwise some would wait for this one for ever, and all are ended.
 
         Args:
+            error: what has happened on this rank.
+            text: in words.
             say: tells the user, by the first of the ranks that have failed.
         """
-        mine = pickle.dumps((self.host, text))
-        sent = [self._failures.Isend(mine, other, _FAILURE) for other in range(self.size) if other != self.rank]
-        texts = {self.rank: text}
-        end = time.monotonic() + PATIENCE
-        while len(texts) < self.size and time.monotonic() < end:
-            status = self._mpi.Status()
-            if not self._failures.Iprobe(self._mpi.ANY_SOURCE, _FAILURE, status):
-                time.sleep(LONG_NAP)
-                continue
-            message = bytearray(status.Get_count(self._mpi.BYTE))
-            self._failures.Recv(message, status.Get_source(), _FAILURE)
-            texts[status.Get_source()] = pickle.loads(message)[1]
-        if len(texts) == self.size and len(set(texts.values())) == 1:
+        is_waiting = isinstance(error, _NoAnswerError)
+        message = (WAITING if is_waiting else FAILED) + text.encode()
+        sent = [self._failures.Isend(message, other) for other in range(self.size) if other != self.rank]
+        messages = {self.rank: message} | self._failures_of_others(self.size - 1)
+        if len(messages) == self.size and len(set(messages.values())) == 1:
             self._wait(sent)
             return
-        if self.rank == min(texts):
-            say(f"{self.name(self.rank, self.host)}: {text}")
-            time.sleep(LONG_NAP)  # for the launcher to pass it on
-        else:
-            time.sleep(PATIENCE)  # that one speaks
+        if self.rank != min(messages, key=lambda rank: (messages[rank].startswith(WAITING), rank)):
+            time.sleep(PATIENCE)  # that one speaks, and ends all
+        silent = [self.name(rank) for rank in range(self.size) if rank not in messages]
+        say(f"{', '.join(silent) if is_waiting else self.name(self.rank)}: {text}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would say so too, in its own words
         self._world.Abort(1)
+
+    def _failures_of_others(self, most: int) -> dict[int, bytes]:
+        """What others say of their failures, by rank, within PATIENCE."""
+        texts: dict[int, bytes] = {}
+        end = time.monotonic() + PATIENCE
+        status = self._mpi.Status()
+        while len(texts) < most and time.monotonic() < end:
+            if self._failures.Iprobe(status=status):
+                message = bytearray(status.Get_count(self._mpi.BYTE))
+                self._failures.Recv(message, status.Get_source())
+                texts[status.Get_source()] = bytes(message)
+            else:
+                time.sleep(LONG_NAP)
+        return texts
 
     def finish(self) -> None:
         """Leave the job, once all ranks have come to its end."""
         self.meet()
         self._mpi.Finalize()
 
-    def _wait(self, requests: Sequence[Any], nap: float = NAP) -> None:
+    def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None) -> None:
         done = self._mpi.Request.Testall
-        awake = time.perf_counter() + SPIN
+        begin, longest = time.perf_counter(), LONGEST if longest is None else longest
         while not done(requests):
-            if time.perf_counter() > awake:
-                time.sleep(nap)
-            elif hasattr(os, "sched_yield"):
-                os.sched_yield()
-
-
-def _library(mpi: Any) -> str:
-    """MPI's name for itself, without the many lines that follow."""
-    with contextlib.suppress(Exception):
-        words = " ".join(mpi.Get_library_version().replace("\0", "").split())
-        return words.split(",")[0][:60].replace("Version:", "").strip()
-    return "MPI"
+            waited = time.perf_counter() - begin
+            if waited < SPIN:
+                if hasattr(os, "sched_yield"):
+                    os.sched_yield()
+                continue
+            time.sleep(nap)
+            if waited > longest:
+                raise _NoAnswerError(
+                    f"expected an answer in {longest:.0f} s, got none. Look for what it waits for, or leave its host out"
+                )
