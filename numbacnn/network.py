@@ -108,9 +108,10 @@ def _run(
     """The planned layers with their results, in order; fills ``outputs``."""
     outputs[INPUT] = x = _take_batch(graph, ops, x)
     parameters = take_parameters(graph, ops, parameters, x.dtype)
+    first = ops.ranks.share(len(x)).first
     for planned in plan:
         own = {key: parameters[name] for key, name in planned.parameters}
-        context = Context(training, DropoutKey(seed, step, planned.position))
+        context = Context(training, DropoutKey(seed, step, planned.position, first))
         result = planned.layer.forward(ops, own, [outputs[name] for name in planned.inputs], context)
         outputs[planned.name] = result.y
         yield planned, result

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from numbacnn.ranks import ALONE, Ranks
 from numbacnn.shapes import Window2D
 from numbacnn.values import (
     Array,
@@ -52,6 +53,9 @@ class Ops(ABC):
 
     can_warm_up_in_parts = False
     """Whether several processes can share the compilation, a few layers each, through the kernel cache."""
+
+    ranks: Ranks = ALONE
+    """The processes that train one network together. While one of their steps is open, ops compute this process's share of a batch."""
 
     inference_batch = 100
     """Batch size of predictions. A larger batch would not stay in a processor's cache from one layer to the next, and gains nothing."""

@@ -11,66 +11,16 @@ sums of a library depend on the number of processes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
+from numbacnn.groups import Branch, branches_of, group_count, group_start
 from numbacnn.values import Array
-
-LEAST_GROUPS, GROUP_IMAGES = 8, 8
-"""Groups of a batch: LEAST_GROUPS, or as many more as leave each of them GROUP_IMAGES images at least."""
 
 SMALL = 4096
 """A sum of at most so many values is exchanged as a whole. Of a larger one, each rank adds a part."""
-
-
-class Branch(NamedTuple):
-    """A branch of the tree over a batch: ``groups`` groups of images, a power of two.
-
-    Args:
-        first: its first image, counted from the first one of its rank.
-        images: how many it has.
-        groups: how many groups they are cut into, by halves.
-    """
-
-    first: int
-    images: int
-    groups: int
-
-
-def group_count(images: int) -> int:
-    """G, into how many groups a batch is cut: a power of two, LEAST_GROUPS or more."""
-    groups = LEAST_GROUPS
-    while 2 * groups * GROUP_IMAGES <= images:
-        groups *= 2
-    return groups
-
-
-def group_start(group: int, groups: int, images: int) -> int:
-    """The first image of a group, if ``images`` are halved again and again; the second half has the odd image."""
-    first = 0
-    while groups > 1:
-        groups //= 2
-        half = images // 2
-        if group >= groups:
-            first, group, images = first + half, group - groups, images - half
-        else:
-            images = half
-    return first + (images if group else 0)
-
-
-def branches_of(first: int, stop: int, groups: int, images: int) -> tuple[Branch, ...]:
-    """The fewest branches of the tree over a batch that hold the groups ``first`` to ``stop``, in order."""
-    begin = group_start(first, groups, images)
-    branches = []
-    while first < stop:
-        size = first & -first or groups
-        while first + size > stop:
-            size //= 2
-        start = group_start(first, groups, images)
-        branches.append(Branch(start - begin, group_start(first + size, groups, images) - start, size))
-        first += size
-    return tuple(branches)
 
 
 class Share(NamedTuple):
@@ -94,11 +44,15 @@ class Share(NamedTuple):
         """The rank's images of a batch."""
         return slice(self.first, self.first + self.images)
 
-    def total(self, sums: Sequence[Array]) -> Array:
-        """The sum over the batch, from the sums over each of ``branches``, arrays of one shape. It may be one of ``sums``."""
+    def total(self, sum_of: Callable[[Branch], Array]) -> Array:
+        """The sum over the batch, from a function that sums one branch; its arrays have one shape."""
         if self.ranks is None:
-            return sums[0]
-        return self.ranks.total(sums, self.batch)
+            return sum_of(self.branches[0])
+        return self.total_of([sum_of(branch) for branch in self.branches])
+
+    def total_of(self, sums: Sequence[Array]) -> Array:
+        """The sum over the batch, from the sum over each of ``branches``."""
+        return sums[0] if self.ranks is None else self.ranks.total(sums, self.batch)
 
     def gather(self, rows: Array) -> Array:
         """Rows of the whole batch (batch, ...), from those of each rank's images (images, ...)."""
@@ -107,6 +61,7 @@ class Share(NamedTuple):
         return self.ranks.gather(rows, [share.images for share in self.ranks.shares(self.batch)])
 
 
+@cache
 def whole(images: int) -> Share:
     """The share of a process that computes all images of a batch."""
     return Share(images, 0, images, (Branch(0, images, group_count(images)),))
@@ -145,9 +100,9 @@ class Ranks(ABC):
             self._share = None
 
     def share(self, images: int) -> Share:
-        """The share that so many images are: that of the step under way, or a batch of their own."""
+        """The share that so many images are: that of the step under way, or else a batch of their own."""
         share = self._share
-        return whole(images) if share is None else share
+        return whole(images) if share is None or share.images != images else share
 
     def shares(self, batch: int) -> list[Share]:
         """Every rank's share. Where there are fewer images than groups, each rank computes the whole batch."""
@@ -165,6 +120,8 @@ class Ranks(ABC):
 
     def gather(self, rows: Array, counts: Sequence[int]) -> Array:
         """Rows of all ranks (sum of counts, ...), from this one's (counts[rank], ...)."""
+        if self.size == 1:
+            return rows
         size = 1
         for length in rows.shape[1:]:
             size *= length
@@ -189,16 +146,27 @@ class Ranks(ABC):
 
 
 class Alone(Ranks):
-    """The only process: a batch is its own."""
+    """The only process: every batch is its own."""
 
     def __init__(self) -> None:
         super().__init__(0, 1)
+
+    @contextmanager
+    def step(self, batch: int) -> Iterator[Share]:
+        yield whole(batch)
+
+    def share(self, images: int) -> Share:
+        return whole(images)
 
     def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
         return values
 
     def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
         return list(parts)
+
+
+ALONE = Alone()
+"""Of a process that no launcher started with others; it has no state, as it takes whole batches."""
 
 
 def _joined(arrays: Sequence[Array]) -> Array:

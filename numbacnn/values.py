@@ -9,11 +9,16 @@ Array = Any
 
 
 class DropoutKey(NamedTuple):
-    """The numbers that decide a dropout mask: it is the same on every device, for any number of threads, and after a resume."""
+    """The numbers that decide a dropout mask: it is the same on every device, for any number of threads, and after a resume.
+
+    Args:
+        first: the place of the first image in its batch, of which these may be a part.
+    """
 
     seed: int
     step: int
     layer: int
+    first: int = 0
 
 
 class ConvBlock(NamedTuple):
@@ -84,10 +89,15 @@ class Moving(NamedTuple):
 
 
 class AugmentKey(NamedTuple):
-    """The numbers that decide the distortion of an image, together with its index in the batch; reproducible as ``DropoutKey`` is."""
+    """The numbers that decide the distortion of an image, together with its index in the batch; reproducible as ``DropoutKey`` is.
+
+    Args:
+        first: the place of the first image in its batch, of which these may be a part.
+    """
 
     seed: int
     step: int
+    first: int = 0
 
 
 class Augmentation(NamedTuple):

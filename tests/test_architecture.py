@@ -13,6 +13,7 @@ FLOORS = [
         "numbacnn.dataset_names",
         "numbacnn.elementary",
         "numbacnn.errors",
+        "numbacnn.groups",
         "numbacnn.picture_forms",
         "numbacnn.plain_numbers",
         "numbacnn.quoting",

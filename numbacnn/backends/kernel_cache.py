@@ -27,7 +27,7 @@ from numbacnn.backends import processor
 from numbacnn.backends.kernel_files import SUFFIX, is_untrusted
 from numbacnn.files import check_writable
 
-SHARED = ("elementary.py", "shapes.py", "values.py")
+SHARED = ("elementary.py", "groups.py", "shapes.py", "values.py")
 """Files of the package that kernels depend on: functions compiled into them, and named tuples that they take. Numba's types of the
 latter name neither the fields nor their order."""
 

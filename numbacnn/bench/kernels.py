@@ -22,6 +22,7 @@ from numbacnn.backends import compilations, compiled_anew, get_ops, gpu, using_t
 from numbacnn.bench import numpy_patches, plain_python
 from numbacnn.bench.problem import Convolution, in_float64
 from numbacnn.ops import Ops
+from numbacnn.ranks import whole
 from numbacnn.shapes import is_standard
 from numbacnn.values import ConvBlock
 
@@ -209,7 +210,7 @@ def _fast_ways(problem: Convolution, ops: Ops, threads: int) -> tuple[str, str, 
     pool = pool_geometry(window, None)
 
     def by(algorithm: str) -> _Way:
-        return way(algorithm, lambda: ALGORITHMS[algorithm].conv2d(x, filters, bias, window, pool, False)[0])
+        return way(algorithm, lambda: ALGORITHMS[algorithm].conv2d(x, filters, bias, window, pool, False, whole(len(x)))[0])
 
     choice = choose_algorithm(len(x), window, channels, maps)
     return choice.algorithm, choice.reason, [by(name) for name in choice.costs]

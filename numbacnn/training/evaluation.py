@@ -1,5 +1,6 @@
 """The end of an epoch: the network is evaluated, recorded and, if it is the best so far, kept."""
 
+import itertools
 import math
 from typing import Any
 
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 
 from numbacnn.datasets import Dataset
 from numbacnn.errors import NotFiniteError
+from numbacnn.finite import is_finite
 from numbacnn.graph import Graph
 from numbacnn.metrics import Evaluation, evaluate
+from numbacnn.normalisation import Normalisation
 from numbacnn.ops import Ops
-from numbacnn.prediction import predict
+from numbacnn.prediction import Prediction, predict
 from numbacnn.training.clock import Clock
 from numbacnn.training.divergence import diverged
 from numbacnn.training.events import EpochDone, EpochRecord
@@ -44,7 +47,7 @@ def finish_epoch(
         if not len(images):
             return None
         try:
-            evaluation = evaluate(predict(graph, ops, state.parameters, images, dataset.normalisation), labels)
+            evaluation = evaluate(_predicted(graph, ops, state, images, dataset.normalisation), labels)
         except NotFiniteError as error:
             raise diverged(state, state.step, f"the {name} loss is not a finite number", error.where, learning_rate) from None
         if not math.isfinite(evaluation.loss):
@@ -72,6 +75,23 @@ def finish_epoch(
     )
     state.begin_next_epoch(record)
     return EpochDone(record, best=_keep_best(state, ops, validation))
+
+
+def _predicted(graph: Graph, ops: Ops, state: State, images: NDArray[Any], normalisation: Normalisation) -> Prediction:
+    """The logits of images, of which each rank computes a part."""
+    ranks = ops.ranks
+    cuts = [rank * len(images) // ranks.size for rank in range(ranks.size + 1)]
+    counts = [stop - first for first, stop in itertools.pairwise(cuts)]
+    try:
+        own = predict(graph, ops, state.parameters, images[cuts[ranks.rank] : cuts[ranks.rank + 1]], normalisation).logits
+    except NotFiniteError:
+        if ranks.size == 1:
+            raise
+        own = np.full((counts[ranks.rank], *graph.output_shape), np.nan, np.float32)
+    logits = ranks.gather(own, counts)
+    if not is_finite(logits):  # on some rank: all of them raise the error
+        return predict(graph, ops, state.parameters, images, normalisation)
+    return Prediction(logits)
 
 
 def _keep_best(state: State, ops: Ops, validation: Evaluation | None) -> bool:

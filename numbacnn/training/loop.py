@@ -108,6 +108,7 @@ def _check_memory(state: State, graph: Graph, ops: Ops, batch_size: int) -> None
     """Raise if the host, as the device, has too little memory for a batch; a GPU raises once its own runs out."""
     held = ops.held_memory()
     if held is not None:
+        batch_size = max(share.images for share in ops.ranks.shares(batch_size))
         check_batch(state.graph, activation_bytes(graph, make_plan(graph, ops.can_fuse), 1, training=True), batch_size, held)
 
 
@@ -157,8 +158,9 @@ def _step_or_explain_shortage(state: State, graph: Graph, ops: Ops, batch: Batch
 
 def _train_step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rate: float, locate: Locate) -> None:
     """Forward, loss, backward, update. A loss that is not finite leaves every parameter as it was; on the CPU, a gradient does too."""
-    with ops.reuse_memory():
-        forward_pass, losses, correct, gradients = _gradients(state, graph, ops, batch)
+    with ops.reuse_memory(), ops.ranks.step(len(batch.labels)) as share:
+        forward_pass, losses, correct, gradients = _gradients(state, graph, ops, batch.part(share.slice))
+        losses, correct = share.gather(losses), share.gather(correct)
         assert state.epoch_losses is not None  # made when the epoch began
         check = ops.record_step(state.epoch_losses, state.batch, losses, correct)
         if not ops.asynchronous:
@@ -181,7 +183,7 @@ def _images(state: State, ops: Ops, batch: Batch, step: int) -> Array:
     """The images of a batch as numbers, distorted if the recipe says so."""
     x = ops.gather_images(batch.images, batch.indices, batch.scale)
     if state.settings.distorts(state.epoch):
-        x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, step))
+        x = ops.augment(x, Augmentation(), AugmentKey(state.settings.seed, step, ops.ranks.share(len(x)).first))
     return x
 
 

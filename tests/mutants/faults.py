@@ -140,7 +140,7 @@ MUTANTS = (
     ),
     Mutant(
         "all images of a batch distorted alike", f"{PLAIN}augment.py",
-        "np.uint32(n * DRAWS + k)", "np.uint32(k)",
+        "np.uint32((first + n) * DRAWS + k)", "np.uint32(k)",
         "backends/test_augment.py::test_an_image_is_distorted_the_same_way_in_a_larger_batch_and_unlike_its_neighbours",
     ),
     # --- updates -------------------------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ MUTANTS = (
     ),
     Mutant(
         "one dropout mask for all layers", "numbacnn/network.py",
-        "DropoutKey(seed, step, planned.position)", "DropoutKey(seed, step, 0)",
+        "DropoutKey(seed, step, planned.position, first)", "DropoutKey(seed, step, 0, first)",
         "test_network.py::test_two_dropout_layers_drop_other_values",
     ),
     Mutant(

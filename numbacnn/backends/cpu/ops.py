@@ -21,7 +21,7 @@ from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import Array, ConvBlock, FactoredGradient, FiniteLossCheck, Rule
 
 ALGORITHMS = {"direct": direct, "frequency": frequency, "winograd": winograd}
-"""Modules of one shape: ``conv2d`` and ``conv2d_backward``."""
+"""Modules of one shape: ``conv2d`` and ``conv2d_backward``, for a ``Share`` of a batch."""
 
 
 class ConvCache(NamedTuple):
@@ -71,7 +71,7 @@ class CpuOps(PlainOps):
         self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
         if x.dtype == np.float32 and is_depthwise(x.shape[3], kernel.shape):
-            return depthwise.conv2d_backward(x, kernel, dy, window, needs_dx)
+            return depthwise.conv2d_backward(x, kernel, dy, window, needs_dx, self.ranks.share(len(x)))
         return super().conv2d_backward(x, kernel, dy, window, needs_dx=needs_dx)
 
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
@@ -81,10 +81,9 @@ class CpuOps(PlainOps):
             return super().conv2d_block(x, kernel, bias, block)
         assert block.pool is None or can_fuse(block.pool), "a plan fuses no other pooling"
         bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
-        algorithm = self._algorithm(x, kernel, block.window)
-        y, saved = ALGORITHMS[algorithm].conv2d(
-            x, kernel, bias, block.window, pool_geometry(block.window, block.pool), block.relu
-        )
+        share, pool = self.ranks.share(len(x)), pool_geometry(block.window, block.pool)
+        algorithm = self._algorithm(share.batch, kernel, block.window)
+        y, saved = ALGORITHMS[algorithm].conv2d(x, kernel, bias, block.window, pool, block.relu, share)
         return y, ConvCache(algorithm, x, y, saved)
 
     def conv2d_block_backward(
@@ -93,15 +92,15 @@ class CpuOps(PlainOps):
         if not isinstance(saved, ConvCache):
             return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
         algorithm, x, y, saved = saved
-        pool = pool_geometry(block.window, block.pool)
-        return ALGORITHMS[algorithm].conv2d_backward(x, kernel, y, saved, dy, block.window, pool, block.relu, needs_dx)
+        share, pool = self.ranks.share(len(x)), pool_geometry(block.window, block.pool)
+        return ALGORITHMS[algorithm].conv2d_backward(x, kernel, y, saved, dy, block.window, pool, block.relu, needs_dx, share)
 
-    def _algorithm(self, x: Array, kernel: Array, window: Window2D) -> str:
-        """The algorithm for a convolution: a function of shapes alone, so that the same seed gives the same bits."""
+    def _algorithm(self, batch: int, kernel: Array, window: Window2D) -> str:
+        """The algorithm for a convolution of a batch: a function of shapes alone, so that the same seed gives the same bits."""
         if self.exact_conv:
             return "direct"
         is_prepared = isinstance(kernel, PreparedWeights)
-        return choose_algorithm(len(x), window, kernel.shape[2], kernel.shape[3], is_prepared).algorithm
+        return choose_algorithm(batch, window, kernel.shape[2], kernel.shape[3], is_prepared).algorithm
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         if x.dtype != np.float32:
@@ -113,8 +112,10 @@ class CpuOps(PlainOps):
     ) -> tuple[Array | None, Array | FactoredGradient, Array]:
         if x.dtype != np.float32:
             return super().dense_backward(x, kernel, dy, needs_dx=needs_dx)
+        share = self.ranks.share(len(x))
         dx = dense.input_gradient(dy, kernel) if needs_dx else None
-        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), sum_rows(dy)
+        gradient = FactoredGradient(share.gather(x), share.gather(dy))  # its sum over the batch goes image by image
+        return dx, gradient if factored else self.to_host(gradient), sum_rows(dy, share)
 
     def update(
         self,

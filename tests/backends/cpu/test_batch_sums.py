@@ -7,8 +7,10 @@ from numbacnn.backends import get_ops
 from numbacnn.backends.cpu.conv import depthwise
 from numbacnn.backends.cpu.ops import ALGORITHMS
 from numbacnn.backends.cpu.plain import batch_norm, conv2d
-from numbacnn.backends.cpu.plain.reduction import WAVE, group_count, group_range, sum_in_waves, sum_rows
+from numbacnn.backends.cpu.plain.reduction import WAVE, group_range, sum_in_waves, sum_rows
 from numbacnn.backends.fused_pool import no_pooling
+from numbacnn.groups import group_count
+from numbacnn.ranks import whole
 from numbacnn.shapes import window2d
 
 CHANNELS, MAPS, SIDE = 16, 16, 8
@@ -23,21 +25,22 @@ def exchanged(x: np.ndarray, mask: int) -> np.ndarray:
 
 def gradients(way: str, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, ...]:
     """What is summed over the batch: gradients of filters and biases, or of gamma and beta."""
+    share = whole(len(x))
     if way == "batch_norm":
-        y, mean, variance = batch_norm.batch_norm(x, None, None, 1e-3)
-        return (mean, variance, *batch_norm.batch_norm_backward(x, None, mean, variance, 1e-3, dy)[1:])
+        y, mean, variance = batch_norm.batch_norm(x, None, None, 1e-3, share)
+        return (mean, variance, *batch_norm.batch_norm_backward(x, None, mean, variance, 1e-3, dy, share)[1:])
     window = window2d((SIDE, SIDE), (3, 3), (1, 1), "same")
     generator = np.random.default_rng(1)
     if way in ALGORITHMS:
         filters = generator.normal(size=(3, 3, CHANNELS, MAPS)).astype(np.float32)
         algorithm, pool = ALGORITHMS[way], no_pooling(window)
-        y, saved = algorithm.conv2d(x, filters, np.zeros(MAPS, np.float32), window, pool, False)
-        return tuple(algorithm.conv2d_backward(x, filters, y, saved, dy, window, pool, False, False)[1:])
+        y, saved = algorithm.conv2d(x, filters, np.zeros(MAPS, np.float32), window, pool, False, share)
+        return tuple(algorithm.conv2d_backward(x, filters, y, saved, dy, window, pool, False, False, share)[1:])
     if way == "depthwise":
         filters = generator.normal(size=(3, 3, 1, MAPS)).astype(np.float32)
-        return tuple(depthwise.conv2d_backward(x, filters, dy, window, False)[1:])
+        return tuple(depthwise.conv2d_backward(x, filters, dy, window, False, share)[1:])
     filters = generator.normal(size=(3, 3, CHANNELS, MAPS)).astype(np.float32)
-    return tuple(conv2d.conv2d_backward(x, filters, dy, window, False)[1:])
+    return tuple(conv2d.conv2d_backward(x, filters, dy, window, False, share)[1:])
 
 
 @pytest.mark.parametrize("count", [64, 256], ids=["8 groups", "32 groups"])
@@ -83,7 +86,7 @@ def test_rows_are_summed_group_by_group_and_the_groups_by_a_tree(count: int) -> 
         parts.append(total)
     while len(parts) > 1:
         parts = [left + right for left, right in zip(parts[::2], parts[1::2], strict=True)]
-    assert np.array_equal(sum_rows(x), parts[0])
+    assert np.array_equal(sum_rows(x, whole(count)), parts[0])
 
 
 def test_waves_of_groups_are_branches_of_the_same_tree() -> None:
@@ -98,4 +101,4 @@ def test_waves_of_groups_are_branches_of_the_same_tree() -> None:
             wave = wave[::2] + wave[1::2]
         return wave[0]
 
-    assert np.array_equal(sum_in_waves(1000, sum_of_wave), tree[0])
+    assert np.array_equal(sum_in_waves(64, sum_of_wave), tree[0])

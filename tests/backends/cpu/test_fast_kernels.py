@@ -23,6 +23,7 @@ from numbacnn.backends.cpu.vector_unit import LANES, vector_unit
 from numbacnn.backends.fused_pool import no_pooling, pool_geometry
 from numbacnn.errors import ShapeError
 from numbacnn.optimizers import OPTIMIZERS
+from numbacnn.ranks import whole
 from numbacnn.shapes import Window2D, pool_window2d, window, window2d
 from numbacnn.values import ConvBlock, FactoredGradient
 
@@ -203,9 +204,9 @@ def test_convolution_in_the_frequency_domain_equals_the_readable_one(window: tup
     x, filters = normal(generator, count, *size, channels), normal(generator, *kernel, channels, maps)
     bias = normal(generator, maps)
     fused = pool_geometry(geometry, pool)
-    y, saved = frequency.conv2d(x, filters, bias, geometry, fused, block.relu)
+    y, saved = frequency.conv2d(x, filters, bias, geometry, fused, block.relu, whole(len(x)))
     dy = normal(generator, *y.shape)
-    found = [y, *frequency.conv2d_backward(x, filters, y, saved, dy, geometry, fused, block.relu, True)]
+    found = [y, *frequency.conv2d_backward(x, filters, y, saved, dy, geometry, fused, block.relu, True, whole(len(x)))]
     for a, b in zip(found, right_answers(x, filters, bias, dy, block), strict=True):
         assert error(a, b) < BOUND
 
@@ -220,8 +221,8 @@ def test_any_number_of_threads_gives_the_same_bits(algorithm) -> None:  # type: 
 
     def everything(threads: int) -> list[Floats]:
         get_ops("cpu", threads)
-        y, saved = algorithm.conv2d(x, filters, bias, window, pool, True)
-        gradients = algorithm.conv2d_backward(x, filters, y, saved, dy, window, pool, True, True)
+        y, saved = algorithm.conv2d(x, filters, bias, window, pool, True, whole(len(x)))
+        gradients = algorithm.conv2d_backward(x, filters, y, saved, dy, window, pool, True, True, whole(len(x)))
         rows = weights[:33].copy()
         return [y, *gradients, dense.dense(weights, weights.T.copy(), weights[:, 0].copy(), True),
                 dense.dense(rows[:1, :70].copy(), weights, weights[0], False), dense.weight_gradient(rows, rows)]  # fmt: skip
@@ -245,7 +246,9 @@ def test_threads_that_sum_a_gradient_of_filters_at_the_same_time_do_not_meet() -
 
     def gradient(threads: int) -> Floats:
         get_ops("cpu", threads)
-        _, dfilters, _ = direct.conv2d_backward(x, filters, dy, no_winners, dy, window, no_pooling(window), False, False)
+        _, dfilters, _ = direct.conv2d_backward(
+            x, filters, dy, no_winners, dy, window, no_pooling(window), False, False, whole(len(x))
+        )
         return dfilters.copy()
 
     before = numba.get_num_threads()

@@ -22,6 +22,7 @@ from numbacnn.backends.cpu.conv import winograd
 from numbacnn.backends.cpu.conv.algorithm import choose_algorithm
 from numbacnn.backends.cpu.plain import conv2d
 from numbacnn.backends.fused_pool import pool_geometry
+from numbacnn.ranks import whole
 from numbacnn.shapes import pool_window2d, window2d
 
 EVERY = [(m, r) for m in range(1, 9) for r in range(1, 9) if m + r - 2 <= len(POINTS)]
@@ -122,8 +123,13 @@ def case(rng, count, size, r, channels, maps, padding, pool):
 
 
 def run(window, pool, data, relu, needs_dx=True):
-    y, saved = winograd.conv2d(data["x"], data["filters"], data["bias"], window, pool, relu)
-    return y, saved, *winograd.conv2d_backward(data["x"], data["filters"], y, saved, data["dy"], window, pool, relu, needs_dx)
+    share = whole(len(data["x"]))
+    y, saved = winograd.conv2d(data["x"], data["filters"], data["bias"], window, pool, relu, share)
+    return (
+        y,
+        saved,
+        *winograd.conv2d_backward(data["x"], data["filters"], y, saved, data["dy"], window, pool, relu, needs_dx, share),
+    )
 
 
 def expected(window, pool, data, relu, y, winners):
@@ -139,7 +145,7 @@ def expected(window, pool, data, relu, y, winners):
         for u, v in np.ndindex(pool.kh, pool.kw):
             won = winners[:, p, q] == u * pool.kw + v if pool.kh * pool.kw > 1 else 1
             dz[:, p * pool.sh + u, q * pool.sw + v] = passes * won
-    return np.maximum(best, 0) if relu else best, *conv2d.conv2d_backward(x, filters, dz, window, True)
+    return np.maximum(best, 0) if relu else best, *conv2d.conv2d_backward(x, filters, dz, window, True, whole(len(x)))
 
 
 def relative(a, b):
@@ -182,7 +188,7 @@ def test_chunks_of_a_batch_add_up(monkeypatch, count, chunks, pool):
     window, pooled, data = case(np.random.default_rng(0), count, (9, 10), 3, 5, 6, "same", pool)
     together = run(window, pooled, data, True)
     monkeypatch.setattr(winograd, "CHUNK_VALUES", (3 if count == 7 else 2) * 9 * 36 * 16)
-    assert len(winograd.tiling(window, count, 5, 6).chunks) == chunks
+    assert len(winograd.tiling(window, whole(count), 5, 6).chunks) == chunks
     in_chunks = run(window, pooled, data, True)
     assert np.array_equal(in_chunks[0], together[0])
     assert np.array_equal(in_chunks[2], together[2])

@@ -12,7 +12,7 @@ from numba import prange
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.vectors import multiply_add
-from numbacnn.backends.cpu.plain.reduction import RUN, group_count, group_range, sum_groups, sum_rows
+from numbacnn.backends.cpu.plain.reduction import RUN, group_range, sum_groups, sum_rows
 
 
 def conv2d(x, filters, bias, window):
@@ -24,14 +24,15 @@ def conv2d(x, filters, bias, window):
     return y
 
 
-def conv2d_backward(x, filters, dy, window, needs_dx):
+def conv2d_backward(x, filters, dy, window, needs_dx, share):
     """See ``Ops.conv2d_backward``."""
     rows, columns = window
-    dfilters = _filter_gradient(x, dy, rows, columns).reshape(filters.shape)
+    sums = share.total(lambda branch: _filter_gradient(x[branch.slice], dy[branch.slice], branch.groups, rows, columns))
+    dfilters = sums.astype(np.float32).reshape(filters.shape)
     dx = arena.like(x) if needs_dx else None
     if needs_dx:
         _input_gradient(dy, filters.reshape(*filters.shape[:2], -1), rows, columns, dx)
-    return dx, dfilters, sum_rows(dy)
+    return dx, dfilters, sum_rows(dy, share)
 
 
 @kernel(inline=True)
@@ -111,10 +112,9 @@ def _input_gradient(dy, filters, rows, columns, dx):
 
 
 @kernel(parallel=True)
-def _filter_gradient(x, dy, rows, columns):
+def _filter_gradient(x, dy, groups, rows, columns):
     """dfilters[u,v,c*m+k] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] * dy[n,i,j,c*m+k], in runs (see ``reduction.py``)."""
     count, maps = dy.shape[0], dy.shape[3]
-    groups = group_count(count)
     parts = np.zeros((groups, rows.kernel, columns.kernel, maps), np.float64)
     for task in prange(groups * rows.kernel):
         group = task // rows.kernel
@@ -136,4 +136,4 @@ def _filter_gradient(x, dy, rows, columns):
                             _add_products(x[n, r, q], dy[n, i, j], run)
                         for f in range(maps):
                             total[f] += run[f]
-    return sum_groups(parts.reshape(groups, rows.kernel * columns.kernel * maps)).astype(np.float32)
+    return sum_groups(parts.reshape(groups, rows.kernel * columns.kernel * maps))

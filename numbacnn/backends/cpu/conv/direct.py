@@ -21,7 +21,7 @@ from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.codegen.tile import TILE_COLUMNS, TILE_ROWS, multiply_tile
 from numbacnn.backends.cpu.conv.pooling import max_pool_pixels, unpool_into
 from numbacnn.backends.cpu.plain.conv2d import turned_filters
-from numbacnn.backends.cpu.plain.reduction import WAVE, group_count, group_range, sum_groups, sum_in_waves, sum_runs
+from numbacnn.backends.cpu.plain.reduction import WAVE, group_range, sum_groups, sum_in_waves, sum_runs
 from numbacnn.backends.cpu.products.panels import packed_panels, panel_count
 from numbacnn.backends.cpu.products.prepared import form_of
 
@@ -35,7 +35,7 @@ WHOLE_SUM, SUM_PART = 1024, 256
 """A sum of up to WHOLE_SUM terms is taken at once. A longer one is cut into parts of about SUM_PART, for it would lose many roundings."""
 
 
-def conv2d(x, filters, bias, window, pool, relu):
+def conv2d(x, filters, bias, window, pool, relu, share):
     """y = pool(relu(conv2d(x))), and the winners of the pooling, uint8."""
     rows, columns = window
     kh, kw, channels, maps = filters.shape
@@ -130,11 +130,16 @@ def _copy_lines(x, top, left, line, padded):
             target[k] = source[k]
 
 
-def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
+def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx, share):
     """dx (or None), dfilters, dbias of ``conv2d``."""
     rows, columns = window
     kh, kw, channels, maps = filters.shape
-    sums = sum_in_waves(len(dy), lambda wave: _filter_gradient(x, y, winners, dy, rows, columns, pool, relu, wave))
+
+    def sum_of(branch):
+        own, groups = [array[branch.slice] for array in (x, y, winners, dy)], branch.groups
+        return sum_in_waves(groups, lambda wave: _filter_gradient(*own, rows, columns, pool, relu, groups, wave))
+
+    sums = share.total(sum_of)
     dfilters, dbias = sums[:-maps].reshape(filters.shape), sums[-maps:]
     if not needs_dx:
         return None, dfilters, dbias
@@ -145,8 +150,8 @@ def conv2d_backward(x, filters, y, winners, dy, window, pool, relu, needs_dx):
 
 
 @kernel(parallel=True)
-def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu, wave):
-    """dfilters and, after them, dbias, of the images in WAVE groups; a task owns a group."""
+def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu, groups, wave):
+    """dfilters and, after them, dbias, of the images in a wave of groups; a task owns a group."""
     count, _, _, channels = x.shape
     maps = dy.shape[3]
     line = ((columns.out - 1) * columns.stride + columns.kernel) * channels
@@ -154,10 +159,9 @@ def _filter_gradient(x, y, winners, dy, rows, columns, pool, relu, wave):
     offsets = _patch_offsets(rows.kernel, columns.kernel * channels, line, 1)
     depth = panel_count(maps) * TILE_COLUMNS
     part_rows = _part_of(rows.out, columns.out)
-    groups = group_count(count)
-    parts = np.zeros((WAVE, (taps + 1) * maps), x.dtype)
+    parts = np.zeros((min(WAVE, groups), (taps + 1) * maps), x.dtype)
     dy_flat, y_flat, winners_flat = dy.reshape(dy.size), y.reshape(y.size), winners.reshape(winners.size)
-    for group in prange(WAVE):
+    for group in prange(parts.shape[0]):
         padded = np.zeros(((rows.out - 1) * rows.stride + rows.kernel) * line, x.dtype)
         dz = np.zeros(rows.out * columns.out * depth, x.dtype)
         part = parts[group]

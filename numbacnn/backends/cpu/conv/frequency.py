@@ -35,7 +35,7 @@ from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
 from numbacnn.backends.cpu.conv.lengths import point_count, transform_lengths
 from numbacnn.backends.cpu.conv.spectra import filter_matrices, filter_values, image_spectra, image_values
-from numbacnn.backends.cpu.plain.reduction import group_count, group_range, sum_images
+from numbacnn.backends.cpu.plain.reduction import group_range, sum_images
 from numbacnn.backends.cpu.products.points import (
     NO_WINNERS,
     correlate_group,
@@ -92,7 +92,7 @@ def _plan(window, count, channels, maps, backward):
     )
 
 
-def conv2d(x, filters, bias, window, pool, relu):
+def conv2d(x, filters, bias, window, pool, relu, share):
     """y = pool(relu(conv2d(x))), and ``SavedSpectra``."""
     count, (_, _, channels, maps) = len(x), filters.shape
     plan = _plan(window, count, channels, maps, False)
@@ -113,7 +113,7 @@ def conv2d(x, filters, bias, window, pool, relu):
     return y, SavedSpectra(spectra, winners)
 
 
-def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
+def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx, share):
     """dx (or None), dfilters, dbias of ``conv2d``."""
     rows, columns = window
     ly, lx = transform_lengths(window)
@@ -123,10 +123,16 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
     spectra = arena.empty(plan.spectra)
     plan.to_spectra(dy, y, saved.winners, pool, relu, True, spectra)
     dfilters = arena.empty(filters.shape)
+
     correlations = arena.empty((len(spectra), point_stride(whole_vectors(channels) * width)))
-    correlate_spectra(saved.spectra, spectra, correlations, count, depth, width)
+    if share.ranks is None:
+        correlate_spectra(saved.spectra, spectra, correlations, *share.branches[0], depth, width)
+    else:
+        sums = share.total(lambda branch: _correlate_branch(saved.spectra, spectra, *branch, depth, width))
+        unfold_spectra(sums, depth, width, correlations)
     filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
-    dbias = sum_images(spectra[0, : count * width].reshape(count, -1), count, maps)  # at frequency zero: sums over pixels
+    sums = spectra[0, : count * width].reshape(count, -1)  # at frequency zero: sums over pixels
+    dbias = share.total(lambda branch: sum_images(sums[branch.slice], branch.images, branch.groups, maps))
     if not needs_dx:
         return None, dfilters, dbias
     matrices = arena.empty(plan.matrices)
@@ -139,22 +145,50 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
 
 
 @kernel(parallel=True)
-def correlate_spectra(x, dy, out, count, depth, width):
-    """out[p, c] = x[p]^T dy*[p], summed over images: for each channel the real, then the imaginary parts of the maps."""
-    channels, maps = depth // 2, width // 2
-    x_flat, dy_flat = x.reshape(x.size), dy.reshape(dy.size)
-    groups = group_count(count)
-    levels = tree_levels(groups)
+def correlate_spectra(x, dy, out, first_image, images, groups, depth, width):
+    """out[p, c] = x[p]^T dy*[p], summed over a branch's images: for each channel the real, then the imaginary parts of the maps."""
     for p in prange(x.shape[0]):
-        sums = np.empty((levels + 1, depth * width), np.float32)
-        for group in range(groups):
-            first, stop = group_range(group, groups, count)
-            x_offset, dy_offset = p * x.shape[1] + first * depth, p * dy.shape[1] + first * width
-            correlate_group(x_flat, x_offset, dy_flat, dy_offset, stop - first, depth, width, group, True, True, sums)
-        parts = sums[levels - 1].reshape(depth, width)
-        for c in range(channels):
-            real, imaginary = parts[c], parts[channels + c]
-            total = out[p, c * width : (c + 1) * width]
-            for f in range(maps):
-                total[f] = real[f] + imaginary[maps + f]
-                total[maps + f] = imaginary[f] - real[maps + f]
+        sums = np.empty((tree_levels(groups) + 1, depth * width), np.float32)
+        _unfold(_correlate_point(x, dy, p, first_image, images, groups, depth, width, sums), depth, width, out[p])
+
+
+@kernel(parallel=True)
+def _correlate_branch(x, dy, first_image, images, groups, depth, width):
+    """The sums of real products at each point, (points, depth * width): only whole sums over a batch are made complex."""
+    out = np.empty((x.shape[0], depth * width), np.float32)
+    for p in prange(x.shape[0]):
+        sums = np.empty((tree_levels(groups) + 1, depth * width), np.float32)
+        out[p] = _correlate_point(x, dy, p, first_image, images, groups, depth, width, sums)
+    return out
+
+
+@kernel(parallel=True)
+def unfold_spectra(sums, depth, width, out):
+    """``correlate_spectra``, from its sums over the whole batch."""
+    for p in prange(sums.shape[0]):
+        _unfold(sums[p], depth, width, out[p])
+
+
+@kernel(inline=True)
+def _correlate_point(x, dy, p, first_image, images, groups, depth, width, sums):
+    """The row of ``sums`` that has the sum of real products over a branch's images, at point p."""
+    x_flat, dy_flat = x.reshape(x.size), dy.reshape(dy.size)
+    for group in range(groups):
+        first, stop = group_range(group, groups, images)
+        row = first_image + first
+        x_offset, dy_offset = p * x.shape[1] + row * depth, p * dy.shape[1] + row * width
+        correlate_group(x_flat, x_offset, dy_flat, dy_offset, stop - first, depth, width, group, True, True, sums)
+    return sums[tree_levels(groups) - 1]
+
+
+@kernel(inline=True)
+def _unfold(sums, depth, width, out):
+    """out[c] = the complex products of a channel and the maps, from those of real and imaginary parts."""
+    channels, maps = depth // 2, width // 2
+    parts = sums.reshape(depth, width)
+    for c in range(channels):
+        real, imaginary = parts[c], parts[channels + c]
+        total = out[c * width : (c + 1) * width]
+        for f in range(maps):
+            total[f] = real[f] + imaginary[maps + f]
+            total[maps + f] = imaginary[f] - real[maps + f]

@@ -34,7 +34,7 @@ from numbacnn.backends.cpu.codegen.transforms import winograd
 from numbacnn.backends.cpu.codegen.winograd_matrices import SUMMING_POINT, TILES, WinogradKind
 from numbacnn.backends.cpu.conv.algorithm import WIDTH
 from numbacnn.backends.cpu.conv.pooling import copy_channels_into, pool_lanes, unpool_into
-from numbacnn.backends.cpu.plain.reduction import group_count, group_range, sum_groups, sum_runs
+from numbacnn.backends.cpu.plain.reduction import group_start, sum_groups, sum_runs
 from numbacnn.backends.cpu.products.panels import panel_offset
 from numbacnn.backends.cpu.products.points import (
     BLOCK,
@@ -65,11 +65,11 @@ class SavedTiles(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some images of a batch, which are transformed and multiplied together: whole groups of them, or a part of one group.
+    """Some images of a branch, which are transformed and multiplied together: whole groups of them, or a part of one group.
 
     Args:
-        images: a slice of the batch.
-        group: the number of the first group.
+        images: a slice of the images.
+        group: the number of the first group, in the branch.
         bounds: where the groups begin, and where the last of them ends, counted from the chunk's first image.
         is_begun, is_cut: whether the group has images before these, and after these.
     """
@@ -82,13 +82,18 @@ class Chunk(NamedTuple):
 
 
 class Tiling(NamedTuple):
-    """How images are cut: into ``down`` times ``across`` tiles of m x m outputs, and the batch into chunks."""
+    """How images are cut: into ``down`` times ``across`` tiles of m x m outputs, and each branch of the batch into chunks."""
 
     m: int
     points: int
     down: int
     across: int
-    chunks: list[Chunk]
+    branches: list[list[Chunk]]
+
+    @property
+    def chunks(self):
+        """Of all branches, in order."""
+        return list(itertools.chain.from_iterable(self.branches))
 
     def size(self, channels):
         """The distance between points, in float32 values."""
@@ -96,19 +101,19 @@ class Tiling(NamedTuple):
         return point_stride(most * self.down * self.across * whole_vectors(channels))
 
 
-def tiling(window, count, channels, maps):
-    """How a batch is cut: a function of shapes alone."""
+def tiling(window, share, channels, maps):
+    """How the images of a ``Share`` are cut: a function of shapes alone."""
     rows, columns = window
     m = TILES[rows.kernel]
     points, down, across = (m + rows.kernel - 1) ** 2, -(-rows.out // m), -(-columns.out // m)
     images = max(1, CHUNK_VALUES // (points * down * across * -(-max(channels, maps) // WIDTH) * WIDTH))
-    return Tiling(m, points, down, across, _chunks(count, images))
+    return Tiling(m, points, down, across, [_chunks(branch, images) for branch in share.branches])
 
 
-def _chunks(count, most):
-    """A batch in chunks of at most ``most`` images, where the sum over a group does not depend on where it lies in the batch."""
-    groups = group_count(count)
-    bounds = [group_range(group, groups, count)[0] for group in range(groups)] + [count]
+def _chunks(branch, most):
+    """A branch in chunks of at most ``most`` images, where the sum over a group does not depend on where it lies in the batch."""
+    origin, count, groups = branch
+    bounds = [origin + group_start(group, groups, count) for group in range(groups + 1)]
     largest = -(-count // groups)
     if largest > most:
         return [
@@ -126,12 +131,13 @@ def _chunks(count, most):
     ]
 
 
-def conv2d(x, filters, bias, window, pool, relu):
+def conv2d(x, filters, bias, window, pool, relu, share):
     """y = pool(relu(conv2d(x))), and ``SavedTiles``."""
     rows, columns = window
     r, _, channels, maps = filters.shape
-    cut = tiling(window, len(x), channels, maps)
-    m, points, down, across, chunks = cut
+    cut = tiling(window, share, channels, maps)
+    m, points, down, across, _ = cut
+    chunks = cut.chunks
     y = arena.empty((len(x), pool.rows, pool.columns, maps))
     no_pool = pool.kh * pool.kw == 1
     winners = NO_WINNERS if no_pool else arena.empty(y.shape, np.uint8)
@@ -153,37 +159,47 @@ def conv2d(x, filters, bias, window, pool, relu):
     return y, SavedTiles(tiles, winners)
 
 
-def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx):
+def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx, share):
     """dx (or None), dfilters, dbias of ``conv2d``."""
     rows, columns = window
     r, _, channels, maps = filters.shape
-    cut = tiling(window, len(dy), channels, maps)
-    m, points, down, across, chunks = cut
+    cut = tiling(window, share, channels, maps)
+    m, points, down, across, _ = cut
     no_pool = pool.kh * pool.kw == 1
     tiles = arena.empty((points, cut.size(maps)))
     depth, width = whole_vectors(channels), whole_vectors(maps)
-    levels = tree_levels(group_count(len(dy)))
-    sums = arena.empty((points, point_stride((levels + 1) * depth * width)))
-    dfilters, bias_sums = arena.empty(filters.shape), np.zeros((group_count(len(dy)), maps), np.float32)
+    dfilters = arena.empty(filters.shape)
     if needs_dx:
         dx, no_bias, unpooled = arena.empty(x.shape), np.zeros(channels, np.float32), no_pooling(window)
         matrices = arena.empty((points, panel_stride(whole_vectors(maps), whole_vectors(channels))))
         matrices_of_filters(m, r)(filters.reshape(r, r, -1), maps, channels, 1, maps, matrices)
         out = arena.empty((points, cut.size(channels)))
     transform, transform_back = tiles_of_images(OUTPUT_BACK, m, r), images_of_tiles(INPUT_BACK, m, r)
-    for d, chunk in zip(saved.tiles, chunks, strict=True):
-        winners = saved.winners if no_pool else saved.winners[chunk.images]
-        transform(dy[chunk.images], y[chunk.images], winners, pool, relu, 0, 0, down, across, tiles)
-        count = chunk.bounds[-1] * down * across
-        starts = np.array(chunk.bounds) * down * across
-        correlate_groups(d, tiles, starts, chunk.group, chunk.is_begun, chunk.is_cut, levels, depth, width, sums)
-        _add_bias_sums(tiles[SUMMING_POINT * (m + r - 1) + SUMMING_POINT], width, starts, chunk.group, bias_sums)
-        if needs_dx:
-            multiply_points(tiles, matrices, out, count, width, depth)
-            corner = rows.pad_before, columns.pad_before
-            transform_back(out, no_bias, unpooled, False, *corner, down, across, dx[chunk.images], NO_WINNERS)
-    filters_of_correlations(m, r)(sums, (levels - 1) * depth * width, dfilters)
-    return dx if needs_dx else None, dfilters, sum_groups(bias_sums)
+    saved_tiles = iter(saved.tiles)
+    trees = []  # of each branch: the sums at every point, where the last of them begins, and the sum of the bias's gradient
+    for branch, chunks in zip(share.branches, cut.branches, strict=True):
+        levels = tree_levels(branch.groups)
+        sums = arena.empty((points, point_stride((levels + 1) * depth * width)))
+        bias_sums = np.zeros((branch.groups, maps), np.float32)
+        for chunk in chunks:
+            winners = saved.winners if no_pool else saved.winners[chunk.images]
+            transform(dy[chunk.images], y[chunk.images], winners, pool, relu, 0, 0, down, across, tiles)
+            count = chunk.bounds[-1] * down * across
+            starts = np.array(chunk.bounds) * down * across
+            d = next(saved_tiles)
+            correlate_groups(d, tiles, starts, chunk.group, chunk.is_begun, chunk.is_cut, levels, depth, width, sums)
+            _add_bias_sums(tiles[SUMMING_POINT * (m + r - 1) + SUMMING_POINT], width, starts, chunk.group, bias_sums)
+            if needs_dx:
+                multiply_points(tiles, matrices, out, count, width, depth)
+                corner = rows.pad_before, columns.pad_before
+                transform_back(out, no_bias, unpooled, False, *corner, down, across, dx[chunk.images], NO_WINNERS)
+        trees.append((sums, (levels - 1) * depth * width, sum_groups(bias_sums)))
+    sums, first, dbias = trees[0]
+    if share.ranks is not None:  # whole trees lie side by side: only their ends are exchanged
+        ends = [tree[:, end : end + depth * width] for tree, end, _ in trees]
+        sums, first, dbias = share.total_of(ends), 0, share.total_of([of_branch for _, _, of_branch in trees])
+    filters_of_correlations(m, r)(sums, first, dfilters)
+    return dx if needs_dx else None, dfilters, dbias
 
 
 @kernel()

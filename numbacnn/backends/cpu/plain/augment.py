@@ -31,21 +31,21 @@ from numbacnn.backends.cpu.plain.elementary import cosine_of_turns, sine_of_turn
 
 
 def augment(x, amounts, key):
-    """See ``Ops.augment``; the key's two numbers are taken modulo 2^32."""
+    """See ``Ops.augment``; the key's numbers are taken modulo 2^32."""
     count, height, width, _ = x.shape
     draws = np.empty((count, DRAWS), np.float32)
-    _draw(draws, key.seed % 2**32, key.step % 2**32)
+    _draw(draws, key.seed % 2**32, key.step % 2**32, key.first)
     grid = moved_grid(draws, amounts, height, width)
     return _warp(x, grid, grid_weights(height), grid_weights(width))
 
 
 @kernel()
-def _draw(draws, seed, step):
-    """Fill ``draws`` (n, DRAWS) with numbers in [-1, 1), each a hash of its index."""
+def _draw(draws, seed, step, first):
+    """Fill ``draws`` (n, DRAWS) with numbers in [-1, 1), each a hash of its index; they are those of image ``first`` and after."""
     key = stream_key(seed, step, STREAM)
     for n in range(draws.shape[0]):
         for k in range(draws.shape[1]):
-            h = mix(np.uint32(mix(np.uint32(n * DRAWS + k)) ^ key))
+            h = mix(np.uint32(mix(np.uint32((first + n) * DRAWS + k)) ^ key))
             draws[n, k] = np.float32(h >> np.uint32(8)) * np.float32(2.0**-23) - np.float32(1)
 
 

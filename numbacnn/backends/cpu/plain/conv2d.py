@@ -20,7 +20,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.plain.matmul import add_dot_rows, fill_transposed, padded_length, transpose_batch
-from numbacnn.backends.cpu.plain.reduction import WAVE, group_count, group_range, sum_groups, sum_in_waves, sum_rows
+from numbacnn.backends.cpu.plain.reduction import WAVE, group_range, sum_groups, sum_in_waves, sum_rows
 
 
 def conv2d(x, filters, bias, window):
@@ -32,12 +32,14 @@ def conv2d(x, filters, bias, window):
     return _correlate(padded, filters, bias, rows.stride, columns.stride, rows.dilation, columns.dilation)
 
 
-def conv2d_backward(x, filters, dy, window, needs_dx):
+def conv2d_backward(x, filters, dy, window, needs_dx, share):
     """See ``Ops.conv2d_backward``."""
     rows, columns = window
     padded = pad2d(x, rows.pad_before, rows.pad_after, columns.pad_before, columns.pad_after)
-    dfilters = _filter_gradient(padded, dy, filters.shape, rows, columns)
-    dbias = sum_rows(dy)
+    dfilters = share.total(
+        lambda branch: _filter_gradient(padded[branch.slice], dy[branch.slice], branch.groups, filters.shape, rows, columns)
+    )
+    dbias = sum_rows(dy, share)
     if not needs_dx:
         return None, dfilters, dbias
     spread = _spread(dy, window)
@@ -169,27 +171,26 @@ def _spread_cells(dy, row_stride, column_stride, top, left, height, width):
     return y
 
 
-def _filter_gradient(x, dy, shape, rows, columns):
+def _filter_gradient(x, dy, groups, shape, rows, columns):
     """dfilters[u,v,c,f] = sum_{n,i,j} x[n, i*sh+u*dh, j*sw+v*dw, g*depth+c] * dy[n,i,j,f]; x has been padded."""
     count, height, width, channels = x.shape
     _, oh, ow, maps = dy.shape
     planes = transpose_batch(x.reshape(count, height * width, channels))
     dy_planes = transpose_batch(dy.reshape(count, oh * ow, maps))
     strides, dilations = (rows.stride, columns.stride), (rows.dilation, columns.dilation)
-    return sum_in_waves(
-        count, lambda wave: _filter_gradient_of_planes(planes, width, dy_planes, (oh, ow), shape[:3], strides, dilations, wave)
-    )
+    own = planes, width, dy_planes, (oh, ow), shape[:3], strides, dilations, groups
+    return sum_in_waves(groups, lambda wave: _filter_gradient_of_planes(*own, wave))
 
 
 @kernel(parallel=True)
-def _filter_gradient_of_planes(planes, width, dy_planes, out, filter_shape, strides, dilations, wave):
-    """The same on planes (n, channel, pixels), where a sum over pixels runs along memory, for WAVE groups of images."""
+def _filter_gradient_of_planes(planes, width, dy_planes, out, filter_shape, strides, dilations, groups, wave):
+    """The same on planes (n, channel, pixels), where a sum over pixels runs along memory, for a wave of groups of images."""
     count, channels, _ = planes.shape
     kh, kw, depth = filter_shape
     maps, pixels = dy_planes.shape[1], dy_planes.shape[2]
-    groups, channel_groups = group_count(count), channels // depth
-    parts = np.zeros((WAVE, kh, kw * depth, maps), planes.dtype)
-    for task in prange(WAVE * kh):
+    channel_groups, size = channels // depth, min(WAVE, groups)
+    parts = np.zeros((size, kh, kw * depth, maps), planes.dtype)
+    for task in prange(size * kh):
         group = task // kh
         u = task - group * kh
         operands = np.zeros((kw * depth, pixels), planes.dtype)
@@ -200,7 +201,7 @@ def _filter_gradient_of_planes(planes, width, dy_planes, out, filter_shape, stri
                 _gather_operands(own, width, u * dilations[0], out, kw, strides, dilations[1], operands)
                 left, right = g * maps // channel_groups, (g + 1) * maps // channel_groups
                 add_dot_rows(operands, dy_planes[n, left:right], parts[group, u, :, left:right])
-    return sum_groups(parts.reshape(WAVE, kh * kw * depth * maps)).reshape(kh, kw, depth, maps)
+    return sum_groups(parts.reshape(size, kh * kw * depth * maps)).reshape(kh, kw, depth, maps)
 
 
 @kernel(inline=True)

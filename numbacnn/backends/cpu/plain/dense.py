@@ -24,10 +24,11 @@ def dense(x, weights, bias):
     return _dense(x, weights, bias)
 
 
-def dense_backward(x, weights, dy, needs_dx):
+def dense_backward(x, weights, dy, needs_dx, share):
     """See ``Ops.dense_backward``."""
-    dweights = _weight_gradient(transpose_batch(x[np.newaxis])[0], transpose_batch(dy[np.newaxis])[0])
-    return (_input_gradient(dy, weights) if needs_dx else None), dweights, sum_rows(dy)
+    whole_x, whole_dy = share.gather(x), share.gather(dy)
+    dweights = _weight_gradient(transpose_batch(whole_x[np.newaxis])[0], transpose_batch(whole_dy[np.newaxis])[0])
+    return (_input_gradient(dy, weights) if needs_dx else None), dweights, sum_rows(dy, share)
 
 
 @kernel(inline=True)

@@ -30,16 +30,17 @@ def stream_key(seed, step, stream):
 
 
 def dropout(x, rate, key):
-    """See ``Ops.dropout``; the key's three numbers are taken modulo 2^32."""
+    """See ``Ops.dropout``; the key's numbers are taken modulo 2^32."""
     y = arena.like(x)
-    _dropout(x.reshape(-1), rate, *(number % 2**32 for number in key), y.reshape(-1))
+    first = key.first * (x.size // max(len(x), 1))
+    _dropout(x.reshape(-1), rate, key.seed % 2**32, key.step % 2**32, key.layer % 2**32, first, y.reshape(-1))
     return y
 
 
 @kernel(parallel=True)
-def _dropout(x, rate, seed, step, layer, y):
+def _dropout(x, rate, seed, step, layer, first, y):
     key = stream_key(seed, step, layer)
     threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
     zero, scale = x.dtype.type(0), x.dtype.type(1.0 / (1.0 - rate))
     for i in prange(x.size):
-        y[i] = zero if mix(np.uint32(mix(np.uint32(i)) ^ key)) < threshold else x[i] * scale
+        y[i] = zero if mix(np.uint32(mix(np.uint32(first + i)) ^ key)) < threshold else x[i] * scale

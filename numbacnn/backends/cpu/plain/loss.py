@@ -12,8 +12,8 @@ from numbacnn.backends.cpu.plain.elementary import log
 
 
 @kernel(parallel=True)
-def softmax_cross_entropy(logits, labels):
-    """See ``Ops.softmax_cross_entropy``."""
+def softmax_cross_entropy(logits, labels, batch):
+    """See ``Ops.softmax_cross_entropy``; ``batch`` images have a mean loss, of which these are some or all."""
     count, classes = logits.shape
     loss = np.empty(count, logits.dtype)
     correct = np.empty(count, np.bool_)
@@ -24,5 +24,5 @@ def softmax_cross_entropy(logits, labels):
         loss[n] = logits.dtype.type(log(total)) - (logits[n, label] - logits[n, best])
         correct[n] = best == label
         for k in range(classes):
-            row[k] = (row[k] / total - (1 if k == label else 0)) / count
+            row[k] = (row[k] / total - (1 if k == label else 0)) / batch
     return loss, correct, gradient

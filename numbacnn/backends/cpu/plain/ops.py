@@ -76,7 +76,7 @@ class PlainOps(Ops):
     def conv2d_backward(
         self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        return conv2d.conv2d_backward(x, kernel, dy, window, needs_dx)
+        return conv2d.conv2d_backward(x, kernel, dy, window, needs_dx, self.ranks.share(len(x)))
 
     def max_pool2d(self, x: Array, window: Window2D) -> tuple[Array, Array]:
         return pool2d.max_pool2d(x, *window)
@@ -97,7 +97,7 @@ class PlainOps(Ops):
     def dense_backward(
         self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
     ) -> tuple[Array | None, Array | FactoredGradient, Array]:
-        return dense.dense_backward(x, kernel, dy, needs_dx)
+        return dense.dense_backward(x, kernel, dy, needs_dx, self.ranks.share(len(x)))
 
     def add(self, a: Array, b: Array) -> Array:
         return elementwise.add(a, b)
@@ -184,7 +184,7 @@ class PlainOps(Ops):
         return dropout.dropout(x, float(rate), key)
 
     def batch_norm(self, x: Array, gamma: Array | None, beta: Array | None, epsilon: float) -> tuple[Array, Array, Array]:
-        return batch_norm.batch_norm(x, gamma, beta, epsilon)
+        return batch_norm.batch_norm(x, gamma, beta, epsilon, self.ranks.share(len(x)))
 
     def batch_norm_inference(
         self, x: Array, gamma: Array | None, beta: Array | None, mean: Array, variance: Array, epsilon: float
@@ -194,10 +194,10 @@ class PlainOps(Ops):
     def batch_norm_backward(
         self, x: Array, gamma: Array | None, mean: Array, variance: Array, epsilon: float, dy: Array
     ) -> tuple[Array, Array, Array]:
-        return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy)
+        return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy, self.ranks.share(len(x)))
 
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-        return loss.softmax_cross_entropy(logits, labels)
+        return loss.softmax_cross_entropy(logits, labels, self.ranks.share(len(logits)).batch)
 
     def new_epoch_losses(self, steps: int) -> EpochLosses:
         return EpochLosses(np.zeros(steps), np.zeros(steps, np.int64))

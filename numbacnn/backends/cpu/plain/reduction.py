@@ -3,7 +3,8 @@
     out[f] = sum over n of x[n, f]
 
 The images are cut into G groups of neighbours, G a power of two. A task sums one group, and a binary tree adds the groups' sums:
-neighbours, then pairs of neighbours, and so on. Threads, or machines, may own any whole groups, and the sum has the same bits.
+neighbours, then pairs of neighbours, and so on. Threads may own any groups, and processes whole branches of the tree
+(``numbacnn.ranks``): the sum has the same bits. A kernel sums one branch, given its images and their number of groups.
 
 A float32 sum of n terms loses up to n roundings. So a sum of more than SHORT terms is taken in runs of RUN terms, and the runs' sums
 are added in float64: it loses at most RUN roundings, whatever n is.
@@ -12,10 +13,8 @@ are added in float64: it loses at most RUN roundings, whatever n is.
 import numpy as np
 from numba import prange
 
+from numbacnn import groups as batch_groups
 from numbacnn.backends.cpu._jit import kernel, shared
-
-LEAST_GROUPS, GROUP_IMAGES = 8, 8
-"""Groups of a batch: LEAST_GROUPS, or as many more as leave each of them GROUP_IMAGES images at least."""
 
 WAVE = 8
 """Groups whose sums are in memory at once, where a sum is large."""
@@ -24,15 +23,19 @@ SHORT, RUN = 128, 16
 """Up to SHORT terms are summed one after the other; of more, RUN at a time."""
 
 
-def sum_rows(x):
-    """out[f] = sum of x[..., f] over all other axes, of which the first counts images: the gradient of a bias."""
-    return sum_images(x.reshape(-1, x.shape[-1]), len(x), x.shape[-1])
+def sum_rows(x, share):
+    """out[f] = sum of x[..., f] over all other axes, of which the first counts images of a ``Share``: the gradient of a bias."""
+    return share.total(lambda branch: _sum_rows(x[branch.slice], branch.groups))
+
+
+def _sum_rows(x, groups):
+    return sum_images(x.reshape(-1, x.shape[-1]), len(x), groups, x.shape[-1])
 
 
 @kernel(parallel=True)
-def sum_images(rows, images, columns):
+def sum_images(rows, images, groups, columns):
     """out[f] = sum over all rows of rows[r, f], for the first ``columns`` columns; every image has equally many rows."""
-    groups, length = group_count(images), rows.shape[0] // max(images, 1)
+    length = rows.shape[0] // max(images, 1)
     parts = np.zeros((groups, columns), rows.dtype)
     for group in prange(groups):
         first, stop = group_range(group, groups, images)
@@ -40,15 +43,14 @@ def sum_images(rows, images, columns):
     return sum_groups(parts)
 
 
-def sum_in_waves(images, sum_of_wave):
-    """The sum over a batch of arrays too large to keep one for each group.
+def sum_in_waves(groups, sum_of_wave):
+    """The sum over groups, a power of two, of arrays too large to keep one for each group.
 
     Args:
-        images: of the batch.
-        sum_of_wave: gives the sum of WAVE groups, by ``sum_groups``, from the number of the first of them.
+        sum_of_wave: gives the sum of WAVE groups, or of all if they are fewer, by ``sum_groups``, from the number of the first.
     """
     sums: list[tuple[int, np.ndarray]] = []  # whole branches of the tree: (how many waves, their sum), ever smaller
-    for first in range(0, group_count(images), WAVE):
+    for first in range(0, groups, WAVE):
         waves, total = 1, sum_of_wave(first)
         while sums and sums[-1][0] == waves:
             total, waves = sums.pop()[1] + total, 2 * waves
@@ -79,19 +81,13 @@ def sum_runs(x, first, stop, out):
         out[f] = total[f]
 
 
-@shared
-def group_count(images):
-    """G, into how many groups a batch is cut: a power of two, LEAST_GROUPS or more."""
-    groups = LEAST_GROUPS
-    while 2 * groups * GROUP_IMAGES <= images:
-        groups *= 2
-    return groups
+group_start = shared(batch_groups.group_start)
 
 
 @shared
 def group_range(group, groups, images):
     """The images of one group: the first, and one past the last; there may be none."""
-    return group * images // groups, (group + 1) * images // groups
+    return group_start(group, groups, images), group_start(group + 1, groups, images)
 
 
 @kernel(inline=True)

@@ -30,14 +30,13 @@ from numbacnn.backends.cuda.plain.geometry import cell_of
 
 
 def augment(x, amounts, key):
-    """See ``Ops.augment``; the key's two numbers are taken modulo 2^32."""
+    """See ``Ops.augment``; the key's numbers are taken modulo 2^32."""
     count, height, width, channels = x.shape
     y = arena.like(x)
     grid = arena.empty((count, 2, POINTS, POINTS))
     numbers = amounts._replace(rotation=amounts.rotation / 180)  # half turns
-    launch.over(
-        _move_grid, count * POINTS * POINTS, height, width, *map(np.float32, numbers), key.seed & BITS, key.step & BITS, grid
-    )
+    keys = key.seed & BITS, key.step & BITS, key.first
+    launch.over(_move_grid, count * POINTS * POINTS, height, width, *map(np.float32, numbers), *keys, grid)
     launch.over(_warp, y.size // channels, x, grid, y)
     return y
 
@@ -75,25 +74,25 @@ def cosine_and_sine(half_turns):
 
 
 @kernel
-def _move_grid(height, width, shift, half_turns, scale, shear, elastic, seed, step, grid):
-    """grid[n, :, a, b] = how far the source of a grid point of image n lies from it, in pixels, down and across."""
+def _move_grid(height, width, shift, half_turns, scale, shear, elastic, seed, step, first, grid):
+    """grid[n, :, a, b] = how far the source of a grid point of image ``first`` + n lies from it, in pixels, down and across."""
     n, a, b, _ = cell_of(cuda.grid(1), POINTS, POINTS, 1)
     if n < grid.shape[0]:
-        key, one = stream_key(seed, step, STREAM), np.float32(1)
+        key, one, image = stream_key(seed, step, STREAM), np.float32(1), first + n
         down = np.float32(a - POINTS // 2) * (np.float32(height - 1) / np.float32(CELLS))
         across = np.float32(b - POINTS // 2) * (np.float32(width - 1) / np.float32(CELLS))
 
-        scaled_down = down * (one + scale * draw(n, SCALE_Y, key))
-        scaled_across = across * (one + scale * draw(n, SCALE_X, key))
-        slanted = scaled_across + shear * draw(n, SHEAR, key) * scaled_down
-        cosine, sine = cosine_and_sine(half_turns * draw(n, ROTATION, key))
+        scaled_down = down * (one + scale * draw(image, SCALE_Y, key))
+        scaled_across = across * (one + scale * draw(image, SCALE_X, key))
+        slanted = scaled_across + shear * draw(image, SHEAR, key) * scaled_down
+        cosine, sine = cosine_and_sine(half_turns * draw(image, ROTATION, key))
         turned_down = cosine * scaled_down - sine * slanted
         turned_across = sine * scaled_down + cosine * slanted
 
         point = ELASTIC + a * POINTS + b
-        wave_down, wave_across = draw(n, point, key), draw(n, point + POINTS * POINTS, key)
-        far_down = shift * draw(n, SHIFT_Y, key) + elastic * wave_down
-        far_across = shift * draw(n, SHIFT_X, key) + elastic * wave_across
+        wave_down, wave_across = draw(image, point, key), draw(image, point + POINTS * POINTS, key)
+        far_down = shift * draw(image, SHIFT_Y, key) + elastic * wave_down
+        far_across = shift * draw(image, SHIFT_X, key) + elastic * wave_across
         grid[n, 0, a, b] = (turned_down - down) + np.float32(height) * far_down
         grid[n, 1, a, b] = (turned_across - across) + np.float32(width) * far_across
 

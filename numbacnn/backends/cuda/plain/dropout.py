@@ -30,16 +30,17 @@ def stream_key(seed, step, stream):
 
 
 def dropout(x, rate, key):
-    """See ``Ops.dropout``; the key's three numbers are taken modulo 2^32."""
+    """See ``Ops.dropout``; the key's numbers are taken modulo 2^32."""
     y = arena.like(x)
     threshold, scale = int(min(rate * 2.0**32, 2.0**32 - 1)), x.dtype.type(1.0 / (1.0 - rate))
+    key = key._replace(first=key.first * (x.size // max(len(x), 1)))
     launch.over(_dropout, x.size, x.reshape(-1), threshold, scale, *(number & BITS for number in key), y.reshape(-1))
     return y
 
 
 @kernel
-def _dropout(x, threshold, scale, seed, step, layer, y):
+def _dropout(x, threshold, scale, seed, step, layer, first, y):
     i = cuda.grid(1)
     if i < x.size:
-        dropped = mix(mix(i & BITS) ^ stream_key(seed, step, layer)) < threshold
+        dropped = mix(mix((first + i) & BITS) ^ stream_key(seed, step, layer)) < threshold
         y[i] = x.dtype.type(0) if dropped else x[i] * scale
