@@ -24,8 +24,8 @@ import click
 from numbacnn.backends import get_ops, kernel_cache_problem, processor, rounds_once, threads
 from numbacnn.engines import launch
 from numbacnn.errors import DeviceError, NumbaCNNError, TrainingError
+from numbacnn.groups import group_count
 from numbacnn.quoting import counted
-from numbacnn.ranks import group_count
 
 from . import console
 from .main import is_expected, words
