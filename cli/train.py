@@ -72,10 +72,10 @@ def train(ctx: click.Context, **given: Any) -> int:
     call = crew.start(read_call(ctx, given))
     log = EventLog(call.log_dir)
     with (resumed_run if call.resume else new_run)(call, crew) as run, log:
-        crew.begin(run)
         started = time.perf_counter()
         if call.progress != "none":
             notice(heading(run))
+        crew.begin(run)
         outcome = _train(run, call, log, crew)
         if outcome.signal:
             return 128 + outcome.signal  # as shells do: 130 after Ctrl-C, 143 after SIGTERM
@@ -142,9 +142,8 @@ def _train(run: Run, call: TrainOptions, log: EventLog, crew: Crew) -> Outcome:
         events = train_events(state, run.dataset, run.ops)
         while True:
             try:
-                can_wait = crew.size > 1  # the others wait for this rank, with their kernels compiled
-                is_interruptible = not can_wait and (first_step is None or evaluated is not None)
-                event = _next_event(events, run, call, evaluated, is_interruptible)
+                may_compile = crew.size == 1 and (first_step is None or evaluated is not None)  # others would wait in vain
+                event = _next_event(events, run, call, evaluated, is_interruptible=may_compile)
             except Terminated:
                 if evaluated is None:  # no step was done
                     raise

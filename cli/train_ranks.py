@@ -26,6 +26,7 @@ from numbacnn.engines import launch
 from numbacnn.errors import DeviceError, NumbaCNNError, TrainingError
 from numbacnn.groups import group_count
 from numbacnn.quoting import counted
+from numbacnn.ranks import ALONE
 
 from . import console
 from .main import is_expected, words
@@ -114,7 +115,7 @@ class RankedCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        place = launch.find()
+        place = None if parent is None else launch.find()  # without one, another command asks what options mean
         if place is None:
             return super().make_context(info_name, args, parent, **extra)
         if place.rank:
@@ -171,6 +172,7 @@ class _Led(Crew):
     def __init__(self, ranks: "MpiRanks"):
         self._ranks, self.size = ranks, ranks.size
         self._is_training = False
+        self._ops: Ops  # once training has begun
 
     def start(self, call: "TrainOptions") -> "TrainOptions":
         if call.device == "cuda":
@@ -200,7 +202,7 @@ class _Led(Crew):
         from numbacnn.training import to_checkpoint
 
         self._ranks.broadcast(_SetUp(run.origin.exact_conv, run.dataset, to_checkpoint(run.state, run.ops, {})))
-        self._is_training = True
+        self._is_training, self._ops = True, run.ops
         _prepare(self._ranks, run.state, run.ops)
 
     def agree(self, number: int | None) -> int | None:
@@ -211,6 +213,7 @@ class _Led(Crew):
 
     def end(self) -> None:
         self._is_training = False
+        self._ops.ranks = ALONE
 
     def fail(self, error: BaseException) -> None:
         """The command ends by an exception: end the others too."""
