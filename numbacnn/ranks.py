@@ -88,6 +88,11 @@ class Ranks(ABC):
     def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
         """Give every rank its part, a flat array each; take ``counts`` values from each, of the same dtype."""
 
+    @staticmethod
+    @abstractmethod
+    def join(arrays: Sequence[Array]) -> Array:
+        """Flat arrays of one dtype, one after the other."""
+
     # --- a step --------------------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -134,11 +139,11 @@ class Ranks(ABC):
         flat = [array.reshape(-1) for array in sums]
         branches = [[branch.groups for branch in share.branches] for share in self.shares(batch)]
         if size <= SMALL:
-            gathered = self.all_gather(_joined(flat), [len(own) * size for own in branches])
+            gathered = self.all_gather(self.join(flat), [len(own) * size for own in branches])
             return _tree(gathered.reshape(-1, size), [groups for own in branches for groups in own]).reshape(shape)
         cuts = [rank * size // self.size for rank in range(self.size + 1)]
         width = cuts[self.rank + 1] - cuts[self.rank]
-        parts = [_joined([array[cuts[r] : cuts[r + 1]] for array in flat]) for r in range(self.size)]
+        parts = [self.join([array[cuts[r] : cuts[r + 1]] for array in flat]) for r in range(self.size)]
         received = self.all_to_all(parts, [len(own) * width for own in branches])
         rows = [row for part in received for row in part.reshape(-1, width)]
         added = _tree(rows, [groups for own in branches for groups in own])
@@ -164,18 +169,14 @@ class Alone(Ranks):
     def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
         return list(parts)
 
+    @staticmethod
+    def join(arrays: Sequence[Array]) -> Array:
+        (array,) = arrays
+        return array
+
 
 ALONE = Alone()
 """Of a process that no launcher started with others; it has no state, as it takes whole batches."""
-
-
-def _joined(arrays: Sequence[Array]) -> Array:
-    """Arrays of one dtype, one after the other."""
-    if len(arrays) == 1:
-        return arrays[0]
-    import numpy as np  # only where there are several ranks: the contract needs no numpy
-
-    return np.concatenate(arrays)
 
 
 def _tree(sums: Any, groups: Sequence[int]) -> Array:

@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "the gradient of the summed loss, not of the mean", f"{PLAIN}loss.py",
-        "(1 if k == label else 0)) / count", "(1 if k == label else 0))",
+        "(1 if k == label else 0)) / batch", "(1 if k == label else 0))",
         "backends/test_loss.py::test_losses_answers_and_gradient_equal_the_formula",
     ),
     # --- dropout, batch normalisation, distortions ---------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ MUTANTS = (
     ),
     Mutant(
         "variance divided by n - 1", f"{PLAIN}batch_norm.py",
-        "_mean(squares, count)", "_mean(squares, count - 1)",
+        "_squares(x, images, groups, mean), x.shape[0])", "_squares(x, images, groups, mean), x.shape[0] - 1)",
         "backends/test_batch_norm.py::test_moments_are_those_in_float64",
     ),
     Mutant(
@@ -156,8 +156,8 @@ MUTANTS = (
     ),
     # --- sums and products ---------------------------------------------------------------------------------------------------------
     Mutant(
-        "sums over a batch lose what its groups do not divide", f"{PLAIN}reduction.py",
-        "group * images // groups, (group + 1) * images // groups", "group * (images // groups), (group + 1) * (images // groups)",
+        "sums over a batch lose the odd image of a half", "numbacnn/groups.py",
+        "first + half, group - groups, images - half", "first + half, group - groups, half",
         "backends/test_conv2d.py::test_sums_over_a_batch_equal_those_in_float64",
     ),
     Mutant(

@@ -89,6 +89,13 @@ def _totals(parts):
     return sum_groups(sums)
 
 
+@kernel(inline=True)
+def _divided(total, count):
+    for c in range(total.size):
+        total[c] /= max(count, 1)
+    return total
+
+
 @kernel(inline="always")
 def _sums(x, images, groups):
     """The sum of each channel over a branch of the batch, float64 (channels,)."""
@@ -127,8 +134,10 @@ def _products(x, dy, images, groups, mean):
             for c in range(channels):
                 dy_sums[group, n % LANES, c] += dy[n, c]
                 dyx_sums[group, n % LANES, c] += dy[n, c] * (x[n, c] - mean[c])
+    of_dy, of_products = _totals(dy_sums), _totals(dyx_sums)
     sums = np.empty((2, channels), np.float64)
-    sums[0], sums[1] = _totals(dy_sums), _totals(dyx_sums)
+    for c in range(channels):
+        sums[0, c], sums[1, c] = of_dy[c], of_products[c]
     return sums
 
 
@@ -154,9 +163,8 @@ def _gradients(x, sums, count, gamma, mean, variance, epsilon, dy, dx):
 @kernel(parallel=True)
 def _moments(x, images, groups):
     """Mean and variance of the whole batch."""
-    count = max(x.shape[0], 1)
-    mean = _sums(x, images, groups) / count
-    variance = _squares(x, images, groups, mean) / count
+    mean = _divided(_sums(x, images, groups), x.shape[0])
+    variance = _divided(_squares(x, images, groups, mean), x.shape[0])
     return mean.astype(x.dtype), variance.astype(x.dtype)
 
 
