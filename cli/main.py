@@ -55,6 +55,9 @@ def app(debug: bool) -> None:
     """Convolutional networks you can read, run fast on the machine you have, and trust."""
 
 
+EXPECTED = (NumbaCNNError, OSError, MemoryError)
+
+
 def main() -> int:
     """Run the command line; returns its exit code."""
     open_streams()
@@ -72,7 +75,7 @@ def _guarded() -> int:
     except (click.Abort, KeyboardInterrupt):  # where the signal is not ours, as in another program
         sys.stderr.write("Stopped.\n")
         return 130
-    except (NumbaCNNError, OSError, MemoryError) as error:
+    except EXPECTED as error:
         return _failed(error, debug)
 
 
@@ -98,11 +101,16 @@ def _failed(error: BaseException, debug: bool) -> int:
         import traceback
 
         sys.stderr.write(console.printable_lines(traceback.format_exc()))
-    console.error(_words(error))
+    console.error(words(error))
     return 1
 
 
-def _words(error: BaseException) -> str:
+def is_expected(error: BaseException | None) -> bool:
+    """Whether the program ends with one line for it; others are faults of the program, and show where they come from."""
+    return isinstance(error, EXPECTED)
+
+
+def words(error: BaseException) -> str:
     if isinstance(error, NumbaCNNError):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from numbacnn.engines import launch
+
 from .workers import terminal_signals_blocked
 
 POLL = 0.05
@@ -56,7 +58,7 @@ def work(job: Job, threads: int, is_wanted: Callable[[], bool], said: Callable[[
         with terminal_signals_blocked():
             process = subprocess.Popen(
                 command, cwd=job.folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                encoding="utf-8", errors="replace", env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+                encoding="utf-8", errors="replace", env=launch.without(os.environ) | {"PYTHONIOENCODING": "utf-8"},
             )  # fmt: skip
     except OSError as error:
         return f"its process cannot be started in {job.folder}: {error.strerror or error}. All workers need the same folders"

@@ -27,13 +27,14 @@ from .run_config import read_run_config
 from .signals import Terminated, before_leaving, held_signals, is_first_to_say, noted_signals, raised_signals, received, say_line
 from .train_findings import dead_maps_line, dead_maps_of, draw_curves
 from .train_options import TrainOptions
+from .train_ranks import Crew, RankedCommand
 from .train_report import config, epoch_network, heading, print_report, report, trained_network
 from .train_run import Run, new_run, resume_command, resumed_run
 
 _PATIENCE = 3.0  # seconds without a word
 
 
-@click.command()
+@click.command(cls=RankedCommand)
 @train_choices.network_and_recipe
 @click.option("--seed", type=options.WholeNumber(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Same seed, same bits.")  # fmt: skip
@@ -67,13 +68,15 @@ def train(ctx: click.Context, **given: Any) -> int:
              numbacnn train --config runs/cnn-mnist/config.toml --output again
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
     """
-    call = read_call(ctx, given)
+    crew: Crew = ctx.obj
+    call = crew.start(read_call(ctx, given))
     log = EventLog(call.log_dir)
-    with (resumed_run if call.resume else new_run)(call) as run, log:
+    with (resumed_run if call.resume else new_run)(call, crew) as run, log:
         started = time.perf_counter()
         if call.progress != "none":
             notice(heading(run))
-        outcome = _train(run, call, log)
+        crew.begin(run)
+        outcome = _train(run, call, log, crew)
         if outcome.signal:
             return 128 + outcome.signal  # as shells do: 130 after Ctrl-C, 143 after SIGTERM
         if not run.folder.is_complete():  # someone removed a file of it in the meantime
@@ -128,22 +131,23 @@ class Outcome(NamedTuple):
     signal: int | None = None
 
 
-def _train(run: Run, call: TrainOptions, log: EventLog) -> Outcome:
+def _train(run: Run, call: TrainOptions, log: EventLog, crew: Crew) -> Outcome:
     """Train: show each event, save after each epoch and now and then within it, and stop at a signal."""
     state, first_step = run.state, None
     evaluated: State | None = None  # the state that is being evaluated
     autosave = Autosave(call.checkpoint_every)
-    with TrainingView(state.settings.epochs, call.progress) as view, noted_signals() as received:
+    with TrainingView(state.settings.epochs, call.progress) as view, noted_signals():
         if state.epoch and not state.batch and not run.folder.is_complete():  # killed while the epoch was being written
             _save_epoch(run, is_best=True)
         events = train_events(state, run.dataset, run.ops)
         while True:
             try:
-                event = _next_event(events, run, call, evaluated, is_interruptible=first_step is None or evaluated is not None)
+                may_compile = crew.size == 1 and (first_step is None or evaluated is not None)  # others would wait in vain
+                event = _next_event(events, run, call, evaluated, is_interruptible=may_compile)
             except Terminated:
                 if evaluated is None:  # no step was done
                     raise
-                return _stopped(run, call, evaluated, first_step, view.say)
+                return _stopped(run, call, evaluated, first_step, view.say, received())
             if event is None:
                 break
             if first_step is None and isinstance(event, StepDone):
@@ -151,6 +155,7 @@ def _train(run: Run, call: TrainOptions, log: EventLog) -> Outcome:
             view.show(event)
             evaluated = _copy(state) if isinstance(event, EvaluationStarted) else None
             if isinstance(event, EpochDone):
+                crew.check_weights(state, run.ops)
                 with autosave.saving():
                     _save_epoch(run, event.best)
                 log.write(event.record, view.say)
@@ -160,8 +165,14 @@ def _train(run: Run, call: TrainOptions, log: EventLog) -> Outcome:
                         _save_checkpoint(run, state)
                 except CheckpointError as error:  # there may be room at the end of the epoch
                     view.say(f"training goes on without this checkpoint: {error}")
-            if received() and isinstance(event, (StepDone, EpochDone)) and state.epoch < state.settings.epochs:
-                return _stopped(run, call, state, first_step, view.say)
+            if (
+                isinstance(event, (StepDone, EpochDone))
+                and (number := crew.agree(received()))
+                and state.epoch < state.settings.epochs
+            ):
+                crew.end()
+                return _stopped(run, call, state, first_step, view.say, number)
+        crew.end()
         remember_run(run.folder.path)
         if received() and is_first_to_say():
             view.say(f"stopped after the last epoch: {run.folder.path} is complete. For its report:")
@@ -187,9 +198,11 @@ def _next_event(
         return next(events, None)
 
 
-def _stopped(run: Run, call: TrainOptions, state: State, first_step: float | None, tell: Callable[[str], None]) -> Outcome:
+def _stopped(
+    run: Run, call: TrainOptions, state: State, first_step: float | None, tell: Callable[[str], None], number: int | None
+) -> Outcome:
     _save_and_tell(run, call, state, tell)
-    return Outcome(first_step, received())
+    return Outcome(first_step, number)
 
 
 def _save_and_tell(run: Run, call: TrainOptions, state: State, tell: Callable[[str], None]) -> None:

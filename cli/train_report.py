@@ -17,7 +17,7 @@ from .tables import percent, table
 from .train_data import fingerprint_of_test_part
 from .train_run import Run
 
-VARIES = ("seconds", "images_per_second", "output", "threads", "thread_shares")
+VARIES = ("seconds", "images_per_second", "output", "ranks", "threads", "thread_shares")
 """Figures that are not kept in the network's file: the same training makes the same file."""
 
 
@@ -29,8 +29,12 @@ def heading(run: Run) -> str:
     return (
         f"{run.state.graph.name} on {data.name} ({images}, {data.source}), {settings.optimizer} {settings.learning_rate:g}, "
         f"batch {settings.batch_size}, {'augmented, ' if settings.augment else ''}"
-        f"{'raw pixels, ' if run.origin.raw_pixels else ''}{run.ops.describe()}, seed {settings.seed}"
+        f"{'raw pixels, ' if run.origin.raw_pixels else ''}{_device(run)}, seed {settings.seed}"
     )
+
+
+def _device(run: Run) -> str:
+    return run.ops.describe() if run.ranks == 1 else f"{run.ops.name} with {run.ranks} ranks x {counted(run.threads, 'thread')}"
 
 
 def report(run: Run, seconds: float) -> dict[str, Any]:
@@ -50,6 +54,7 @@ def _figures(run: Run, seconds: float, epoch: int, parameters: Arrays) -> dict[s
         "model": state.graph.name,
         "dataset": run.dataset.name,
         "device": run.ops.name,
+        "ranks": run.ranks,
         "threads": run.threads,
         "thread_shares": {str(threads): round(share, 3) for threads, share in run.ops.thread_shares().items()},
         "seed": state.settings.seed,

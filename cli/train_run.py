@@ -28,6 +28,7 @@ from .resuming import check_output, folder_to_resume, forget_begun, note_begun
 from .signals import before_leaving, held_signals, is_first_to_say, received, say
 from .train_data import class_count, fingerprint, load, load_ahead
 from .train_options import TrainOptions
+from .train_ranks import Crew
 
 RAW_PIXELS_NOTICE = f"pixels are fed as numbers 0...255, as the lecture does. It costs accuracy: {COST_OF_RAW_PIXELS}"
 
@@ -39,6 +40,7 @@ class Run:
     Args:
         compilations: counts the kernels compiled in this process.
         compiled_ahead: kernels compiled in other processes.
+        ranks: processes that train together.
     """
 
     state: State
@@ -50,10 +52,11 @@ class Run:
     threads: int
     compilations: Any
     compiled_ahead: int = 0
+    ranks: int = 1
 
 
 @contextmanager
-def new_run(options: TrainOptions) -> Iterator[Run]:
+def new_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
     """Start a run. Cheap checks come before the data are downloaded or drawn; a run that fails before its first step is abandoned."""
     source = options.source()
     if options.initializer is not None:
@@ -63,13 +66,14 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
         origin = replace(origin, raw_pixels=True)
     check_output(folder.path, resume=False)
     loading = load_ahead(origin, options.data_dir, source.graph.input_shape)
-    ops = open_device(options.device, options.threads, options.exact_conv)
+    ops = open_device(options.device, options.threads or crew.threads, options.exact_conv)
     new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
         begun_before = None
         try:
             folder.check_names()
             settings = options.settings(source.recipe)
+            crew.check_batch(settings.batch_size)
             own_data = loading() if is_own(origin.dataset) else None  # only they know how many classes there are
             classes = len(own_data.class_names) if own_data else class_count(origin.dataset)
             graph = for_classes(source, classes, dataset_label(origin.dataset))
@@ -99,7 +103,8 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
                     f"{folder.path} holds an earlier run: it moves to {folder.previous()} when the new run finishes its first epoch"
                 )
             origin = replace(origin, data_sha256=fingerprint(dataset))
-            yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations, ahead)
+            count = _thread_count(options, crew)
+            yield Run(state, dataset, ops, folder, origin, options.data_dir, count, compilations, ahead, crew.size)
         except BaseException as error:
             is_stopped = received() is not None or not isinstance(error, Exception)
             # After a CheckpointError (a disk that is full, say) the run is worth resuming all the same.
@@ -110,7 +115,7 @@ def new_run(options: TrainOptions) -> Iterator[Run]:
 
 
 @contextmanager
-def resumed_run(options: TrainOptions) -> Iterator[Run]:
+def resumed_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
     """Resume a run: its own settings count, and the options that the user gave must agree with them."""
     folder = folder_to_resume(options)
     with folder.writing(), ExitStack() as stack:
@@ -118,10 +123,11 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
         folder.check_names()
         origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
         stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
-        ops = open_device(options.device, options.threads, origin.exact_conv)
+        ops = open_device(options.device, options.threads or crew.threads, origin.exact_conv)
         with announced_compilations() as compilations:
             state = folder.resume(checkpoint, ops)
             options.check_unchanged(origin, state.settings, folder.path)
+            crew.check_batch(state.settings.batch_size)
             _check_initializer(options, state, folder.path)
             is_changed = _change_epochs(state, options.epochs)
             origin = _place_of_data(origin, options, state, folder.path)
@@ -144,7 +150,8 @@ def resumed_run(options: TrainOptions) -> Iterator[Run]:
             if is_changed and state.epoch < state.settings.epochs:  # a kill must not bring what was before back
                 folder.save_checkpoint(state, ops, origin.to_dict())
             notice(f"resuming {folder.path} after epoch {state.epoch}, step {state.step}")
-            yield Run(state, dataset, ops, folder, origin, options.data_dir, _thread_count(options), compilations)
+            count = _thread_count(options, crew)
+            yield Run(state, dataset, ops, folder, origin, options.data_dir, count, compilations, ranks=crew.size)
 
 
 def _initialise(source: Source, name: str, model: str) -> None:
@@ -260,5 +267,5 @@ def _remove_unused(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def _thread_count(options: TrainOptions) -> int:
-    return options.threads or threads.available()
+def _thread_count(options: TrainOptions, crew: Crew) -> int:
+    return options.threads or crew.threads or threads.available()

@@ -40,7 +40,7 @@ FLOORS = [
         "numbacnn.memory",
         "numbacnn.reading",
     },
-    {"numbacnn.backends"},
+    {"numbacnn.backends", "numbacnn.engines"},
     {"numbacnn.datasets", "numbacnn.pictures", "numbacnn.random_numbers"},
     {
         "numbacnn.network",

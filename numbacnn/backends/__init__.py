@@ -62,6 +62,13 @@ def vector_unit() -> tuple[str, int]:
     return VECTOR_UNIT.name, VECTOR_UNIT.lanes
 
 
+def rounds_once() -> bool:
+    """Whether kernels multiply and add with a single rounding, as all processors with fma do: the condition for equal networks."""
+    from numbacnn.backends.cpu.vector_unit import VECTOR_UNIT
+
+    return VECTOR_UNIT.fuses
+
+
 def why_not_cuda() -> "Missing | None":
     """Why ``--device cuda`` cannot be used on this machine, and the remedy; None if it can."""
     from numbacnn.backends.cuda._jit import why_not  # late: the import takes half a second

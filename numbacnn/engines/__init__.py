@@ -1,0 +1,1 @@
+"""Several processes that train one network: who has started them, and what moves their arrays. Nothing is imported here."""

@@ -1,0 +1,198 @@
+"""Processes of an MPI job: MPI moves bytes from one to another, and adds nothing.
+
+Every wait looks whether it is over, and lets other threads and processes run in between: MPI itself would keep a processor busy for as
+long as the slowest process takes, and no signal would be seen.
+"""
+
+import math
+import os
+import pickle
+import socket
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from numbacnn.engines.launch import Launch
+from numbacnn.errors import DeviceError
+from numbacnn.ranks import Ranks
+from numbacnn.values import Array
+
+INSTALL = "pip install 'numbacnn[mpi]'"
+
+SPIN = 0.002
+"""Seconds of a wait in which it is looked all the time whether it is over; after that, the process sleeps in between."""
+
+NAP, LONG_NAP = 0.0001, 0.005
+"""Seconds of sleep in a step, and where others may take seconds: to read data, to compile."""
+
+PATIENCE = 2.0
+"""Seconds in which the others may fail with the same error as this process."""
+
+LONGEST = 300.0
+"""Seconds that the others wait for a rank in the middle of a training: far more than the slowest disk takes for a checkpoint."""
+
+WAITING, FAILED = b"w", b"f"
+"""The beginnings of messages of ranks that wait for another in vain, and of ranks that have failed."""
+
+
+class _NoAnswerError(DeviceError):
+    """A rank does not come to where the others wait for it."""
+
+
+class MpiRanks(Ranks):
+    """The ranks of an MPI job. All of them make the same calls in the same order, but for ``fail``.
+
+    Args:
+        launch: what the environment says.
+
+    Raises:
+        DeviceError: mpi4py or an MPI is missing, or MPI knows of another number of ranks.
+    """
+
+    def __init__(self, launch: Launch):
+        os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # `fail` has said why
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "suspicious MPI", RuntimeWarning)  # the error below says it
+                from mpi4py import MPI
+        except (ImportError, RuntimeError) as missing:
+            raise DeviceError(
+                f"{launch.variable}={launch.size}: expected mpi4py and an MPI to train on {launch.size} ranks, got {missing}. "
+                f"Install them on every host: {INSTALL}"
+            ) from None
+        world = MPI.COMM_WORLD
+        if world.size != launch.size:
+            raise DeviceError(
+                f"{launch.variable}={launch.size}: expected as many ranks of {MPI.get_vendor()[0]}, which mpi4py uses, got {world.size}. "
+                f"Start them by the mpiexec of that MPI, or unset {launch.variable} to train in this process alone"
+            )
+        super().__init__(world.rank, world.size)
+        self._mpi = MPI
+        self._world = world.Dup()
+        self._failures = world.Dup()  # no message of the others is mistaken for one
+        self.host = socket.gethostname()
+        local = world.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = local.rank, local.size
+        local.Free()
+        self.hosts: list[str] = self.gather_objects(self.host)
+
+    # --- of a step ---------------------------------------------------------------------------------------------------------------
+
+    def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
+        gathered = np.empty(sum(counts), values.dtype)
+        self._wait([self._world.Iallgatherv(np.ascontiguousarray(values), [gathered, list(counts)])])
+        return gathered
+
+    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+        dtype = parts[self.rank].dtype
+        received = [parts[r] if r == self.rank else np.empty(count, dtype) for r, count in enumerate(counts)]
+        requests = []
+        for distance in range(1, self.size):  # each begins with its neighbour: all links are busy, none with two
+            source, target = (self.rank - distance) % self.size, (self.rank + distance) % self.size
+            if counts[source]:
+                requests.append(self._world.Irecv(received[source], source))
+            if parts[target].size:
+                requests.append(self._world.Isend(np.ascontiguousarray(parts[target]), target))
+        self._wait(requests)
+        return received
+
+    # --- of the beginning and the end ---------------------------------------------------------------------------------------------
+
+    def broadcast(self, value: Any = None) -> Any:
+        """A value of the first rank, on all of them; the others may wait for long. Bytes of arrays are not pickled."""
+        self.meet()
+        buffers: list[Any] = []
+        text = np.frombuffer(pickle.dumps(value, 5, buffer_callback=buffers.append) if self.rank == 0 else b"", np.uint8)
+        blocks = [text, *(np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers)]
+        sizes = np.array([len(block) for block in blocks], np.int64)
+        count = np.array([len(sizes)], np.int64)
+        self._wait([self._world.Ibcast(count)])
+        if self.rank:
+            sizes = np.empty(count[0], np.int64)
+        self._wait([self._world.Ibcast(sizes)])
+        if self.rank:
+            blocks = [np.empty(size, np.uint8) for size in sizes]
+        for block in blocks:
+            if block.size:
+                self._wait([self._world.Ibcast(block)])
+        return value if self.rank == 0 else pickle.loads(blocks[0].data, buffers=blocks[1:])
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """The value of every rank, in order, on all of them."""
+        text = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = self.all_gather(np.array([len(text)], np.int64), [1] * self.size)
+        joined = self.all_gather(text, sizes.tolist())
+        return [pickle.loads(each.data) for each in np.split(joined, np.cumsum(sizes)[:-1])]
+
+    def meet(self) -> None:
+        """Wait, for long perhaps, until all ranks are here."""
+        self._wait([self._world.Ibarrier()], LONG_NAP, math.inf)
+
+    def largest(self, number: int) -> int:
+        """The largest of the ranks' numbers."""
+        return int(self.all_gather(np.array([number], np.int64), [1] * self.size).max())
+
+    # --- the end ------------------------------------------------------------------------------------------------------------------
+
+    def name(self, rank: int) -> str:
+        """A rank, in words."""
+        return f"rank {rank} of {self.size} on {self.hosts[rank]}"
+
+    def fail(self, error: BaseException, text: str, say: Callable[[str], object]) -> None:
+        """Return if all ranks fail with the same words. Otherwise some would wait for this one for ever, and all are ended.
+
+        Args:
+            error: what has happened on this rank.
+            text: in words.
+            say: tells the user, by the first of the ranks that have failed.
+        """
+        is_waiting = isinstance(error, _NoAnswerError)
+        message = (WAITING if is_waiting else FAILED) + text.encode()
+        sent = [self._failures.Isend(message, other) for other in range(self.size) if other != self.rank]
+        messages = {self.rank: message} | self._failures_of_others(self.size - 1)
+        if len(messages) == self.size and len(set(messages.values())) == 1:
+            self._wait(sent)
+            return
+        if self.rank != min(messages, key=lambda rank: (messages[rank].startswith(WAITING), rank)):
+            time.sleep(PATIENCE)  # that one speaks, and ends all
+        silent = [self.name(rank) for rank in range(self.size) if rank not in messages]
+        say(f"{', '.join(silent) if is_waiting else self.name(self.rank)}: {text}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would say so too, in its own words
+        self._world.Abort(1)
+
+    def _failures_of_others(self, most: int) -> dict[int, bytes]:
+        """What others say of their failures, by rank, within PATIENCE."""
+        texts: dict[int, bytes] = {}
+        end = time.monotonic() + PATIENCE
+        status = self._mpi.Status()
+        while len(texts) < most and time.monotonic() < end:
+            if self._failures.Iprobe(status=status):
+                message = bytearray(status.Get_count(self._mpi.BYTE))
+                self._failures.Recv(message, status.Get_source())
+                texts[status.Get_source()] = bytes(message)
+            else:
+                time.sleep(LONG_NAP)
+        return texts
+
+    def finish(self) -> None:
+        """Leave the job, once all ranks have come to its end."""
+        self.meet()
+        self._mpi.Finalize()
+
+    def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None) -> None:
+        done = self._mpi.Request.Testall
+        begin, longest = time.perf_counter(), LONGEST if longest is None else longest
+        while not done(requests):
+            waited = time.perf_counter() - begin
+            if waited < SPIN:
+                if hasattr(os, "sched_yield"):
+                    os.sched_yield()
+                continue
+            time.sleep(nap)
+            if waited > longest:
+                raise _NoAnswerError(
+                    f"expected an answer in {longest:.0f} s, got none. Look for what it waits for, or leave its host out"
+                )
