@@ -79,8 +79,6 @@ class MpiRanks(Ranks):
         local.Free()
         self.hosts: list[str] = self.gather_objects(self.host)
 
-    join = staticmethod(np.concatenate)
-
     # --- of a step ---------------------------------------------------------------------------------------------------------------
 
     def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
@@ -100,6 +98,10 @@ class MpiRanks(Ranks):
                 requests.append(self._world.Isend(np.ascontiguousarray(parts[target]), target))
         self._wait(requests)
         return received
+
+    @staticmethod
+    def join(arrays: Sequence[Array]) -> Array:
+        return np.concatenate(arrays)
 
     # --- of the beginning and the end ---------------------------------------------------------------------------------------------
 
