@@ -6,17 +6,20 @@ The workers are those of ``peers.py``. Every ratio is taken within a round. numb
 PyTorch gets float32 images on the GPU. PyTorch runs eagerly (both layouts, with its default TF32 and without) and compiled with CUDA
 graphs.
 
-Shares are relative to this GPU's measured peaks: a copy of a large array, and a large product by numbacnn's own kernel.
+A kernel's time is the GPU's alone: the GPU sleeps while the host queues a step, and a step that the host did not queue in time is measured
+again. Shares are relative to this GPU's measured peaks: a copy of a large array, and a large product by numbacnn's own kernel.
 """
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -31,11 +34,11 @@ from works import OURS, Work
 
 from numbacnn.backends import get_ops, gpu
 from numbacnn.backends.cuda import memory as device_memory
-from numbacnn.backends.cuda._jit import Kernel, cuda
+from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda
 from numbacnn.datasets import Dataset
 from numbacnn.models import PRESETS
 from numbacnn.ops import Ops
-from numbacnn.training import Settings, StepDone, new_state, train
+from numbacnn.training import Settings, StepDone, clock, new_state, train
 
 TORCH = ("channels_last", "channels_last, TF32 off", "default", "default, TF32 off", "compiled", "compiled, TF32 off")
 BATCH_SIZES = (100, 1000, 8000)
@@ -141,11 +144,61 @@ def seconds_of(work: Callable[[], Any], rounds: int = 5) -> float:
     """The shortest time on the GPU. The first call, which may compile, does not count."""
     work()
     found = []
-    for _ in range(rounds):
+    for measured in ahead(rounds):
         with timed() as events:
             work()
-        found.append(elapsed(*events))
+        if measured():
+            found.append(elapsed(*events))
     return min(found)
+
+
+def _sleep(milliseconds: int) -> None:
+    """A kernel that does nothing for so long."""
+    for _ in range(milliseconds):
+        cuda.nanosleep(1_000_000)
+
+
+IDLE, LONGEST_IDLE = 10, 640
+"""Milliseconds that the GPU sleeps before what is timed, at first and at most."""
+
+
+def ahead(rounds: int) -> Iterator[Callable[[], bool]]:
+    """Rounds in which the host is ahead of the GPU, so that events time the GPU's work and not the host's launches, which take longer.
+
+    The GPU sleeps while the host queues a round. If it woke up before all was queued, the round is measured again, after a longer sleep.
+
+    Yields:
+        a function to call when all is queued: waits for the GPU, and says whether the host was ahead, that is, whether the round counts.
+
+    Raises:
+        SystemExit: the host cannot keep ahead. Figures that depend on the host are none of the GPU.
+    """
+    if SIMULATED:  # which has no time, and computes while the host waits
+        yield from [lambda: True] * rounds
+        return
+    sleep, length = cuda.jit(_sleep), IDLE
+    sleep[1, 1](1)  # compiled before it counts
+    for _ in range(rounds):
+        while True:
+            cuda.synchronize()
+            sleep[1, 1](length)
+            woke = cuda.event()
+            woke.record()
+            found: list[bool] = []
+            yield partial(_was_ahead, woke, found)
+            if found.pop():
+                break
+            length *= 2
+            if length > LONGEST_IDLE:
+                raise SystemExit(
+                    f"the host takes more than {LONGEST_IDLE} ms to queue what is timed: close other programs, and try again"
+                )
+
+
+def _was_ahead(woke: Any, found: list[bool]) -> bool:
+    found.append(not woke.query())
+    cuda.synchronize()
+    return found[0]
 
 
 @contextmanager
@@ -164,9 +217,9 @@ def elapsed(begin: Any, end: Any) -> float:
 
 
 def profile_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[str, Any]:
-    """The time of a step and of each kernel, and the memory in use. The two events around a launch cost a microsecond or two."""
+    """The time of a step and of each kernel, and the memory in use."""
     before = gpu().memory_free
-    events = steps_of_an_epoch(ops, model, batch_size, WARM_STEPS + 2 * steps)
+    events = steps_of_an_epoch(ops, model, batch_size, WARM_STEPS + 2 * steps + MOST_REPEATED)
     for _ in range(WARM_STEPS):
         next(events)
     cuda.synchronize()
@@ -175,17 +228,10 @@ def profile_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[str,
         next(events)
     cuda.synchronize()
     seconds = (time.perf_counter() - started) / steps
-    launches: dict[str, list[tuple[Any, Any, int]]] = defaultdict(list)
-    op_calls: dict[tuple[str, str, float], list[tuple[Any, Any, int]]] = defaultdict(list)
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(Kernel, "launch", watched(Kernel.launch, launches)))
-        for name in WATCHED:
-            stack.enter_context(mock.patch.object(ops, name, watched_op(name, getattr(ops, name), op_calls)))
-        for _ in range(steps):
-            next(events)
+    launches, op_calls = taken_apart(ops, lambda: next(events), steps)
     kernels = [summary(name, found, steps) for name, found in launches.items()]
     products = [
-        {"op": name, "shape": shape, "operations": work, "seconds": sum(elapsed(*pair[:2]) for pair in found) / len(found)}
+        {"op": name, "shape": shape, "operations": work, "seconds": sum(found) / len(found)}
         for (name, shape, work), found in op_calls.items()
         if work
     ]
@@ -201,6 +247,40 @@ def profile_step(ops: Ops, model: str, batch_size: int, steps: int) -> dict[str,
     }
 
 
+MOST_REPEATED = (LONGEST_IDLE // IDLE).bit_length()
+"""Rounds that ``ahead`` may repeat."""
+
+Timed = tuple[float, int]
+"""The seconds of a launch, and the bytes of its arrays."""
+
+OpCall = tuple[str, str, float]
+"""An op, its shape, and its floating-point operations."""
+
+
+def taken_apart(ops: Ops, step: Callable[[], Any], steps: int) -> tuple[dict[str, list[Timed]], dict[OpCall, list[float]]]:
+    """The launches of each kernel in ``steps`` steps, and the seconds of each call of an op: those of its kernels."""
+    launches, op_calls = defaultdict(list), defaultdict(list)
+    queued: list[tuple[str, Any, Any, int]] = []
+    calls: list[tuple[OpCall, int, int]] = []
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(clock, "READ_EVERY", math.inf))  # the host would wait for the losses
+        stack.enter_context(mock.patch.object(Kernel, "launch", watched(Kernel.launch, queued)))
+        for name in WATCHED:
+            stack.enter_context(mock.patch.object(ops, name, watched_op(name, getattr(ops, name), queued, calls)))
+        for measured in ahead(steps):
+            queued.clear()
+            calls.clear()
+            step()
+            if not measured():
+                continue
+            seconds = [elapsed(begin, end) for _, begin, end, _ in queued]
+            for (kernel, *_, size), each in zip(queued, seconds, strict=True):
+                launches[kernel].append((each, size))
+            for call, first, stop in calls:
+                op_calls[call].append(sum(seconds[first:stop]))
+    return launches, op_calls
+
+
 def steps_of_an_epoch(ops: Ops, model: str, batch_size: int, count: int) -> Iterator[StepDone]:
     """``count`` training steps on noise, without an evaluation."""
     preset, generator = PRESETS[model], np.random.default_rng(0)
@@ -213,37 +293,43 @@ def steps_of_an_epoch(ops: Ops, model: str, batch_size: int, count: int) -> Iter
     yield from (event for event in train(new_state(preset.graph, settings, ops), data, ops) if isinstance(event, StepDone))
 
 
-def watched(launch: Callable[..., None], found: dict[str, list[tuple[Any, Any, int]]]) -> Callable[..., None]:
-    """``Kernel.launch`` with an event before and after; also records the bytes of its arrays."""
+def watched(launch: Callable[..., None], queued: list[tuple[str, Any, Any, int]]) -> Callable[..., None]:
+    """``Kernel.launch`` with an event before and after, which cost a microsecond or two; also notes the bytes of its arrays."""
 
     def watch(self: Kernel, blocks: Any, threads: Any, *args: Any) -> None:
         with timed() as events:
             launch(self, blocks, threads, *args)
-        found[self.name].append((*events, sum(argument.nbytes for argument in args if hasattr(argument, "nbytes"))))
+        queued.append((self.name, *events, bytes_of(args)))
 
     return watch
 
 
-def watched_op(name: str, op: Callable[..., Any], found: dict[tuple[str, str, float], list[Any]]) -> Callable[..., Any]:
-    """An op with an event before and after; also records its floating-point operations."""
+def bytes_of(arguments: Any) -> int:
+    """The bytes of all arrays among a kernel's arguments, those in tuples too: an optimiser's slots, say."""
+    if isinstance(arguments, tuple):
+        return sum(map(bytes_of, arguments))
+    return 0 if isinstance(arguments, np.generic) else int(getattr(arguments, "nbytes", 0))
+
+
+def watched_op(name: str, op: Callable[..., Any], queued: list[Any], calls: list[tuple[OpCall, int, int]]) -> Callable[..., Any]:
+    """An op that notes its floating-point operations, and which of the launches are its own."""
 
     def watch(*args: Any, **kwargs: Any) -> Any:
-        with timed() as events:
-            result = op(*args, **kwargs)
-        found[(name, *operations(name, args, kwargs))].append((*events, 0))
+        first = len(queued)
+        result = op(*args, **kwargs)
+        calls.append(((name, *operations(name, args, kwargs)), first, len(queued)))
         return result
 
     return watch
 
 
-def summary(name: str, launches: list[tuple[Any, Any, int]], steps: int) -> dict[str, Any]:
+def summary(name: str, launches: list[Timed], steps: int) -> dict[str, Any]:
     """A kernel's share of a step: seconds on the GPU, and bytes, if each of its arrays is read or written once."""
-    seconds = sum(elapsed(begin, end) for begin, end, _ in launches) / steps
     return {
         "kernel": name,
         "launches": len(launches) / steps,
-        "seconds": seconds,
-        "bytes": sum(size for *_, size in launches) / steps,
+        "seconds": sum(seconds for seconds, _ in launches) / steps,
+        "bytes": sum(size for _, size in launches) / steps,
     }
 
 
