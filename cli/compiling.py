@@ -43,8 +43,11 @@ def shown_compilations(on_first: Callable[[], None] = lambda: None) -> Iterator[
                 console = stderr()
                 stack.enter_context(live_line.showing(_count_line(lambda: compiled.progress, console), console, URGENCY))
 
+        before = kernel_cache_problem()
         with compilations(begin) as compiled:
             yield compiled
+    if (problem := kernel_cache_problem()) != before:  # the disk is full, say
+        notice(f"kernels are not kept for later runs: {problem}; see 'numbacnn doctor'")
 
 
 def _count_line(progress: Callable[[], tuple[int, float] | None], console: Printer) -> Source:

@@ -52,12 +52,15 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("", f"{places}; fewer while that is measured to be faster, unless --threads says how many"))
     if threads.get("hint"):
         lines.append(("", threads["hint"]))
-    if cache["writable"]:
-        lines.append(("kernel cache", f"{cache['folder']}: {cache['kernels']} kernels, {size(cache['bytes'])}, writable"))
-    else:
-        lines.append(("kernel cache", cache["hint"]))
+    lines.append(("kernel cache", _cache_line(cache)))
     lines += _pack_lines(cache["packs"], cpu["compiled_for"]["name"])
     return lines + _cuda_lines(facts["cuda"])
+
+
+def _cache_line(cache: dict[str, Any]) -> str:
+    if cache["hint"]:
+        return str(cache["hint"])
+    return f"{cache['folder']}: {counted(cache['kernels'], 'kernel')}, {size(cache['bytes'])}, writable"
 
 
 def _pack_lines(packs: list[dict[str, Any]], chosen: str) -> list[tuple[str, str]]:
@@ -88,6 +91,8 @@ def _cuda_lines(cuda: dict[str, Any]) -> list[tuple[str, str]]:
         lines = [cuda["why_not"]]
     if cuda["packages"]:
         lines.append(", ".join(f"{name} {version}" for name, version in cuda["packages"].items()))
+    if cache := cuda["kernel_cache"]:
+        lines.append(f"its kernel cache: {_cache_line(cache)}")
     if cuda["mixed"]:
         lines.append("packages of more than one CUDA: if kernels do not compile, use a fresh environment")
     if cuda["numpy_shim"]:

@@ -147,9 +147,9 @@ def has_compiled_kernels() -> bool | None:
 def kernel_cache_problem() -> str:
     """Why compiled kernels are not kept, as a clause; empty if they are."""
     from numbacnn.backends.cpu._jit import SOURCES
-    from numbacnn.backends.kernel_cache import cache_folder
+    from numbacnn.backends.kernel_cache import cache_folder, failure_to_save
 
-    return cache_folder(SOURCES).problem
+    return cache_folder(SOURCES).problem or failure_to_save()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from numbacnn.backends import environment, get_ops, gpu, processor, threads, why_not_cuda
+from numbacnn.backends.kernel_cache import CacheFolder, failure_to_save
 from numbacnn.errors import DeviceError
 from numbacnn.version import __version__
 
@@ -96,16 +97,24 @@ def _kernel_cache() -> dict[str, Any]:
     from numbacnn.backends.kernel_cache import cache_folder
     from numbacnn.backends.packaged_kernels import packaged_report
 
-    folder = cache_folder(SOURCES)
-    kernels = folder.kernels()
+    return _folder_facts(cache_folder(SOURCES)) | {"packs": packaged_report()}
+
+
+def _folder_facts(folder: CacheFolder) -> dict[str, Any]:
+    """A folder of compiled kernels, and why it is not used, or no longer."""
+    kernels, failure = folder.kernels(), failure_to_save()
     remedy = "set NUMBA_CACHE_DIR to a folder of your own that nobody else can write to (chmod 700)"
+    hint = None
+    if folder.problem:
+        hint = f"not used, kernels are compiled anew in every run: {folder.problem}; {remedy}"
+    elif failure:
+        hint = f"{folder.path}: {failure}; make room there, or set NUMBA_CACHE_DIR"
     return {
         "folder": str(folder.path) if folder.path else None,
-        "writable": folder.path is not None,
+        "writable": hint is None,
         "kernels": len(kernels),
         "bytes": sum(path.stat().st_size for path in kernels),
-        "hint": f"not used, kernels are compiled anew in every run: {folder.problem}; {remedy}" if folder.problem else None,
-        "packs": packaged_report(),
+        "hint": hint,
     }
 
 
@@ -124,6 +133,7 @@ def _cuda() -> dict[str, Any]:
         "packages": packages,
         "mixed": len(generations) > 1,
         "numpy_shim": _jit.NUMPY_SHIM,
+        "kernel_cache": None if _jit.SIMULATED or _jit.missing_package() else _folder_facts(_jit.kernels_folder()),
     }
 
 

@@ -38,6 +38,7 @@ KEEP_UNUSED_DAYS = 30
 PRIVATE = 0o700
 
 _decorating = threading.RLock()
+_failures: list[str] = []
 
 
 class CacheFolder(NamedTuple):
@@ -99,6 +100,20 @@ def cache_root() -> Path:
     """The folder of all that is kept between runs: ``NUMBA_CACHE_DIR``, or by default the user's cache folder."""
     given = os.environ.get("NUMBA_CACHE_DIR")
     return Path(os.path.expanduser(given)) if given else user_cache_path("numbacnn")
+
+
+@contextlib.contextmanager
+def saving() -> Iterator[None]:
+    """Within it, a compiled kernel is saved. A failure costs the next run a compilation, and not this one: it is only noted."""
+    try:
+        yield
+    except Exception as error:  # of the disk, or whatever a patched Numba raises
+        _failures.append(f"{getattr(error, 'strerror', None) or error or type(error).__name__}")
+
+
+def failure_to_save() -> str:
+    """Why the last kernel that could not be saved was not, as a clause; empty if this process has saved all that it compiled."""
+    return f"a compiled kernel could not be saved ({_failures[-1]})" if _failures else ""
 
 
 def compiler(compiled_for: str | None = None) -> tuple[str, ...]:

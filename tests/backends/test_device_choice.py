@@ -247,6 +247,18 @@ def test_doctor_reports_what_is_missing_and_the_packages_that_are_there(numbacnn
     assert all(f"{name} {version}" in printed for name, version in facts["packages"].items())
 
 
+@needs_numba_cuda
+def test_doctor_shows_the_folder_of_the_gpus_kernels_beside_the_cpus(numbacnn: Run, tmp_path: Path) -> None:
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    facts = json.loads(numbacnn("doctor", "--format", "json", env=environment).stdout)
+    found, cpus = facts["cuda"]["kernel_cache"], facts["kernel_cache"]
+    assert found["folder"] != cpus["folder"]
+    assert (found["kernels"], found["bytes"], found["writable"], found["hint"]) == (0, 0, True, None)
+    (Path(found["folder"]) / "a.kernel").write_bytes(b"1234")
+    printed = " ".join(numbacnn("doctor", env=environment).stdout.split())
+    assert f"its kernel cache: {found['folder']}: 1 kernel, " in printed
+
+
 def test_packages_of_two_cudas_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def environment(**packages: str) -> bool:
         found = [SimpleNamespace(name=name.replace("_", "-"), version=version) for name, version in packages.items()]

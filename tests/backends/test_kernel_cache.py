@@ -133,6 +133,37 @@ def test_a_save_that_is_cut_short_leaves_every_other_kernel_what_it_was(tmp_path
     assert {path.suffix for path in tmp_path.iterdir()} == {SUFFIX}, "nothing half-written is left"
 
 
+def test_kernels_that_cannot_be_saved_are_told_of_and_the_run_goes_on(tmp_path: Path) -> None:
+    """A full disk, say; here, files of 1,000 bytes at most. ``doctor``, which computes something itself, says so too."""
+    pytest.importorskip("resource")
+    program = (
+        "import resource\n"
+        "from numbacnn.backends import kernel_cache_problem\n"
+        "print(kernel_cache_problem() or 'none', end='; ')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        + PROGRAM + "print(kernel_cache_problem())\n" + DOCTOR
+    )  # fmt: skip
+    first, problem, facts = run(tmp_path, program, "-B").splitlines()  # -B: no half-written bytecode either
+    assert first.startswith("none; [0.0, 2.0] "), "the run goes on"
+    assert problem == "a compiled kernel could not be saved (File too large)"
+    found = json.loads(facts)
+    assert (found["writable"], found["kernels"]) == (False, 0)
+    assert found["hint"] == f"{found['folder']}: {problem}; make room there, or set NUMBA_CACHE_DIR"
+
+
+def test_a_run_whose_kernels_are_not_kept_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from numbacnn_cli import compiling
+
+    said: list[str] = []
+    monkeypatch.setattr(compiling, "notice", said.append)
+    monkeypatch.setattr(kernel_cache, "_failures", [])
+    for _ in range(2):
+        with compiling.shown_compilations(), kernel_cache.saving():
+            raise OSError(28, "No space left on device")
+    (line,) = said
+    assert line.startswith("kernels are not kept for later runs: a compiled kernel could not be saved (No space left on device)")
+
+
 def test_processes_that_save_two_signatures_at_once_find_their_own(tmp_path: Path) -> None:
     program = (
         "import sys, pickle\nfrom pathlib import Path\nfrom numbacnn.backends.kernel_files import KernelFiles\n"

@@ -6,11 +6,14 @@ tests find errors that the simulator cannot: double precision, too few registers
 
 import math
 import os
+import pickle
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ import pytest
 from cuda_compiler import ARCHITECTURES, MachineCode, cache_keys, compile_kernel, why_not
 from repository import TESTS
 
-from numbacnn.backends import compilations
+from numbacnn.backends import compilations, kernel_cache
 from numbacnn.backends.cuda import _jit
 from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.datasets import Dataset
@@ -172,6 +175,46 @@ def convolutions() -> Iterator[tuple[int, int, int, Window2D]]:
 
 def test_compiled_kernels_are_kept_in_checksummed_files() -> None:
     assert {type(kernel._compiled._cache._cache_file) for kernel in _jit.kernels} == {KernelFiles}
+
+
+def test_kernels_of_one_factory_saved_at_the_same_time_are_each_found_as_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tiles share a name, a file and a line. Numba's index, if another process saves in between, gives one tile the other's code."""
+    compiler = SimpleNamespace(magic_tuple=tuple)
+    tiles = [kernel for kernel in _jit.kernels if kernel.name == "tiled.dense._product"]
+    files = [
+        (KernelFiles(tmp_path, tile.function, pickle.dumps), tile._compiled._cache._index_key((), compiler)) for tile in tiles
+    ]
+    assert len(tiles) > 3
+    real, waiting = os.replace, list(enumerate(files))
+
+    def replace(source: Any, target: Any) -> None:
+        """Between the writing of a file and its name, another process saves the next tile."""
+        save_next()
+        real(source, target)
+
+    def save_next() -> None:
+        if waiting:
+            number, (file, key) = waiting.pop()
+            file.save(key, number)
+
+    monkeypatch.setattr(os, "replace", replace)
+    save_next()
+    assert [file.load(key) for file, key in files] == list(range(len(tiles)))
+
+
+def test_a_kernel_that_cannot_be_saved_is_told_of_and_costs_no_other_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = _jit.kernels[0]._compiled
+    files = KernelFiles(tmp_path, _jit.kernels[0].function, pickle.dumps)
+    files.save("another", "kept")
+    monkeypatch.setattr(kernel_cache, "_failures", [])
+    monkeypatch.setattr(compiled._cache, "_cache_file", files)
+    compiled._cache.save_overload((), compiled)
+    assert kernel_cache.failure_to_save().startswith("a compiled kernel could not be saved (")
+    assert files.load("another") == "kept"
 
 
 def test_a_kernel_is_found_in_the_cache_by_another_process() -> None:

@@ -17,7 +17,7 @@ from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 
-from numbacnn.backends.kernel_cache import cache_folder, cached_in
+from numbacnn.backends.kernel_cache import cache_folder, cached_in, saving
 from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.backends.threading_layer import ParallelKernel
 
@@ -53,7 +53,7 @@ class _KernelCache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(Exception):
+        with saving():
             super().save_overload(sig, data)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numbacnn.backends.environment import silence_small_grids
-from numbacnn.backends.kernel_cache import cache_folder, cached_in
+from numbacnn.backends.kernel_cache import CacheFolder, cache_folder, cached_in, saving
 from numbacnn.backends.kernel_files import KernelFiles
 
 if not hasattr(np, "row_stack"):  # numba-cuda 0.30 uses this name, which NumPy 2.5 has dropped
@@ -150,11 +150,16 @@ def emitting() -> tuple[Any, Any, Any]:
     return ir, types, intrinsic
 
 
+def kernels_folder() -> CacheFolder:
+    """The folder of the kernels compiled for GPUs."""
+    return cache_folder(SOURCES, VERSION or "")
+
+
 def _cache(function: Callable[..., None]) -> Any:
     """Where a compiled kernel is looked for, and where its compilation is reported: numba-cuda itself reports none."""
     from numba.cuda.dispatcher import CUDACache, NullCache  # the simulator has none
 
-    folder = cache_folder(SOURCES, VERSION or "").path
+    folder = kernels_folder().path
 
     class Cache(CUDACache if folder else NullCache):  # type: ignore[misc]
         """Damage on the disk costs a compilation, not the run."""
@@ -172,7 +177,7 @@ def _cache(function: Callable[..., None]) -> Any:
 
         def save_overload(self, sig: Any, data: Any) -> None:
             self.end_compilation()
-            with contextlib.suppress(Exception):
+            with saving():
                 super().save_overload(sig, data)
 
         def end_compilation(self) -> None:

@@ -53,11 +53,19 @@ def _shortage_explained(size: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # By its code: without a driver, the class of the error cannot be imported.
-        if int(getattr(error, "code", 0)) != CUDA_ERROR_OUT_OF_MEMORY:
+        if not is_shortage(error):
             raise
         message = f"the GPU has no room for {size:,} bytes more: {free_bytes():,} are free"
         raise DeviceMemoryError(message, size) from None
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether the driver has run out of memory.
+
+    By its code, or by its name in the text: numba-cuda raises an error with a code, cuda-core, which loads and launches kernels for it, one
+    without; and where there is no driver, neither class can be imported.
+    """
+    return getattr(error, "code", None) == CUDA_ERROR_OUT_OF_MEMORY or "CUDA_ERROR_OUT_OF_MEMORY" in str(error)
 
 
 arena = Arena(_bytes)

@@ -29,6 +29,12 @@ class OutOfMemory(Exception):
     code = 2
 
 
+class OutOfCode(Exception):
+    """An error whose code is no number, as those of many libraries."""
+
+    code = None
+
+
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Let the device hold so many bytes for steps."""
@@ -127,3 +133,41 @@ def test_a_prediction_takes_fewer_images_at_a_time(limit: Callable[[int], None],
     limit(100)
     with pytest.raises(DeviceMemoryError, match="no room"):
         predict(graph, ops, parameters, pixels)
+
+
+class CUDAError(Exception):
+    """As cuda-core's, which has no code: its text begins with the name of the driver's error."""
+
+
+def test_memory_that_a_launch_lacks_is_told_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel's code is loaded by its first launch: here, of batches of more than 8 images, there is no room for it."""
+    from numbacnn.backends.cuda._jit import Kernel
+
+    real = Kernel.launch
+
+    def launch(self: Kernel, blocks: Any, threads: Any, *args: Any) -> None:
+        if self.name.endswith("_softmax_cross_entropy") and len(args[0]) > 8:
+            raise CUDAError("CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate enough memory")
+        real(self, blocks, threads, *args)
+
+    monkeypatch.setattr(Kernel, "launch", launch)
+    with pytest.raises(DeviceMemoryError) as caught:
+        one_step(IMAGES)
+    assert re.fullmatch(
+        r"the GPU has no room to run plain\.loss\._softmax_cross_entropy: [\d,]+ bytes are free. "
+        r"--batch-size 32 is too large: [78] fits",
+        str(caught.value),
+    ), str(caught.value)
+
+
+@pytest.mark.parametrize("error", [CUDAError("CUDA_ERROR_ILLEGAL_ADDRESS: it cannot go on"), SystemError("no code"), OutOfCode()])
+def test_other_errors_of_a_launch_are_what_they_are(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    from numbacnn.backends.cuda._jit import Kernel
+
+    def launch(self: Kernel, blocks: Any, threads: Any, *args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Kernel, "launch", launch)
+    with pytest.raises(type(error)) as caught:
+        one_step(1)
+    assert caught.value is error

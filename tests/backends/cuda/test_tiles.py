@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from numbacnn.errors import DeviceError
 from numbacnn.shapes import pool_window2d, window2d
 from numbacnn.values import ConvBlock
 
@@ -44,3 +45,36 @@ def test_a_long_sum_is_cut_into_parts_by_its_shape_alone(device):
             assert each % tile.depth == 0
             assert (parts - 1) * each < max(terms, 1) <= parts * each
     assert grid_of(MANY_ROWS[0], 0, 9, 50)[0][0] == 0
+
+
+def test_rows_of_many_millions_take_a_low_tile_and_longer_ones_are_refused():
+    """Offsets within a tile are int32. 127 rows of 16.9 million values, and 31 of 69 million, are what they reach."""
+    from numbacnn.backends.cuda.tiled.dense import Layout, tile_of
+    from numbacnn.backends.cuda.tiled.product import FEW_ROWS, MANY_ROWS, MOST_OFFSET
+
+    def of(images, inputs, units=1):
+        return tile_of(Layout(images, units, inputs, inputs, 1, 1, units))
+
+    high, low = (MOST_OFFSET // (tiles[0].rows - 1) for tiles in (MANY_ROWS, FEW_ROWS))
+    assert of(1000, high) in MANY_ROWS
+    assert of(1000, high + 1) in FEW_ROWS
+    assert of(1000, low) in FEW_ROWS
+    assert of(1, MOST_OFFSET + 1) in FEW_ROWS  # a row alone reaches nowhere
+    with pytest.raises(DeviceError, match=r"dense: expected the values of a tile within 2,147,483,647 of each other"):
+        of(1000, low + 1)
+    far = MOST_OFFSET // 3 + 1
+    with pytest.raises(DeviceError, match="dense"):  # dx, whose right factor is the weights, turned
+        tile_of(Layout(1, 1000, far, far, 1, far, 1))
+
+
+def test_images_whose_values_are_beyond_the_offsets_of_a_tile_are_refused():
+    from numbacnn.backends.cuda.tiled.conv2d import Images, farthest_in
+    from numbacnn.backends.cuda.tiled.product import MOST_OFFSET, check_offsets
+
+    assert farthest_in(Images(1000, 5000, 5000 * 3), 128, 5000 * 5000) == 2 * 5000 * 5000 * 3
+    assert farthest_in(Images(1000, 5000, 5000 * 3), 128, 1) == 128 * 5000 * 5000 * 3
+    assert farthest_in(Images(100, 5000, 5000), 128, 1) == 100 * 5000 * 5000
+    assert farthest_in(Images(0, 5, 5), 128, 0) == 0
+    check_offsets("conv2d", MOST_OFFSET)
+    with pytest.raises(DeviceError, match=r"conv2d: expected .* got 2,147,483,648. Use --device cpu"):
+        check_offsets("conv2d", MOST_OFFSET + 1)

@@ -37,6 +37,7 @@ from numbacnn.backends.cuda.tiled.product import (
     WIDTH,
     Matrix,
     add_parts,
+    check_offsets,
     grid_of,
     load_term,
     make_product,
@@ -60,6 +61,12 @@ class Images(NamedTuple):
     line: int
 
 
+def farthest_in(images, tile_rows, pixels):
+    """The most values between two that a block reads of images, whose rows are pixels, so many in each image."""
+    touched = min(images.number, (tile_rows + pixels - 2) // max(pixels, 1) + 1)
+    return touched * images.height * images.line
+
+
 def conv2d(x, filters, bias, window, relu, pool):
     """y = relu(pool(conv2d(x))), and the winners of the pooling, uint8, or None. See ``Ops.conv2d_block``."""
     rows, columns = window
@@ -69,9 +76,9 @@ def conv2d(x, filters, bias, window, relu, pool):
     y = arena.empty((count, cells.rows, cells.columns, maps), x.dtype)
     winners = None if pool is None else arena.empty(y.shape, np.uint8)
     pixels = count * cells.rows * cells.columns * cells.kh * cells.kw
-    tile = tile_for(pixels, maps)
+    tile, images = tile_for(pixels, maps), Images(count, rows.size, columns.size * channels)
+    check_offsets("conv2d", farthest_in(images, tile.rows, cells.rows * cells.columns * cells.kh * cells.kw))
     grid = (blocks_of(pixels, tile.rows), blocks_of(maps, tile.columns))
-    images = Images(count, rows.size, columns.size * channels)
     out = y.reshape(-1), zeros(1, np.uint8) if winners is None else winners.reshape(-1)
     args = x.reshape(-1), filters.reshape(-1), bias, images, rows, columns, cells, channels, relu, *out
     launch.blocks(_FORWARD[tile], grid, tile.threads, *args)
@@ -102,10 +109,13 @@ def _filter_gradient(x, filters, dz, window):
 def _input_gradient(x, filters, dz, window):
     rows, columns = window
     channels, maps = filters.shape[2:]
-    images = Images(x.shape[0], rows.out, columns.out * maps)
+    count = x.shape[0]
+    images = Images(count, rows.out, columns.out * maps)
     dx = arena.like(x)
-    pixels = x.shape[0] * blocks_of(rows.size, rows.stride) * blocks_of(columns.size, columns.stride)  # of the largest class
+    pixels = count * blocks_of(rows.size, rows.stride) * blocks_of(columns.size, columns.stride)  # of the largest class
+    fewest = max(rows.size // rows.stride, 1) * max(columns.size // columns.stride, 1)  # of an image, in the smallest class
     tile = tile_for(pixels, channels)
+    check_offsets("conv2d", farthest_in(images, tile.rows, fewest))
     classes = min(rows.stride, rows.size) * min(columns.stride, columns.size)
     grid = (blocks_of(pixels, tile.rows), blocks_of(channels, tile.columns), classes)
     args = dz.reshape(-1), filters.reshape(-1), images, rows, columns, channels, maps, dx.reshape(-1)

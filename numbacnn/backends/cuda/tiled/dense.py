@@ -25,6 +25,7 @@ from numbacnn.backends.cuda.tiled.product import (
     WIDTH,
     Matrix,
     add_parts,
+    check_offsets,
     grid_of,
     load_term,
     make_product,
@@ -72,7 +73,7 @@ def weight_gradient(x, dy):
 def update(parameter, slots, x, dy, rule, check):
     """``updates.update`` with the gradient x.T @ dy, which is not written to memory unless its sums are cut into parts."""
     layout = _gradient_of(x, dy)
-    tile = tile_for(*layout[:2])
+    tile = tile_of(layout)
     grid, terms_per_part = grid_of(tile, *layout[:3])
     if grid[2] > 1:
         updates.update(parameter, slots, weight_gradient(x, dy), rule, check)
@@ -88,12 +89,20 @@ def _gradient_of(x, dy):
     return Layout(terms, units, count, 1, terms, 1, units)
 
 
+def tile_of(layout):
+    """The tile of a product. Raises DeviceError if it would reach too far into a factor."""
+    tile = tile_for(layout.rows, layout.columns, layout.a_row)
+    down, across = min(tile.rows, layout.rows) - 1, min(tile.columns, layout.columns) - 1
+    check_offsets("dense", max(down * layout.a_row, across * layout.b_row))
+    return tile
+
+
 def _multiply(a, b, layout, bias, relu):
     """The product plus ``bias``, then ReLU; long sums in parts."""
     rows, columns, terms = layout[:3]
     bias = zeros(columns, a.dtype) if bias is None else bias
     out = arena.empty((rows, columns), a.dtype)
-    tile = tile_for(rows, columns)
+    tile = tile_of(layout)
     grid, terms_per_part = grid_of(tile, rows, columns, terms)
     args = grid, tile.threads, a.reshape(-1), b.reshape(-1), layout, terms_per_part
     if grid[2] == 1:

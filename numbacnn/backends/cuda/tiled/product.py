@@ -61,6 +61,7 @@ from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, store, store4
+from numbacnn.errors import DeviceError
 
 PAD = 4
 """Values between the terms of a slice. A multiple of four, so that vectors stay aligned."""
@@ -133,9 +134,27 @@ ADDERS = 2 if SIMULATED else 8
 """Threads that share the parts of one sum."""
 
 
-def tile_for(rows: int, columns: int) -> Tile:
-    """The tile for a product of this size: the narrowest that holds the columns; a low one for few rows."""
-    tiles = FEW_ROWS if rows <= MANY_ROWS[0].rows // 2 else MANY_ROWS
+MOST_OFFSET = 2**31 - 1
+"""Within a tile, offsets are int32: wider ones would take twice the registers."""
+
+
+def check_offsets(what: str, farthest: int) -> None:
+    """Raise DeviceError if a value that a block reads lies too far from its first one, as in rows of many millions of values."""
+    if farthest > MOST_OFFSET:
+        raise DeviceError(
+            f"{what}: expected the values of a tile within {MOST_OFFSET:,} of each other, which is what a GPU's kernel counts to, "
+            f"got {farthest:,}. Use --device cpu, or smaller images or layers"
+        )
+
+
+def tile_for(rows: int, columns: int, row_step: int = 0) -> Tile:
+    """The tile for a product of this size: the narrowest that holds the columns; a low one for few rows.
+
+    Args:
+        row_step: values from row to row of the left factor. Where the rows of a high tile reach too far, it is a low one as well.
+    """
+    high = MANY_ROWS[0].rows
+    tiles = FEW_ROWS if rows <= high // 2 or (high - 1) * row_step > MOST_OFFSET else MANY_ROWS
     return next((tile for tile in tiles if columns <= tile.columns), tiles[-1])
 
 
