@@ -5,10 +5,12 @@ from numbacnn.ops import Ops
 
 from .console import notice
 
+CHECKING = "checking the GPU against the CPU (once for its driver and these kernels; some are compiled)"
+
 
 def open_device(device: str, threads: int | None, exact_conv: bool) -> Ops:
     """Open the device that ``--device``, ``--threads`` and ``--exact-conv`` ask for; for ``auto``, say which one and why."""
-    ops = get_ops(device, threads, exact_conv=exact_conv)
+    ops = get_ops(device, threads, exact_conv=exact_conv, on_check=lambda: notice(CHECKING))
     if device == "auto":
         missing = why_not_cuda()
         notice(f"--device auto: {ops.name}, {f'as {missing.what}' if missing else f'on {gpu().name}'}")

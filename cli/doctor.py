@@ -87,6 +87,7 @@ def _cuda_lines(cuda: dict[str, Any]) -> list[tuple[str, str]]:
     elif gpu := cuda["gpu"]:
         memory = f"{size(gpu['memory'])}, {size(gpu['memory_free'])} of it free"
         lines = [f"{gpu['name']}, compute capability {gpu['compute_capability']}, {memory}, driver {gpu['driver']}"]
+        lines.append("it has been checked against the CPU" if cuda["checked"] else "its first use will check it against the CPU")
     else:
         lines = [cuda["why_not"]]
     if cuda["packages"]:

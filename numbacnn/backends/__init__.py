@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 DEVICES = ("cpu", "cuda", "auto")
 
 
-def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool = False, plain: bool = False) -> Ops:
+def get_ops(
+    device: str = "cpu",
+    threads: int | None = None,
+    *,
+    exact_conv: bool = False,
+    plain: bool = False,
+    on_check: Callable[[], None] = lambda: None,
+) -> Ops:
     """The ops of a device.
 
     Args:
@@ -24,9 +31,11 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
         threads: CPU threads; None to keep the number of this process, at first all that the machine grants. Changes no result.
         exact_conv: sum every convolution directly, even where a transform is faster. Results agree to about seven digits.
         plain: compute by the CPU's readable kernels alone, as ``functional`` does. A GPU has one set of kernels, and ignores it.
+        on_check: called before a GPU is checked at its first use, which takes seconds.
 
     Raises:
-        DeviceError: the device cannot be used, or not with the environment's variables for Numba. No other device silently takes over.
+        DeviceError: the device cannot be used, or not with the environment's variables for Numba; or a GPU, at its first use, computes
+            other numbers than the CPU. No other device silently takes over.
     """
     if device not in DEVICES:
         raise DeviceError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
@@ -42,9 +51,12 @@ def get_ops(device: str = "cpu", threads: int | None = None, *, exact_conv: bool
     if device == "cuda" and reason:
         raise DeviceError(f"--device cuda: {reason.what}. Use --device cpu, or {reason.remedy}")
     if device != "cpu" and not reason:
+        from numbacnn.backends.cuda import self_check
         from numbacnn.backends.cuda.ops import CudaOps
 
-        return CudaOps()
+        ops = CudaOps()
+        self_check.check_once(ops, on_check)
+        return ops
     # Imported after the number of threads is settled: Numba reads it once, when imported.
     if plain:
         from numbacnn.backends.cpu.plain.ops import PlainOps

@@ -132,9 +132,16 @@ def _cuda() -> dict[str, Any]:
         "gpu": None if missing or _jit.SIMULATED else gpu()._asdict(),
         "packages": packages,
         "mixed": len(generations) > 1,
+        "checked": None if missing or _jit.SIMULATED else _has_passed(),
         "numpy_shim": _jit.NUMPY_SHIM,
         "kernel_cache": None if _jit.SIMULATED or _jit.missing_package() else _folder_facts(_jit.kernels_folder()),
     }
+
+
+def _has_passed() -> bool:
+    from numbacnn.backends.cuda import self_check
+
+    return self_check.has_passed()
 
 
 def _cuda_packages() -> dict[str, str]:

@@ -22,7 +22,7 @@ from cuda_compiler import ARCHITECTURES, MachineCode, cache_keys, compile_kernel
 from repository import TESTS
 
 from numbacnn.backends import compilations, kernel_cache
-from numbacnn.backends.cuda import _jit
+from numbacnn.backends.cuda import _jit, self_check
 from numbacnn.backends.kernel_files import KernelFiles
 from numbacnn.datasets import Dataset
 from numbacnn.graph import without_softmax
@@ -239,6 +239,22 @@ def test_a_compilation_that_fails_is_reported_as_ended(monkeypatch: pytest.Monke
         broken.launch(1, 32, np.zeros(1, np.float32))
     assert compiled.count == 1
     assert compiled.seconds > 0
+
+
+def test_a_self_check_compiles_nothing_that_training_does_not(launches: set[Launch]) -> None:
+    """Nor does it launch kernels with other types: what it finds right is what training runs. Its whole numbers are exact in float32."""
+    with recording() as (ops, found):
+        for each in self_check.checks(ops):
+            each.compute()
+        checked = {(launch.kernel, launch.types) for launch in found}
+    assert checked <= {(launch.kernel, launch.types) for launch in launches}
+    assert {"tiled.dense._product", "tiled.product._add_parts", "tiled.conv2d._conv2d_turned", "plain.updates._adam"} <= {
+        kernel.name for kernel, _ in checked
+    }
+    sizes = self_check.SIZES
+    window = sizes.kernel**2 * max(sizes.channels, sizes.filters)
+    longest = max(sizes.rows, sizes.inputs, sizes.units, window, sizes.images * sizes.side**2)
+    assert longest * self_check.MOST**2 + self_check.MOST < 2**24
 
 
 def test_every_kernel_is_launched_by_some_network_or_op(launches: set[Launch]) -> None:

@@ -301,6 +301,11 @@ def gpu() -> Gpu:
     return Gpu(name, f"{major}.{minor}", int(memory.total), int(memory.free), _driver_version())
 
 
+def gpu_uuid() -> str:
+    """What tells this GPU from others of its name. Not in the simulator."""
+    return str(cuda.get_current_device().uuid)
+
+
 def _driver_version() -> str:
     from cuda.bindings import nvml
     from numba.cuda.cudadrv import driver
