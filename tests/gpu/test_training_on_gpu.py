@@ -138,12 +138,26 @@ def test_results_and_gradients_of_whole_numbers_are_those_of_the_cpu_to_the_bit(
         np.testing.assert_array_equal(ours, cpus)
 
 
+KINKS = (-3, 0, 3, 6)
+"""Where an activation's gradient jumps."""
+
+
+def real_numbers(name: str) -> list[NDArray[np.float32]]:
+    """What a case of real numbers is given."""
+    generator = np.random.default_rng(0)
+    return [generator.standard_normal(shape).astype(np.float32) for shape in CASES[name][1]]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_no_real_number_lies_so_near_to_a_kink_that_rounding_decides_its_gradient(name: str) -> None:
+    x = real_numbers(name)[0].astype(np.float64)
+    assert min(np.abs(x - kink).min() for kink in KINKS) > 1e-6
+
+
 @needs_gpu
 @pytest.mark.parametrize("name", CASES)
 def test_results_and_gradients_are_those_of_the_cpu(name: str) -> None:
-    call, shapes = CASES[name]
-    generator = np.random.default_rng(0)
-    arrays = [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
+    call, arrays = CASES[name][0], real_numbers(name)
     expected, found = (
         [np.array(ops.to_host(each)) for each in call(ops, *map(ops.asarray, arrays))]
         for ops in (get_ops("cpu"), get_ops("cuda"))
@@ -196,7 +210,8 @@ def test_an_epoch_of_mnist_reaches_98_6_percent(mnist_folder: Path) -> None:
 
 @needs_gpu
 def test_an_epoch_is_that_of_the_cpu(mnist_folder: Path) -> None:
-    """Rounding differs, and training enlarges what differs: 60 steps on, by far less than these bounds."""
+    """Rounding differs, and training enlarges what differs. Two ways of convolution on the CPU end, 60 steps on, 0.2 % of the loss and
+    0.9 % of the test loss apart."""
     data, preset = load_dataset("mnist", mnist_folder, train_limit=6000, test_limit=2000), PRESETS["cnn"]
     records = []
     for device in ("cpu", "cuda"):
