@@ -136,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         report = {
             "machine": machine | {"load_after": load()},
-            "settings": {key: getattr(options, key) for key in ("rounds", "steps", "most", "threads", "quick")} | {"batch": BATCH},
+            "settings": {key: getattr(options, key) for key in ("rounds", "steps", "most", "threads", "quick")}
+            | {"batch": BATCH},
             "collectives": samples,
             "networks": [each._asdict() for each in (*networks, network)],
             "assumptions": ASSUMPTIONS,
@@ -154,7 +155,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=7, help="turns of each; 7")
     parser.add_argument("--steps", type=positive, default=20, help="of a turn; 20")
     parser.add_argument("--threads", type=positive, default=processors(), help="of a node of a cluster; as many as processors")
-    parser.add_argument("--mpiexec", metavar="PATH", default=None, help="the launcher; the one beside this Python, or on the path")
+    parser.add_argument(
+        "--mpiexec", metavar="PATH", default=None, help="the launcher; the one beside this Python, or on the path"
+    )
     parser.add_argument(
         "--network", type=network_of, action="append", default=[], metavar="LATENCY,OVERHEAD,GB/S",
         help="another network for the model, in microseconds and 10^9 bytes per second",
@@ -326,7 +329,9 @@ def of(values: Spread) -> str:
 
 def print_beside(console: Console, steps: Steps, network: Network) -> None:
     """A table of the model beside what was measured on this host."""
-    rows = table(f"{steps.model}: the model, beside what was measured", "", "computed", "repeated", "exchanged", "step", "measured", "")
+    rows = table(
+        f"{steps.model}: the model, beside what was measured", "", "computed", "repeated", "exchanged", "step", "measured", ""
+    )
     for entry in steps.entries:
         if entry.threads == 1:
             modelled = step(ranks_of(entry), BATCH, steps.one, steps.exchanges, network, processors())
@@ -368,7 +373,11 @@ def print_clusters(console: Console, steps: Steps, networks: Sequence[Network], 
                 cells += [duration(each.exchanged.seconds) if each.nodes > 1 else "", duration(each.seconds), f"{gain:.2f}"]
             first = row[0]
             rows.add_row(
-                f"{first.nodes:,}", duration(first.computed), duration(first.repeated), f"{first.exchanged.bytes / 1e6:,.1f}", *cells
+                f"{first.nodes:,}",
+                duration(first.computed),
+                duration(first.repeated),
+                f"{first.exchanged.bytes / 1e6:,.1f}",
+                *cells,
             )
         console.print()
         console.print(rows)
@@ -381,7 +390,9 @@ def as_dict(steps: Steps, networks: Sequence[Network]) -> dict[str, Any]:
     for scaling, weak in (("weak", True), ("strong", False)):
         for row in clusters(steps, networks, weak):
             for network, each in zip(networks, row, strict=True):
-                modelled.append(each._asdict() | {"scaling": scaling, "network": network.name, "exchanged": each.exchanged._asdict()})
+                modelled.append(
+                    each._asdict() | {"scaling": scaling, "network": network.name, "exchanged": each.exchanged._asdict()}
+                )
     return {
         "model": steps.model,
         "entries": [vars(entry) | {"ratio": vars(ratios(entry, first))} for entry in steps.entries],
