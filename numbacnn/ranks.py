@@ -11,10 +11,11 @@ sums of a library depend on the number of processes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from itertools import chain, pairwise
+from typing import NamedTuple
 
 from numbacnn.groups import Branch, branches_of, group_count, group_start
 from numbacnn.values import Array
@@ -133,21 +134,31 @@ class Ranks(ABC):
         flat = self.all_gather(rows.reshape(-1), [count * size for count in counts])
         return flat.reshape(sum(counts), *rows.shape[1:])
 
+    def cuts(self, count: int) -> list[int]:
+        """Where the items of each rank begin, if so many are divided among them; at the end the count."""
+        return [rank * count // self.size for rank in range(self.size + 1)]
+
     def total(self, sums: Sequence[Array], batch: int) -> Array:
         """The sum over a batch, from this rank's sums over its branches."""
         shape, size = sums[0].shape, sums[0].size
         flat = [array.reshape(-1) for array in sums]
-        branches = [[branch.groups for branch in share.branches] for share in self.shares(batch)]
         if size <= SMALL:
+            branches = [share.branches for share in self.shares(batch)]
             gathered = self.all_gather(self.join(flat), [len(own) * size for own in branches])
-            return _tree(gathered.reshape(-1, size), [groups for own in branches for groups in own]).reshape(shape)
-        cuts = [rank * size // self.size for rank in range(self.size + 1)]
-        width = cuts[self.rank + 1] - cuts[self.rank]
-        parts = [self.join([array[cuts[r] : cuts[r + 1]] for array in flat]) for r in range(self.size)]
-        received = self.all_to_all(parts, [len(own) * width for own in branches])
-        rows = [row for part in received for row in part.reshape(-1, width)]
-        added = _tree(rows, [groups for own in branches for groups in own])
-        return self.all_gather(added, [cuts[r + 1] - cuts[r] for r in range(self.size)]).reshape(shape)
+            return _tree(gathered.reshape(-1, size), branches).reshape(shape)
+        cuts = self.cuts(size)
+        added = self.part_of_total([[array[first:stop] for array in flat] for first, stop in pairwise(cuts)], batch)
+        return self.all_gather(added, [stop - first for first, stop in pairwise(cuts)]).reshape(shape)
+
+    def part_of_total(self, parts: Sequence[Sequence[Array]], batch: int) -> Array:
+        """The sum over a batch of the values that this rank adds, flat.
+
+        Args:
+            parts: for each rank the values that it adds, flat, one array for each of this rank's branches.
+        """
+        branches, width = [share.branches for share in self.shares(batch)], parts[self.rank][0].size
+        received = self.all_to_all([self.join(part) for part in parts], [len(own) * width for own in branches])
+        return _tree([row for part in received for row in part.reshape(-1, width)], branches)
 
 
 class Alone(Ranks):
@@ -179,10 +190,10 @@ ALONE = Alone()
 """Of a process that no launcher started with others; it has no state, as it takes whole batches."""
 
 
-def _tree(sums: Any, groups: Sequence[int]) -> Array:
-    """The sum of branches, added as the tree over all groups does: neighbours of equal size first."""
+def _tree(sums: Iterable[Array], branches: Sequence[Sequence[Branch]]) -> Array:
+    """The sum of all ranks' branches, added as the tree over all groups does: neighbours of equal size first."""
     waiting: list[tuple[int, Array]] = []
-    for size, total in zip(groups, sums, strict=True):
+    for (_, _, size), total in zip(chain.from_iterable(branches), sums, strict=True):
         while waiting and waiting[-1][0] == size:
             total, size = waiting.pop()[1] + total, 2 * size
         waiting.append((size, total))

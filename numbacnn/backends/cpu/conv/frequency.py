@@ -33,6 +33,7 @@ from numba import prange
 
 from numbacnn.backends.cpu._jit import kernel
 from numbacnn.backends.cpu.arena import arena
+from numbacnn.backends.cpu.conv.exchange import gradient_of_filters
 from numbacnn.backends.cpu.conv.lengths import point_count, transform_lengths
 from numbacnn.backends.cpu.conv.spectra import filter_matrices, filter_values, image_spectra, image_values
 from numbacnn.backends.cpu.plain.reduction import group_range, sum_images
@@ -122,15 +123,22 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx, shar
     plan = _plan(window, count, maps, channels, True)
     spectra = arena.empty(plan.spectra)
     plan.to_spectra(dy, y, saved.winners, pool, relu, True, spectra)
-    dfilters = arena.empty(filters.shape)
+    to_cells = filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)
 
-    correlations = arena.empty((len(spectra), point_stride(whole_vectors(channels) * width)))
+    def unfolded_to_cells(sums, cells):
+        correlations = arena.empty((len(sums), point_stride(sums.shape[2] * width)))
+        _unfold_spectra(sums.reshape(len(sums), -1), 2 * sums.shape[2], width, correlations)
+        to_cells(correlations, cells)
+
     if share.ranks is None:
+        dfilters = arena.empty(filters.shape)
+        correlations = arena.empty((len(spectra), point_stride(whole_vectors(channels) * width)))
         correlate_spectra(saved.spectra, spectra, correlations, *share.branches[0], depth, width)
+        to_cells(correlations, dfilters)
     else:
-        sums = share.total(lambda branch: _correlate_branch(saved.spectra, spectra, *branch, depth, width))
-        unfold_spectra(sums, depth, width, correlations)
-    filter_values(ly, lx, kh, kw, -rows.pad_before, -columns.pad_before)(correlations, dfilters)
+        sums = [_correlate_branch(saved.spectra, spectra, *branch, depth, width) for branch in share.branches]
+        sums = [each.reshape(len(spectra), 2, depth // 2, width) for each in sums]
+        dfilters = gradient_of_filters(share, sums, filters.shape, unfolded_to_cells)
     sums = spectra[0, : count * width].reshape(count, -1)  # at frequency zero: sums over pixels
     dbias = share.total(lambda branch: sum_images(sums[branch.slice], branch.images, branch.groups, maps))
     if not needs_dx:
@@ -163,7 +171,7 @@ def _correlate_branch(x, dy, first_image, images, groups, depth, width):
 
 
 @kernel(parallel=True)
-def unfold_spectra(sums, depth, width, out):
+def _unfold_spectra(sums, depth, width, out):
     """``correlate_spectra``, from its sums over the whole batch."""
     for p in prange(sums.shape[0]):
         _unfold(sums[p], depth, width, out[p])

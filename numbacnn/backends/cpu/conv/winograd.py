@@ -33,6 +33,7 @@ from numbacnn.backends.cpu.codegen.pool_cell import copy_lanes
 from numbacnn.backends.cpu.codegen.transforms import winograd
 from numbacnn.backends.cpu.codegen.winograd_matrices import SUMMING_POINT, TILES, WinogradKind
 from numbacnn.backends.cpu.conv.algorithm import WIDTH
+from numbacnn.backends.cpu.conv.exchange import gradient_of_filters
 from numbacnn.backends.cpu.conv.pooling import copy_channels_into, pool_lanes, unpool_into
 from numbacnn.backends.cpu.plain.reduction import group_start, sum_groups, sum_runs
 from numbacnn.backends.cpu.products.panels import panel_offset
@@ -168,7 +169,6 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx, shar
     no_pool = pool.kh * pool.kw == 1
     tiles = arena.empty((points, cut.size(maps)))
     depth, width = whole_vectors(channels), whole_vectors(maps)
-    dfilters = arena.empty(filters.shape)
     if needs_dx:
         dx, no_bias, unpooled = arena.empty(x.shape), np.zeros(channels, np.float32), no_pooling(window)
         matrices = arena.empty((points, panel_stride(whole_vectors(maps), whole_vectors(channels))))
@@ -194,11 +194,16 @@ def conv2d_backward(x, filters, y, saved, dy, window, pool, relu, needs_dx, shar
                 corner = rows.pad_before, columns.pad_before
                 transform_back(out, no_bias, unpooled, False, *corner, down, across, dx[chunk.images], NO_WINNERS)
         trees.append((sums, (levels - 1) * depth * width, sum_groups(bias_sums)))
-    sums, first, dbias = trees[0]
-    if share.ranks is not None:  # whole trees lie side by side: only their ends are exchanged
-        ends = [tree[:, end : end + depth * width] for tree, end, _ in trees]
-        sums, first, dbias = share.total_of(ends), 0, share.total_of([of_branch for _, _, of_branch in trees])
-    filters_of_correlations(m, r)(sums, first, dfilters)
+    to_cells, dbias = filters_of_correlations(m, r), share.total_of([bias_sum for _, _, bias_sum in trees])
+    if share.ranks is None:
+        ((sums, first, _),) = trees
+        dfilters = arena.empty(filters.shape)
+        to_cells(sums, first, dfilters)
+    else:
+        ends = [tree[:, end : end + depth * width].reshape(points, depth, width) for tree, end, _ in trees]
+        dfilters = gradient_of_filters(
+            share, ends, filters.shape, lambda sums, cells: to_cells(sums.reshape(points, -1), 0, cells)
+        )
     return dx if needs_dx else None, dfilters, dbias
 
 
