@@ -12,6 +12,7 @@ computes is measured on one process at several batch sizes. See ``ASSUMPTIONS`` 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,14 +58,16 @@ class Exchange(NamedTuple):
     """One exchange of a step.
 
     Args:
-        kind: "sum", of arrays over a batch, or "rows", of an array that has one for each image.
-        values: of the sum, or of a row.
-        item_bytes: of a value.
+        kind: "rows", an array that has a row for each image, to all ranks; "sum", over a batch, to all ranks; "parts", a sum of which
+            each rank adds some items; "items", of which each rank has those that it has added, to all ranks.
+        items: that are divided among ranks; of rows there are as many as images.
+        values, value_bytes: of an item, and the bytes of a value.
     """
 
     kind: str
+    items: int
     values: int
-    item_bytes: int
+    value_bytes: int
 
 
 class Cost(NamedTuple):
@@ -143,13 +146,32 @@ class Pretended(Ranks):
         super().__init__(rank, size)
         self.exchanges: list[Exchange] = []
         self.received = 0
+        self._items = 0
+        self._added: Exchange | None = None  # parts that were added last, and are to be gathered
+
+    join = staticmethod(np.concatenate)
+
+    def cuts(self, count: int) -> list[int]:
+        self._items = count
+        return super().cuts(count)
 
     def total(self, sums: Sequence[Any], batch: int) -> Any:
-        self.exchanges.append(Exchange("sum", sums[0].size, sums[0].itemsize))
-        return super().total(sums, batch)
+        before = len(self.exchanges)
+        added = super().total(sums, batch)
+        self.exchanges[before:] = [Exchange("sum", sums[0].size, 1, sums[0].itemsize)]
+        self._added = None
+        return added
+
+    def part_of_total(self, parts: Sequence[Sequence[Any]], batch: int) -> Any:
+        values = sum(part[0].size for part in parts)
+        self._added = Exchange("parts", self._items, values // self._items, parts[0][0].itemsize)
+        self.exchanges.append(self._added)
+        return super().part_of_total(parts, batch)
 
     def gather(self, rows: Any, counts: Sequence[int]) -> Any:
-        self.exchanges.append(Exchange("rows", rows[:1].size, rows.itemsize))
+        kind, items = ("rows", 0) if self._added is None else ("items", self._added.items)
+        self._added = None
+        self.exchanges.append(Exchange(kind, items, math.prod(rows.shape[1:]), rows.itemsize))
         return super().gather(rows, counts)
 
     def all_gather(self, values: Any, counts: Sequence[int]) -> Any:
@@ -172,18 +194,29 @@ def exchange_cost(exchange: Exchange, parts: Sequence[Share], network: Network) 
     nodes = len(parts)
     if nodes == 1:
         return NOTHING
-    size, unit = exchange.values, exchange.item_bytes
-    if exchange.kind == "rows":
-        return _all_gather([part.images * size * unit for part in parts], network)
+    kind, items, values, value_bytes = exchange
+    unit = values * value_bytes
+    if kind == "rows":
+        return _all_gather([part.images * unit for part in parts], network)
     branches = [len(part.branches) for part in parts]
-    if size <= SMALL:
-        return _all_gather([count * size * unit for count in branches], network)
-    widths = [(r + 1) * size // nodes - r * size // nodes for r in range(nodes)]
-    busiest = max(
-        unit * max(own * (size - width), width * (sum(branches) - own)) for own, width in zip(branches, widths, strict=True)
-    )
+    if kind == "sum" and items <= SMALL:
+        return _all_gather([count * items * unit for count in branches], network)
+    cuts = Pretended(0, nodes).cuts(items)
+    widths = [(stop - first) * unit for first, stop in pairwise(cuts)]
+    cost = NOTHING
+    if kind in ("sum", "parts"):
+        cost += _all_to_all(branches, widths, network)
+    if kind in ("sum", "items"):
+        cost += _all_gather(widths, network)
+    return cost
+
+
+def _all_to_all(branches: Sequence[int], widths: Sequence[int], network: Network) -> Cost:
+    """Of an exchange in which each rank gives each its bytes (``widths``), once for each of its own branches."""
+    nodes, every, size = len(branches), sum(branches), sum(widths)
+    busiest = max(max(own * (size - width), width * (every - own)) for own, width in zip(branches, widths, strict=True))
     seconds = network.latency + (nodes - 2) * network.overhead + busiest / network.bandwidth
-    return Cost(nodes - 1, busiest, seconds) + _all_gather([width * unit for width in widths], network)
+    return Cost(nodes - 1, busiest, seconds)
 
 
 def _all_gather(counts: Sequence[int], network: Network) -> Cost:
