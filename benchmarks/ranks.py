@@ -337,10 +337,9 @@ def print_beside(console: Console, steps: Steps, network: Network) -> None:
             modelled = step(ranks_of(entry), BATCH, steps.one, steps.exchanges, network, processors())
             assert modelled is not None
             time = median(by_round(entry))
-            rows.add_row(
-                entry.variant, *(duration(each) for each in (modelled.computed, modelled.repeated)),
-                duration(modelled.exchanged.seconds), duration(modelled.seconds), duration(time), f"{modelled.seconds / time:.2f}",
-            )  # fmt: skip
+            exchanged = duration(modelled.exchanged.seconds) if modelled.nodes > 1 else ""
+            parts = [duration(modelled.computed), duration(modelled.repeated), exchanged, duration(modelled.seconds)]
+            rows.add_row(entry.variant, *parts, duration(time), f"{modelled.seconds / time:.2f}")
     console.print()
     console.print(rows)
 
