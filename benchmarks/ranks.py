@@ -364,12 +364,14 @@ def print_clusters(console: Console, steps: Steps, networks: Sequence[Network], 
         names = [name for network in networks for name in (f"{network.name}: exchanged", "step", "times as fast")]
         rows = table(f"{steps.model}, {what}, nodes of {threads} thread(s)", "nodes", "computed", "repeated", "MB", *names)
         found = clusters(steps, networks, weak)
-        for row in found:
+        gains = [
+            [each.batch / each.seconds * one.seconds / one.batch for each, one in zip(row, found[0], strict=True)]
+            for row in found
+        ]
+        for row, gain in zip(found, gains, strict=True):
             cells = []
-            for place, each in enumerate(row):
-                alone = found[0][place]
-                gain = each.batch / each.seconds / (alone.batch / alone.seconds)
-                cells += [duration(each.exchanged.seconds) if each.nodes > 1 else "", duration(each.seconds), f"{gain:.2f}"]
+            for each, times in zip(row, gain, strict=True):
+                cells += [duration(each.exchanged.seconds) if each.nodes > 1 else "", duration(each.seconds), f"{times:.2f}"]
             first = row[0]
             rows.add_row(
                 f"{first.nodes:,}",
@@ -380,6 +382,9 @@ def print_clusters(console: Console, steps: Steps, networks: Sequence[Network], 
             )
         console.print()
         console.print(rows)
+        for place, network in enumerate(networks):
+            times, nodes = max((gain[place], -row[0].nodes) for row, gain in zip(found, gains, strict=True))
+            console.print(f"  {network.name}: {times:.2f} times as fast as one node at best, on {-nodes:,}", highlight=False)
 
 
 def as_dict(steps: Steps, networks: Sequence[Network]) -> dict[str, Any]:
