@@ -42,6 +42,7 @@ class _Signals:
         is_leaving: whether the second thread is ending the process.
         is_said: whether the user has been told how the command ended.
         actions: to be done before the process is ended by force.
+        leave: ends the process.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class _Signals:
         self.is_leaving = False
         self.is_said = False
         self.actions: list[Callable[[], None]] = []
+        self.leave: Callable[[int], object] = os._exit
 
 
 _state = _Signals()
@@ -139,6 +141,11 @@ def before_leaving(action: Callable[[], None]) -> Iterator[None]:
         _state.actions.remove(action)
 
 
+def leave_by(leave: Callable[[int], object]) -> None:
+    """End the process by this function after a signal, and not by ``os._exit``."""
+    _state.leave = leave
+
+
 def is_first_to_say() -> bool:
     """Whether nobody has told the user yet how the command ended; True once. Both threads may come to tell it."""
     is_first, _state.is_said = not _state.is_said, True
@@ -162,7 +169,7 @@ def _leave(number: int) -> None:
     """End the process at once: what Python does at its end can take seconds, and nothing of it matters now."""
     text = "Stopped.\n" if is_first_to_say() else ""
     say(text)
-    os._exit(128 + number)
+    _state.leave(128 + number)
 
 
 def say_line(text: str) -> None:

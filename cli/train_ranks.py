@@ -30,7 +30,7 @@ from numbacnn.ranks import ALONE
 
 from . import console
 from .main import is_expected, words
-from .signals import Terminated, is_first_to_say, noted_signals, received
+from .signals import Terminated, is_first_to_say, leave_by, noted_signals, received
 
 if TYPE_CHECKING:
     from numbacnn.checkpoint import Checkpoint
@@ -125,7 +125,7 @@ class RankedCommand(click.Command):
         except (click.ClickException, click.exceptions.Exit) as error:
             if (ranks := _join(place, lambda text: None)) is not None:
                 ranks.broadcast(_End(error.exit_code))
-                ranks.finish()
+                _finish(ranks)
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -143,7 +143,8 @@ class RankedCommand(click.Command):
         try:
             code = super().invoke(ctx)
         except BaseException as error:
-            crew.fail(error)
+            if crew.fail(error):
+                return 1
             raise
         crew.dismiss(code)
         return code
@@ -215,22 +216,23 @@ class _Led(Crew):
         self._is_training = False
         self._ops.ranks = ALONE
 
-    def fail(self, error: BaseException) -> None:
-        """The command ends by an exception: end the others too."""
-        if isinstance(error, Terminated) and self._is_training:
-            return  # the launcher ends them, as they are not waiting for a word
-        if self._is_training:
-            self._ranks.fail(error, words(error), _say)
-            self._ranks.finish()
-        else:
-            code = error.exit_code if isinstance(error, (click.ClickException, click.exceptions.Exit)) else 1
-            number = received()
-            self.dismiss(code if number is None else 128 + number)
+    def fail(self, error: BaseException) -> bool:
+        """The command ends by an exception: end the others too. Returns whether the user has been told."""
+        from numbacnn.engines.mpi import NoAnswerError
+
+        if self._is_training and isinstance(error, Terminated):
+            return False  # the launcher ends the others, as they wait for no word
+        if self._is_training or isinstance(error, NoAnswerError):
+            return _fail(self._ranks, error)
+        code = error.exit_code if isinstance(error, (click.ClickException, click.exceptions.Exit)) else 1
+        number = received()
+        self.dismiss(code if number is None else 128 + number)
+        return False
 
     def dismiss(self, code: int) -> None:
         """The command has ended with this exit code."""
         self._ranks.broadcast(_End(code))
-        self._ranks.finish()
+        _finish(self._ranks)
 
 
 def _follow(place: launch.Launch) -> int:
@@ -242,8 +244,7 @@ def _follow(place: launch.Launch) -> int:
         try:
             return _obey(ranks)
         except Exception as error:
-            ranks.fail(error, words(error), _say)
-            ranks.finish()
+            _fail(ranks, error)
             return 1
 
 
@@ -259,13 +260,30 @@ def _obey(ranks: "MpiRanks") -> int:
             _train_along(ranks, set_up, begin.threads or share)
             return _until_dismissed(ranks)
         begin = set_up
-    ranks.finish()
+    _finish(ranks)
     return int(begin.code)
+
+
+def _finish(ranks: "MpiRanks") -> None:
+    """Leave the others at the end."""
+    from numbacnn.engines.mpi import leave
+
+    ranks.finish()
+    leave_by(leave)
+
+
+def _fail(ranks: "MpiRanks", error: BaseException) -> bool:
+    """Leave the others with an error; returns whether the user has been told."""
+    from numbacnn.engines.mpi import leave
+
+    is_told = ranks.fail(error, words(error), _say)
+    leave_by(leave)
+    return is_told
 
 
 def _until_dismissed(ranks: "MpiRanks") -> int:
     end = ranks.broadcast()
-    ranks.finish()
+    _finish(ranks)
     return int(end.code)
 
 

@@ -10,6 +10,7 @@ A shell of ``sbatch`` or ``salloc`` has SLURM_NTASKS, but is no step of several 
 
 import os
 import stat
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -21,6 +22,9 @@ _VARIABLES = (
 )
 
 _PREFIXES = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "OMPI_MCA_ess", "MPI_LOCAL", "HYDI_", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+
+TO_BE_HEARD = 0.3
+"""Seconds that a launcher gets to pass on what a process has said, before it is told to end all of them."""
 
 
 class Launch(NamedTuple):
@@ -64,6 +68,7 @@ def abort(environ: Mapping[str, str] = os.environ) -> None:
     """
     with suppress(OSError, ValueError):
         if _is_socket(int(environ.get("PMI_FD", ""))):
+            time.sleep(TO_BE_HEARD)
             os.write(int(environ["PMI_FD"]), b"cmd=init pmi_version=1 pmi_subversion=1\ncmd=abort exitcode=1\n")
 
 

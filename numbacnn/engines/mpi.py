@@ -4,10 +4,12 @@ Every wait looks whether it is over, and lets other threads and processes run in
 long as the slowest process takes, and no signal would be seen.
 """
 
+import ctypes
 import math
 import os
 import pickle
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from numbacnn.engines.launch import Launch
+from numbacnn.engines.launch import TO_BE_HEARD, Launch
 from numbacnn.errors import DeviceError
 from numbacnn.ranks import Ranks
 from numbacnn.values import Array
@@ -29,7 +31,10 @@ NAP, LONG_NAP = 0.0001, 0.005
 """Seconds of sleep in a step, and where others may take seconds: to read data, to compile."""
 
 PATIENCE = 2.0
-"""Seconds in which the others may fail with the same error as this process."""
+"""Seconds in which the others may fail with the same error as this process, or notice that it has failed."""
+
+LOOK = 0.05
+"""Seconds of a wait between two looks whether another rank has failed."""
 
 LONGEST = 300.0
 """Seconds that the others wait for a rank in the middle of a training: far more than the slowest disk takes for a checkpoint."""
@@ -38,7 +43,7 @@ WAITING, FAILED = b"w", b"f"
 """The beginnings of messages of ranks that wait for another in vain, and of ranks that have failed."""
 
 
-class _NoAnswerError(DeviceError):
+class NoAnswerError(DeviceError):
     """A rank does not come to where the others wait for it."""
 
 
@@ -101,6 +106,10 @@ class MpiRanks(Ranks):
         self._wait(requests)
         return received
 
+    @staticmethod
+    def join(arrays: Sequence[Array]) -> Array:
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
     # --- of the beginning and the end ---------------------------------------------------------------------------------------------
 
     def broadcast(self, value: Any = None) -> Any:
@@ -143,27 +152,36 @@ class MpiRanks(Ranks):
         """A rank, in words."""
         return f"rank {rank} of {self.size} on {self.hosts[rank]}"
 
-    def fail(self, error: BaseException, text: str, say: Callable[[str], object]) -> None:
-        """Return if all ranks fail with the same words. Otherwise some would wait for this one for ever, and all are ended.
+    def fail(self, error: BaseException, text: str, say: Callable[[str], object]) -> bool:
+        """End the job, as this rank has failed. Ranks that wait for it notice, and come here too; those that do not come are killed.
 
         Args:
             error: what has happened on this rank.
             text: in words.
-            say: tells the user, by the first of the ranks that have failed.
+            say: tells the user which rank has failed; by the first one that has, unless all have with the same words.
+
+        Returns:
+            whether the user has been told.
         """
-        is_waiting = isinstance(error, _NoAnswerError)
-        message = (WAITING if is_waiting else FAILED) + text.encode()
+        message = (WAITING if isinstance(error, NoAnswerError) else FAILED) + text.encode()
         sent = [self._failures.Isend(message, other) for other in range(self.size) if other != self.rank]
         messages = {self.rank: message} | self._failures_of_others(self.size - 1)
-        if len(messages) == self.size and len(set(messages.values())) == 1:
-            self._wait(sent)
-            return
-        if self.rank != min(messages, key=lambda rank: (messages[rank].startswith(WAITING), rank)):
-            time.sleep(PATIENCE)  # that one speaks, and ends all
         silent = [self.name(rank) for rank in range(self.size) if rank not in messages]
-        say(f"{', '.join(silent) if is_waiting else self.name(self.rank)}: {text}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would say so too, in its own words
-        self._world.Abort(1)
+        is_common = not silent and len(set(messages.values())) == 1
+        speaker = min(messages, key=lambda rank: (messages[rank].startswith(WAITING), rank))
+        if self.rank == speaker and not is_common:
+            say(f"{', '.join(silent) if message.startswith(WAITING) else self.name(self.rank)}: {text}")
+        if silent:
+            time.sleep(TO_BE_HEARD if self.rank == speaker else PATIENCE)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would say so too, in its own words
+            self._world.Abort(1)
+        in_time = threading.Timer(PATIENCE, os._exit, (1,))  # MPI need not end where an exchange has not
+        in_time.daemon = True
+        in_time.start()
+        self._wait([*sent, self._failures.Ibarrier()], is_failing=True)
+        self._mpi.Finalize()
+        in_time.cancel()
+        return not is_common
 
     def _failures_of_others(self, most: int) -> dict[int, bytes]:
         """What others say of their failures, by rank, within PATIENCE."""
@@ -184,9 +202,10 @@ class MpiRanks(Ranks):
         self.meet()
         self._mpi.Finalize()
 
-    def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None) -> None:
+    def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None, is_failing: bool = False) -> None:
         done = self._mpi.Request.Testall
         begin, longest = time.perf_counter(), LONGEST if longest is None else longest
+        looked = 0.0
         while not done(requests):
             waited = time.perf_counter() - begin
             if waited < SPIN:
@@ -194,7 +213,15 @@ class MpiRanks(Ranks):
                     os.sched_yield()
                 continue
             time.sleep(nap)
-            if waited > longest:
-                raise _NoAnswerError(
+            if waited > longest or (waited > looked + LOOK and not is_failing and self._failures.Iprobe()):
+                raise NoAnswerError(
                     f"expected an answer in {longest:.0f} s, got none. Look for what it waits for, or leave its host out"
                 )
+            looked = waited if waited > looked + LOOK else looked
+
+
+def leave(code: int) -> None:
+    """End this process without waiting for Python's own end. MPI tells the launcher that all is well at the end of C's."""
+    if os.name == "posix":
+        ctypes.PyDLL(None).exit(code)
+    os._exit(code)
