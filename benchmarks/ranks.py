@@ -1,6 +1,6 @@
 """Training on several processes: collectives, steps on 1 to 4 ranks of this host, and a model of a step on up to 1,024 nodes.
 
-    pip install '.[mpi]' mpich
+    pip install '.[mpi]'
     python benchmarks/ranks.py [--models cnn,accurate,small,dense128] [--most 4] [--rounds 7] [--json FILE]
 
 Ranks have a thread each. They are measured in turns with one process of one thread, and with one process of as many threads as there are
@@ -168,7 +168,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     beside = Path(sys.executable).with_name("mpiexec")
     options.mpiexec = options.mpiexec or (str(beside) if beside.exists() else shutil.which("mpiexec"))
     if options.mpiexec is None:
-        parser.error("there is no mpiexec: pip install '.[mpi]' mpich")
+        parser.error("there is no mpiexec: pip install '.[mpi]'")
     if options.quick:
         options.rounds, options.steps, options.most = min(options.rounds, 2), min(options.steps, 2), min(options.most, 2)
     return options
