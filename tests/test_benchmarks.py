@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ranked import needs_mpi
 from repository import ROOT, benchmark
 
 from numbacnn.backends.cpu.conv.exchange import gradient_of_filters
@@ -180,3 +181,30 @@ def check_bytes(steps: list[Any], batch: int) -> None:
     modelled = sum(cluster.exchange_cost(each, parts, cluster.NETWORKS[0]).bytes for each in steps[0].exchanges)
     received = max(step.received for step in steps)
     assert received <= modelled <= (1 if len(steps) == 2 else 1.3) * received
+
+
+@needs_mpi
+def test_ranks_are_measured_in_turns_and_everything_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "ranks.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "ranks.py"), "--quick", "--models", "small", "--json", str(file)]
+    done = subprocess.run([*command, "--network", "1,0.1,100"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text(encoding="utf-8"))
+    assert {(each["kind"], each["ranks"]) for each in report["collectives"]} == {("all_gather", 2), ("all_to_all", 2)}
+    assert all(each["seconds"] > 0 for each in report["collectives"])
+    (small,) = report["models"]
+    assert [entry["variant"] for entry in small["entries"]][:2] == ["1 process, 1 thread", "2 ranks, 1 thread each"]
+    assert len({entry["versions"]["weights"] for entry in small["entries"]}) == 1
+    assert all(second > 0 for entry in small["entries"] for seconds in entry["rounds"] for second in seconds)
+    modelled = [each for each in small["modelled"] if (each["nodes"], each["scaling"]) == (2, "weak")]
+    assert {each["network"] for each in modelled} >= {"10 GbE", "1,0.1,100 (--network)", "shared memory, as measured"}
+    assert {each["batch"] for each in modelled} == {200}
+    assert max(each["nodes"] for each in small["modelled"] if each["scaling"] == "weak") == 1024
+    assert max(each["nodes"] for each in small["modelled"] if each["scaling"] == "strong") == 64
+    assert "small, 1,000 images in all" in done.stdout
+    cluster = benchmark("cluster")
+    costs = [
+        cluster.exchange_cost(cluster.Exchange(**each), cluster.shares(2, 100), cluster.NETWORKS[0])
+        for each in small["exchanges"]
+    ]
+    assert small["bytes"] == {"2": sum(cost.bytes for cost in costs)}

@@ -205,7 +205,9 @@ FOLDERS = ["", "numbacnn", "numbacnn/backends", *[f"numbacnn/backends/{device}{r
 """The folders below which docs/kernels.md and the others give paths."""
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/kernels.md", "docs/performance.md", "docs/scale-out.md"])
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/kernels.md", "docs/performance.md", "docs/scale-out.md"]
+)
 def test_every_source_file_named_in_the_documents_exists(page: str) -> None:
     named = re.findall(r"`([\w./-]+\.py)`", (ROOT / page).read_text(encoding="utf-8"))
     assert named
