@@ -84,8 +84,6 @@ class MpiRanks(Ranks):
         local.Free()
         self.hosts: list[str] = self.gather_objects(self.host)
 
-    join = staticmethod(np.concatenate)
-
     # --- of a step ---------------------------------------------------------------------------------------------------------------
 
     def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
