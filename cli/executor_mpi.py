@@ -1,4 +1,7 @@
-"""The ranks of an MPI job as an executor: rank 0 hands out the trainings, the others do them. Beside ``numbacnn.engines.mpi`` the only file that imports ``mpi4py``."""
+"""The ranks of an MPI job as an executor: rank 0 hands out the trainings, the others do them.
+
+Beside ``numbacnn.engines.mpi`` this is the only file that imports ``mpi4py``.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,6 +41,18 @@ LONGEST = 300.0
 
 WAITING, FAILED = b"w", b"f"
 """The beginnings of messages of ranks that wait for another in vain, and of ranks that have failed."""
+
+
+class Failure(NamedTuple):
+    """How the job has failed.
+
+    Args:
+        code: the exit code of all ranks: that of the first one that has failed.
+        is_told: whether the user has been told.
+    """
+
+    code: int
+    is_told: bool
 
 
 class NoAnswerError(DeviceError):
@@ -150,18 +162,16 @@ class MpiRanks(Ranks):
         """A rank, in words."""
         return f"rank {rank} of {self.size} on {self.hosts[rank]}"
 
-    def fail(self, error: BaseException, text: str, say: Callable[[str], object]) -> bool:
+    def fail(self, error: BaseException, text: str, code: int, say: Callable[[str], object]) -> Failure:
         """End the job, as this rank has failed. Ranks that wait for it notice, and come here too; those that do not come are killed.
 
         Args:
             error: what has happened on this rank.
             text: in words.
+            code: with which this process is to end.
             say: tells the user which rank has failed; by the first one that has, unless all have with the same words.
-
-        Returns:
-            whether the user has been told.
         """
-        message = (WAITING if isinstance(error, NoAnswerError) else FAILED) + text.encode()
+        message = (WAITING if isinstance(error, NoAnswerError) else FAILED) + bytes([code]) + text.encode()
         sent = [self._failures.Isend(message, other) for other in range(self.size) if other != self.rank]
         messages = {self.rank: message} | self._failures_of_others(self.size - 1)
         silent = [self.name(rank) for rank in range(self.size) if rank not in messages]
@@ -179,7 +189,7 @@ class MpiRanks(Ranks):
         self._wait([*sent, self._failures.Ibarrier()], is_failing=True)
         self._mpi.Finalize()
         in_time.cancel()
-        return not is_common
+        return Failure(messages[speaker][1], not is_common)
 
     def _failures_of_others(self, most: int) -> dict[int, bytes]:
         """What others say of their failures, by rank, within PATIENCE."""
