@@ -39,6 +39,8 @@ LOOK = 0.05
 LONGEST = 300.0
 """Seconds that the others wait for a rank in the middle of a training: far more than the slowest disk takes for a checkpoint."""
 
+OPEN_MPI = "Open MPI"
+
 WAITING, FAILED = b"w", b"f"
 """The beginnings of messages of ranks that wait for another in vain, and of ranks that have failed."""
 
@@ -74,18 +76,26 @@ class MpiRanks(Ranks):
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "suspicious MPI", RuntimeWarning)  # the error below says it
+                import mpi4py
+
+                mpi4py.rc.initialize = False  # with the launcher of another MPI, some end the process
                 from mpi4py import MPI
         except (ImportError, RuntimeError) as missing:
             raise DeviceError(
                 f"{launch.variable}={launch.size}: expected mpi4py and an MPI to train on {launch.size} ranks, got {missing}. "
                 f"Install them on every host: {INSTALL}"
             ) from None
-        world = MPI.COMM_WORLD
-        if world.size != launch.size:
+        vendor = MPI.get_vendor()[0]
+        is_of_another = launch.is_open_mpi not in (None, vendor == OPEN_MPI)
+        if not is_of_another:
+            MPI.Init_thread()
+        if is_of_another or MPI.COMM_WORLD.size != launch.size:
             raise DeviceError(
-                f"{launch.variable}={launch.size}: expected as many ranks of {MPI.get_vendor()[0]}, which mpi4py uses, got {world.size}. "
-                f"Start them by the mpiexec of that MPI, or unset {launch.variable} to train in this process alone"
+                f"{launch.variable}={launch.size}: expected processes that {vendor} has started, as mpi4py uses it, got those of another "
+                f"launcher, which do not find each other. Start them by the mpiexec of {vendor}, or unset {launch.variable} to train "
+                "in this process alone"
             )
+        world = MPI.COMM_WORLD
         super().__init__(world.rank, world.size)
         self._mpi = MPI
         self._world = world.Dup()
