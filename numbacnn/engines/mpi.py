@@ -221,10 +221,9 @@ class MpiRanks(Ranks):
         self._mpi.Finalize()
 
     def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None, is_failing: bool = False) -> None:
-        done = self._mpi.Request.Testall
         begin, longest = time.perf_counter(), LONGEST if longest is None else longest
         looked = 0.0
-        while not done(requests):
+        while not self._are_done(requests):
             waited = time.perf_counter() - begin
             if waited < SPIN:
                 if hasattr(os, "sched_yield"):
@@ -236,6 +235,12 @@ class MpiRanks(Ranks):
                     f"expected an answer in {longest:.0f} s, got none. Look for what it waits for, or leave its host out"
                 )
             looked = waited if waited > looked + LOOK else looked
+
+    def _are_done(self, requests: Sequence[Any]) -> bool:
+        try:
+            return bool(self._mpi.Request.Testall(requests))
+        except self._mpi.Exception as error:  # where a host is lost, say
+            raise NoAnswerError(f"MPI: {error}") from None
 
 
 def leave(code: int) -> None:

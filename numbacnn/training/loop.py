@@ -160,7 +160,8 @@ def _train_step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rat
     """Forward, loss, backward, update. A loss that is not finite leaves every parameter as it was; on the CPU, a gradient does too."""
     with ops.reuse_memory(), ops.ranks.step(len(batch.labels)) as share:
         forward_pass, losses, correct, gradients = _gradients(state, graph, ops, batch.part(share.slice))
-        losses, correct = share.gather(losses), share.gather(correct)
+        if share.ranks is not None:
+            losses, correct = (ops.asarray(share.gather(ops.to_host(each))) for each in (losses, correct))
         assert state.epoch_losses is not None  # made when the epoch began
         check = ops.record_step(state.epoch_losses, state.batch, losses, correct)
         if not ops.asynchronous:

@@ -96,7 +96,7 @@ def test_draws_of_the_gpu_are_the_cpus_bit_for_bit(device):
     from numbacnn.backends.cuda.plain import augment as gpu
 
     draws = np.empty((3, DRAWS), np.float32)
-    cpu._draw(draws, 3, 5)
+    cpu._draw(draws, 3, 5, 0)
     key = gpu.stream_key(3, 5, STREAM)
     found = [[gpu.draw(n, k, key) for k in range(DRAWS)] for n in range(3)]
     np.testing.assert_array_equal(np.float32(found), draws)

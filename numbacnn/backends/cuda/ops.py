@@ -8,6 +8,7 @@ import numpy as np
 
 from numbacnn.backends.cuda import memory
 from numbacnn.backends.cuda._jit import SIMULATED, gpu
+from numbacnn.backends.cuda.exchange import GpuShare, part_of
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.backends.cuda.plain import (
     activations,
@@ -46,6 +47,9 @@ class CudaOps(Ops):
     kernels_depend_on_batch = True
     inference_batch = 10 if SIMULATED else 1000
 
+    def _share(self, x: Array) -> GpuShare:
+        return GpuShare(self.ranks.share(len(x)))
+
     def reuse_memory(self) -> AbstractContextManager[None]:
         return arena.reused()
 
@@ -76,7 +80,7 @@ class CudaOps(Ops):
     def conv2d_backward(
         self, x: Array, kernel: Array, dy: Array, window: Window2D, *, needs_dx: bool = True
     ) -> tuple[Array | None, Array, Array]:
-        return conv2d.conv2d_backward(x, kernel, dy, window, needs_dx)
+        return conv2d.conv2d_backward(x, kernel, dy, window, needs_dx, self._share(x))
 
     def max_pool2d(self, x: Array, window: Window2D) -> tuple[Array, Array]:
         return pool2d.max_pool2d(x, *window)
@@ -110,7 +114,7 @@ class CudaOps(Ops):
             dz = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
         else:
             dz = self.relu_backward(y, dy) if block.relu else dy
-        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx)
+        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx, self._share(x))
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         return dense.dense(x, kernel, bias, relu)
@@ -118,8 +122,11 @@ class CudaOps(Ops):
     def dense_backward(
         self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
     ) -> tuple[Array | None, Array | FactoredGradient, Array]:
+        share = self._share(x)
         dx = dense.input_gradient(dy, kernel) if needs_dx else None
-        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), conv2d.sum_pixels(dy)
+        dbias = share.total(lambda branch: conv2d.sum_pixels(part_of(dy, branch)))
+        x, dy = share.gather(x), share.gather(dy)
+        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), dbias
 
     def add(self, a: Array, b: Array) -> Array:
         return elementwise.add(a, b)
@@ -194,7 +201,7 @@ class CudaOps(Ops):
         return dropout.dropout(x, float(rate), key)
 
     def batch_norm(self, x: Array, gamma: Array | None, beta: Array | None, epsilon: float) -> tuple[Array, Array, Array]:
-        return batch_norm.batch_norm(x, gamma, beta, epsilon)
+        return batch_norm.batch_norm(x, gamma, beta, epsilon, self._share(x))
 
     def batch_norm_inference(
         self, x: Array, gamma: Array | None, beta: Array | None, mean: Array, variance: Array, epsilon: float
@@ -204,10 +211,10 @@ class CudaOps(Ops):
     def batch_norm_backward(
         self, x: Array, gamma: Array | None, mean: Array, variance: Array, epsilon: float, dy: Array
     ) -> tuple[Array, Array, Array]:
-        return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy)
+        return batch_norm.batch_norm_backward(x, gamma, mean, variance, epsilon, dy, self._share(x))
 
     def softmax_cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-        return loss.softmax_cross_entropy(logits, labels)
+        return loss.softmax_cross_entropy(logits, labels, self._share(logits).batch)
 
     def new_epoch_losses(self, steps: int) -> EpochLosses:
         return EpochLosses(memory.to_device(np.zeros(steps, np.float32)), memory.to_device(np.zeros(steps, np.int32)))

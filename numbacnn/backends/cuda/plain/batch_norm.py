@@ -9,15 +9,16 @@ import math
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
+from numbacnn.backends.cuda.exchange import part_of
 from numbacnn.backends.cuda.launch import THREADS, blocks_of
 from numbacnn.backends.cuda.memory import arena, ones, zeros
 from numbacnn.backends.cuda.plain.geometry import as_rows
 from numbacnn.backends.cuda.plain.reduction import RUN, lane_of, parts_of, rows_of_part, sum_lanes, sum_parts, total_of
 
 
-def batch_norm(x, gamma, beta, epsilon):
+def batch_norm(x, gamma, beta, epsilon, share):
     """See ``Ops.batch_norm``."""
-    mean, variance = moments(as_rows(x))
+    mean, variance = share.moments(lambda branch: moments(as_rows(part_of(x, branch))), len(as_rows(x)) // max(len(x), 1))
     return batch_norm_inference(x, gamma, beta, mean, variance, epsilon), mean, variance
 
 
@@ -30,16 +31,21 @@ def batch_norm_inference(x, gamma, beta, mean, variance, epsilon):
     return y
 
 
-def batch_norm_backward(x, gamma, mean, variance, epsilon, dy):
+def batch_norm_backward(x, gamma, mean, variance, epsilon, dy, share):
     """See ``Ops.batch_norm_backward``."""
-    dx, x, dy, epsilon = arena.like(x), as_rows(x), as_rows(dy), x.dtype.type(epsilon)
-    count, channels = x.shape
+    dx, epsilon, channels = arena.like(x), x.dtype.type(epsilon), tuple(x.shape)[-1]
     gamma = ones(channels, x.dtype) if gamma is None else gamma
-    parts = arena.empty((parts_of(count, channels), 2 * channels), x.dtype)
-    sum_parts(_sum_gradients, channels, parts, x, mean, variance, epsilon, dy)
-    sums = total_of(parts)
+
+    def sums_of(branch):
+        rows, dy_rows = as_rows(part_of(x, branch)), as_rows(part_of(dy, branch))
+        parts = arena.empty((parts_of(len(rows), channels), 2 * channels), x.dtype)
+        sum_parts(_sum_gradients, channels, parts, rows, mean, variance, epsilon, dy_rows)
+        return total_of(parts)
+
+    sums, rows = share.total(sums_of), as_rows(x)
     dgamma, dbeta = sums[:channels], sums[channels:]
-    launch.over(_input_gradient, dx.size, x, gamma, mean, variance, epsilon, dy, dgamma, dbeta, as_rows(dx))
+    count = x.dtype.type(share.batch * (len(rows) // max(len(x), 1)))
+    launch.over(_input_gradient, dx.size, rows, gamma, mean, variance, epsilon, as_rows(dy), dgamma, dbeta, count, as_rows(dx))
     return dx, dgamma, dbeta
 
 
@@ -143,7 +149,7 @@ def _sum_gradients(x, mean, variance, epsilon, dy, parts):
 
 
 @kernel
-def _input_gradient(x, gamma, mean, variance, epsilon, dy, dgamma, dbeta, dx):
+def _input_gradient(x, gamma, mean, variance, epsilon, dy, dgamma, dbeta, count, dx):
     """With h = (x - mean) / sd: dx = gamma / sd * (dy - mean(dy) - h * mean(dy * h)).
 
     Source: Ioffe & Szegedy 2015, section 3, its three chain-rule terms collected.
@@ -152,6 +158,6 @@ def _input_gradient(x, gamma, mean, variance, epsilon, dy, dgamma, dbeta, dx):
     n = i // x.shape[1]
     if n < x.shape[0]:
         c = i - n * x.shape[1]
-        count, inverse = x.dtype.type(x.shape[0]), x.dtype.type(1) / math.sqrt(variance[c] + epsilon)
+        inverse = x.dtype.type(1) / math.sqrt(variance[c] + epsilon)
         h = (x[n, c] - mean[c]) * inverse
         dx[n, c] = gamma[c] * inverse * (dy[n, c] - dbeta[c] / count - h * dgamma[c] / count)

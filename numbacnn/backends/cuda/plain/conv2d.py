@@ -5,6 +5,7 @@
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
+from numbacnn.backends.cuda.exchange import part_of
 from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.plain.geometry import cell_of
 from numbacnn.backends.cuda.plain.reduction import sum_pixels, total_of
@@ -22,10 +23,11 @@ def conv2d(x, filters, bias, window):
     return y
 
 
-def conv2d_backward(x, filters, dy, window, needs_dx):
+def conv2d_backward(x, filters, dy, window, needs_dx, share):
     """See ``Ops.conv2d_backward``."""
     dx = _input_gradient(x, filters, dy, window) if needs_dx else None
-    return dx, _filter_gradient(x, filters, dy, window), sum_pixels(dy)
+    dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dy, branch), window))
+    return dx, dfilters, share.total(lambda branch: sum_pixels(part_of(dy, branch)))
 
 
 def _input_gradient(x, filters, dy, window):

@@ -15,12 +15,12 @@ from numbacnn.backends.cuda.plain.activations import exp_shifted
 from numbacnn.values import FiniteLossCheck
 
 
-def softmax_cross_entropy(logits, labels):
-    """See ``Ops.softmax_cross_entropy``."""
+def softmax_cross_entropy(logits, labels, batch):
+    """See ``Ops.softmax_cross_entropy``; ``batch`` images have a mean loss, of which these are some or all."""
     count = len(logits)
     losses, correct = arena.empty((count,), logits.dtype), arena.empty((count,), np.bool_)
     gradient = arena.like(logits)
-    launch.over(_softmax_cross_entropy, count, logits, labels, logits.dtype.type(count), losses, correct, gradient)
+    launch.over(_softmax_cross_entropy, count, logits, labels, logits.dtype.type(batch), losses, correct, gradient)
     return losses, correct, gradient
 
 

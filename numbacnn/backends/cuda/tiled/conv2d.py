@@ -28,6 +28,7 @@ import numpy as np
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
+from numbacnn.backends.cuda.exchange import part_of
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.plain.reduction import sum_pixels
@@ -77,10 +78,11 @@ def conv2d(x, filters, bias, window, relu, pool):
     return y, winners
 
 
-def conv2d_backward(x, filters, dz, window, needs_dx):
+def conv2d_backward(x, filters, dz, window, needs_dx, share):
     """dx (or None), dfilters, dbias, where ``dz`` is the gradient before ReLU and pooling. See ``Ops.conv2d_backward``."""
     dx = _input_gradient(x, filters, dz, window) if needs_dx else None
-    return dx, _filter_gradient(x, filters, dz, window), sum_pixels(dz)
+    dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window))
+    return dx, dfilters, share.total(lambda branch: sum_pixels(part_of(dz, branch)))
 
 
 def _filter_gradient(x, filters, dz, window):
