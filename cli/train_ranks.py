@@ -35,7 +35,7 @@ from .signals import Terminated, is_first_to_say, leave_by, noted_signals, recei
 if TYPE_CHECKING:
     from numbacnn.checkpoint import Checkpoint
     from numbacnn.datasets import Dataset
-    from numbacnn.engines.mpi import MpiRanks
+    from numbacnn.engines.mpi import Failure, MpiRanks
     from numbacnn.ops import Ops
     from numbacnn.training import State
 
@@ -220,10 +220,8 @@ class _Led(Crew):
         """The command ends by an exception: end the others too. Returns whether the user has been told."""
         from numbacnn.engines.mpi import NoAnswerError
 
-        if self._is_training and isinstance(error, Terminated):
-            return False  # the launcher ends the others, as they wait for no word
         if self._is_training or isinstance(error, NoAnswerError):
-            return _fail(self._ranks, error)
+            return _fail(self._ranks, error).is_told and isinstance(error, Exception)
         code = error.exit_code if isinstance(error, (click.ClickException, click.exceptions.Exit)) else 1
         number = received()
         self.dismiss(code if number is None else 128 + number)
@@ -244,8 +242,7 @@ def _follow(place: launch.Launch) -> int:
         try:
             return _obey(ranks)
         except Exception as error:
-            _fail(ranks, error)
-            return 1
+            return _fail(ranks, error).code
 
 
 def _obey(ranks: "MpiRanks") -> int:
@@ -272,13 +269,17 @@ def _finish(ranks: "MpiRanks") -> None:
     leave_by(leave)
 
 
-def _fail(ranks: "MpiRanks", error: BaseException) -> bool:
-    """Leave the others with an error; returns whether the user has been told."""
+def _fail(ranks: "MpiRanks", error: BaseException) -> "Failure":
+    """Leave the others with an error, or after a signal, of which the first rank tells by itself."""
     from numbacnn.engines.mpi import leave
 
-    is_told = ranks.fail(error, words(error), _say)
+    number = received() if isinstance(error, Terminated) else None
+    if number is None:
+        failure = ranks.fail(error, words(error), 1, _say)
+    else:
+        failure = ranks.fail(error, "", 128 + number, lambda text: None)
     leave_by(leave)
-    return is_told
+    return failure
 
 
 def _until_dismissed(ranks: "MpiRanks") -> int:
