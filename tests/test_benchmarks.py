@@ -162,7 +162,7 @@ def test_the_bytes_of_the_model_are_those_that_a_training_step_exchanges(ranks: 
     check_bytes(steps, 100)
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("ranks", [2, 3, 4, 5])
 def test_the_bytes_of_the_model_are_those_of_filters_that_ranks_add_by_channels(ranks: int) -> None:
     cluster, steps = benchmark("cluster"), []
     for rank in range(ranks):
