@@ -39,7 +39,7 @@ def work_in_processes(
         OSError: no process can be started.
     """
     waiting, total = list(enumerate(work)), 0
-    with _started(min(processes, len(waiting))) as pipes:
+    with started(min(processes, len(waiting)), _serve) as pipes:
         for pipe in pipes:
             _send(pipe, *waiting.pop(0))
         busy = list(pipes)
@@ -67,8 +67,15 @@ def _send(pipe: Connection, index: int, work: Work) -> None:
 
 
 @contextmanager
-def _started(count: int) -> Iterator[list[Connection]]:
-    """Processes that wait for work, as this side of their pipes; they are killed at the end."""
+def started(count: int, serve: Callable[[Connection], None]) -> Iterator[list[Connection]]:
+    """Processes that wait for work, as this side of their pipes; they are killed at the end.
+
+    Args:
+        serve: the life of each, given its side of the pipe; it can be pickled.
+
+    Raises:
+        OSError: one cannot be started.
+    """
     context = get_context("spawn")
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
@@ -83,7 +90,7 @@ def _started(count: int) -> Iterator[list[Connection]]:
             with held_signals(), terminal_signals_blocked():
                 for _ in range(count):
                     ours, theirs = context.Pipe()
-                    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+                    process = context.Process(target=_live, args=(serve, theirs), daemon=True)
                     process.start()
                     theirs.close()
                     processes.append(process)
@@ -108,9 +115,13 @@ def terminal_signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection) -> None:
-    """The life of a process: work that comes, answers that go."""
+def _live(serve: Callable[[Connection], None], pipe: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    serve(pipe)
+
+
+def _serve(pipe: Connection) -> None:
+    """The life of a process that counts: work that comes, answers that go."""
     while True:
         try:
             index, work = pipe.recv()

@@ -1,6 +1,7 @@
 """The parts of the ink: groups of cells that touch."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,32 +69,43 @@ def connected(cells: Counts) -> list[Part]:
     edges = np.diff(np.pad(cells > 0, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)
     stops = np.nonzero(edges == -1)[1]
-    runs = list(zip(rows.tolist(), starts.tolist(), stops.tolist(), strict=True))
-    root = list(range(len(runs)))
+    group = _groups(rows, starts, stops, cells.shape[1])
+    order = np.argsort(group, kind="stable")
+    lengths = (stops - starts)[order]
+    ends = lengths.cumsum()
+    row = rows[order].repeat(lengths)
+    column = np.arange(len(row)) + (starts[order] - (ends - lengths)).repeat(lengths)
+    last = np.flatnonzero(np.diff(group[order], append=-1))  # run of each group
+    bounds = [0, *ends[last].tolist()]
+    return [(row[start:stop], column[start:stop]) for start, stop in pairwise(bounds)]
+
+
+def _groups(rows: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp], width: int) -> NDArray[np.intp]:
+    """The first run of each run's group, by the runs' rows and columns in reading order; a run's stop is the column after it."""
+    # Runs as stretches of one line, on which rows lie a gap apart. Those of the row above that touch a run follow each other.
+    here = rows * (width + 2)
+    above = here - (width + 2)
+    first = np.searchsorted(here + stops, above + starts, side="left")
+    behind = np.searchsorted(here + starts, above + stops, side="right")
+    root = np.where(first < behind, first, np.arange(len(rows)))
+    while ((higher := root[root]) != root).any():
+        root = higher
+    meeting = np.flatnonzero(behind - first > 1)  # few: runs in which strokes from above meet
+    if not meeting.size:
+        return root
+    joined: dict[int, int] = {}
 
     def find(run: int) -> int:
-        while root[run] != run:
-            root[run] = root[root[run]]
-            run = root[run]
+        while (low := joined.get(run, run)) != run:
+            joined[run] = run = joined.get(low, low)
         return run
 
-    above = 0
-    for run, (row, start, stop) in enumerate(runs):
-        while runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] < start):
-            above += 1  # it ends before this run, and so before the next ones in this row
-        other = above
-        while runs[other][0] == row - 1 and runs[other][1] <= stop:
-            first, second = sorted((find(other), find(run)))
-            root[second] = first
-            other += 1
-    groups: dict[int, list[int]] = {}
-    for run in range(len(runs)):
-        groups.setdefault(find(run), []).append(run)
-    return [_cells(rows[group], starts[group], stops[group]) for group in groups.values()]
-
-
-def _cells(rows: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp]) -> Part:
-    """The cells of some runs."""
-    lengths = stops - starts
-    within = np.arange(lengths.sum()) - (lengths.cumsum() - lengths).repeat(lengths)
-    return rows.repeat(lengths), starts.repeat(lengths) + within
+    for run, begin, end in zip(*(each[meeting].tolist() for each in (root, first, behind)), strict=True):
+        for other in root[begin:end].tolist():
+            low, high = sorted((find(run), find(other)))
+            if low < high:
+                joined[high] = low
+    renamed = np.arange(len(rows))
+    for high in joined:
+        renamed[high] = find(high)
+    return renamed[root]
