@@ -15,6 +15,9 @@ from typing import cast
 
 from .signals import before_leaving, held_signals
 
+THREADS_OF_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Environment variables that say how many threads NumPy's products of matrices start. They poll for work, and take it from others."""
+
 OF_THE_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -87,7 +90,7 @@ def started(count: int, serve: Callable[[Connection], None]) -> Iterator[list[Co
     with before_leaving(kill):
         try:
             # A process that is not yet in the list could not be killed, and one whose parent leaves while it starts tells of it.
-            with held_signals(), terminal_signals_blocked():
+            with held_signals(), terminal_signals_blocked(), _one_thread_each():
                 for _ in range(count):
                     ours, theirs = context.Pipe()
                     process = context.Process(target=_live, args=(serve, theirs), daemon=True)
@@ -100,6 +103,18 @@ def started(count: int, serve: Callable[[Connection], None]) -> Iterator[list[Co
             kill()
             for process in processes:
                 process.join()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """NumPy multiplies on one thread in processes started within it, unless the environment says otherwise."""
+    added = [name for name in THREADS_OF_BLAS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager

@@ -65,29 +65,34 @@ def over_squares(values: NDArray[Any], radius: int, extreme: np.ufunc) -> NDArra
 
 def connected(cells: Counts) -> list[Part]:
     """The groups of cells > 0 that touch by a side or a corner, the one that starts first in reading order first."""
-    # Runs of each row, not cells: a digit has some hundred runs where it has thousands of cells.
-    edges = np.diff(np.pad(cells > 0, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
-    group = _groups(rows, starts, stops, cells.shape[1])
-    order = np.argsort(group, kind="stable")
-    lengths = (stops - starts)[order]
+    # Runs of each row, not cells: a digit has some hundred runs where it has thousands of cells. Their places count on from row to row,
+    # with a place between two rows.
+    height, width = cells.shape
+    is_cell = np.zeros((height, width + 2), dtype=np.int8)
+    is_cell[:, 1:-1] = cells > 0
+    edges = (is_cell[:, 1:] - is_cell[:, :-1]).ravel()
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    group = _groups(starts, stops, width + 1)
+    order = group.argsort(kind="stable")
+    group, starts, lengths = group[order], starts[order], (stops - starts)[order]
+    rows = starts // (width + 1)
     ends = lengths.cumsum()
-    row = rows[order].repeat(lengths)
-    column = np.arange(len(row)) + (starts[order] - (ends - lengths)).repeat(lengths)
-    last = np.flatnonzero(np.diff(group[order], append=-1))  # run of each group
-    bounds = [0, *ends[last].tolist()]
-    return [(row[start:stop], column[start:stop]) for start, stop in pairwise(bounds)]
+    row = rows.repeat(lengths)
+    column = np.arange(len(row)) + (starts - rows * (width + 1) - ends + lengths).repeat(lengths)
+    bounds = [0, *ends[:-1][group[1:] != group[:-1]].tolist(), len(row)]
+    return [(row[start:stop], column[start:stop]) for start, stop in pairwise(bounds)] if len(row) else []
 
 
-def _groups(rows: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp], width: int) -> NDArray[np.intp]:
-    """The first run of each run's group, by the runs' rows and columns in reading order; a run's stop is the column after it."""
-    # Runs as stretches of one line, on which rows lie a gap apart. Those of the row above that touch a run follow each other.
-    here = rows * (width + 2)
-    above = here - (width + 2)
-    first = np.searchsorted(here + stops, above + starts, side="left")
-    behind = np.searchsorted(here + starts, above + stops, side="right")
-    root = np.where(first < behind, first, np.arange(len(rows)))
+def _groups(starts: NDArray[np.intp], stops: NDArray[np.intp], width: int) -> NDArray[np.intp]:
+    """The first run of each run's group, as indices of the runs.
+
+    Args:
+        starts, stops: the first place of each run and the one after its last, in reading order.
+        width: places from one row to the next.
+    """
+    # The runs of the row above that touch a run follow each other.
+    first, behind = stops.searchsorted(starts - width), starts.searchsorted(stops - width, side="right")
+    root = np.where(first < behind, first, np.arange(len(starts)))
     while ((higher := root[root]) != root).any():
         root = higher
     meeting = np.flatnonzero(behind - first > 1)  # few: runs in which strokes from above meet
@@ -105,7 +110,7 @@ def _groups(rows: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.
             low, high = sorted((find(run), find(other)))
             if low < high:
                 joined[high] = low
-    renamed = np.arange(len(rows))
+    renamed = np.arange(len(root))
     for high in joined:
         renamed[high] = find(high)
     return renamed[root]
