@@ -14,6 +14,7 @@ from numbacnn.quoting import plain
 from numbacnn.shapes import cells
 
 from .answers import Answer, Answers
+from .blas import one_thread
 from .compiling import announced_compilations
 from .device import open_device
 from .in_order import LostError, in_order
@@ -71,6 +72,8 @@ class Answering(NamedTuple):
         pieces = (pictures[first : first + PIECE] for first in range(0, len(pictures), PIECE))
         with ExitStack() as stack:
             stack.enter_context(announced_compilations())
+            if processes > 1:
+                stack.enter_context(one_thread())
 
             def begin() -> Iterator[list[Picture | Unread]]:
                 try:
