@@ -123,7 +123,7 @@ def _write(output: Path, pictures: Sequence[Source], answering: Answering, about
             file.flush()
         except Terminated:
             if is_first_to_say():
-                done = f"{view.done} of {counted(len(to_do), 'picture')}"
+                done = f"{view.done:,} of {counted(len(to_do), 'picture')}"
                 say_line(f"stopped: {done} answered; nothing is lost. The same command goes on")
             raise
     there = len(by_name) - len(to_do)

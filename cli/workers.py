@@ -90,6 +90,8 @@ def started(count: int, serve: Callable[[Connection], None]) -> Iterator[list[Co
     with before_leaving(kill):
         try:
             # A process that is not yet in the list could not be killed, and one whose parent leaves while it starts tells of it.
+            with held_signals():
+                _start_tracker()
             with held_signals(), terminal_signals_blocked(), _one_thread_each():
                 for _ in range(count):
                     ours, theirs = context.Pipe()
@@ -103,6 +105,14 @@ def started(count: int, serve: Callable[[Connection], None]) -> Iterator[list[Co
             kill()
             for process in processes:
                 process.join()
+
+
+def _start_tracker() -> None:
+    """Start the process by which Python tracks what processes share: while it starts, it lets blocked signals through."""
+    if os.name == "posix":
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()
 
 
 @contextmanager
