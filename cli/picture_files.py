@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from numbacnn.checkpoint import TrainedNetwork
@@ -9,7 +10,7 @@ from numbacnn.errors import DataError, ModelError
 from numbacnn.normalisation import PIXELS
 from numbacnn.picture_forms import PHOTOGRAPHS
 from numbacnn.pictures import MAX_FILE_BYTES
-from numbacnn.pictures.files import PICTURE_ENDINGS, entries, in_other_formats, is_picture, is_picture_in_other_format
+from numbacnn.pictures.files import PICTURE_ENDINGS, entry_names, in_other_formats, is_picture, is_picture_in_other_format
 
 from .console import notice
 from .picture_reading import Given, Source
@@ -56,11 +57,15 @@ def sources(files: tuple[str, ...]) -> list[Source]:
 
 def _pictures_in(folder: Path) -> tuple[list[str], list[Path]]:
     """The paths of the pictures in a folder, and those in formats that are not read."""
-    try:
-        files = [path for path in entries(folder) if path.is_file()]
-    except OSError:
-        files = []
-    return [str(path) for path in files if is_picture(path)], [path for path in files if is_picture_in_other_format(path)]
+    pictures, unread = [], []
+    with suppress(OSError):
+        for name in entry_names(folder):
+            path = folder / name
+            if is_picture(path) and path.is_file():
+                pictures.append(str(path))
+            elif is_picture_in_other_format(path) and path.is_file():
+                unread.append(path)
+    return pictures, unread
 
 
 def _no_pictures(name: str, unread: list[Path]) -> DataError:
