@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from numbacnn.checkpoint import TrainedNetwork, load_likeness
 from numbacnn.doubts import doubts
-from numbacnn.errors import CheckpointError
+from numbacnn.errors import CheckpointError, NotFiniteError
 from numbacnn.features import FeatureReader
 from numbacnn.likeness import Likeness
 from numbacnn.network import to_device
@@ -64,7 +64,12 @@ class Answers:
         """
         pictures = [each for each in read if isinstance(each, Picture)]
         images = np.array([picture.pixels for picture in pictures], np.uint8).reshape(-1, *self._network.graph.input_shape)
-        probabilities = self._predictor(images).probabilities
+        try:
+            probabilities = self._predictor(images).probabilities
+        except NotFiniteError as error:
+            if error.image is None:
+                raise
+            raise NotFiniteError(f"{pictures[error.image].name}: {error}", error.where, error.image) from None
         distances: list[float | None] = [None] * len(images)
         if self.likeness is not None and self._features is not None and len(images):
             distances = self.likeness.distances(self._features(images)).tolist()

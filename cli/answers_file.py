@@ -65,6 +65,8 @@ class AnswersFile:
         self._cut(whole)
         if again := {name for name in failed if name in names}:
             kept = (line for line, row in self._rows() if not ("error" in row and row["file"] in again))
+            if os.name != "posix":  # Windows replaces no open file
+                self._file.close()
             write_atomically(self.path, kept, advice=ADVICE)
             self._file.close()
             self._open()

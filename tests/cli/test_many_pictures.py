@@ -160,6 +160,16 @@ def test_nothing_is_written_where_the_command_cannot_begin(folder: Path) -> None
     assert not Path("out.jsonl").exists()
 
 
+def test_a_network_without_an_answer_names_the_picture(folder: Path) -> None:
+    graph = PRESETS["small"].graph
+    large = {name: np.full_like(value, 1e30) for name, value in initial_parameters(graph, 0).items()}
+    (folder / "large").mkdir()
+    save_network(folder / "large" / "model.safetensors", TrainedNetwork(graph, large, tuple("0123456789"), {}))
+    failed = predict("pictures/7.png", "pictures/3.png", "--format", "json", model="large")
+    assert (failed.code, failed.out) == (1, "")
+    assert f"Error: {Path('pictures/3.png')}: small: expected finite logits" in failed.err
+
+
 @posix
 def test_a_second_command_does_not_write_to_the_same_file() -> None:
     from numbacnn_cli.answers_file import AnswersFile
