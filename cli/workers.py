@@ -15,8 +15,15 @@ from typing import cast
 
 from .signals import before_leaving, held_signals
 
-THREADS_OF_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""Environment variables that say how many threads NumPy's products of matrices start. They poll for work, and take it from others."""
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
+}  # fmt: skip
+"""Environment variables of processes that work, unless the user has set them.
+
+NumPy's products of matrices take one thread: others poll for work, and take the processors from processes that have some. glibc keeps
+memory of up to 64 MiB for the next array: the system would clear it for each one.
+"""
 
 OF_THE_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
@@ -92,7 +99,7 @@ def started(count: int, serve: Callable[[Connection], None]) -> Iterator[list[Co
             # A process that is not yet in the list could not be killed, and one whose parent leaves while it starts tells of it.
             with held_signals():
                 _start_tracker()
-            with held_signals(), terminal_signals_blocked(), _one_thread_each():
+            with held_signals(), terminal_signals_blocked(), _environment():
                 for _ in range(count):
                     ours, theirs = context.Pipe()
                     process = context.Process(target=_live, args=(serve, theirs), daemon=True)
@@ -116,10 +123,10 @@ def _start_tracker() -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """NumPy multiplies on one thread in processes started within it, unless the environment says otherwise."""
-    added = [name for name in THREADS_OF_BLAS if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, "1"))
+def _environment() -> Iterator[None]:
+    """Processes started within it have ``ENVIRONMENT``."""
+    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:

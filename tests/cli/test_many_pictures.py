@@ -17,6 +17,7 @@ from command_line import Done, run_here
 from numbacnn_cli import blas
 from numbacnn_cli.answering import DEFAULT_WORKERS, MANY, PIECE, Answering
 from numbacnn_cli.in_order import AHEAD, WINDOW, LostError, in_order
+from numbacnn_cli.workers import ENVIRONMENT
 from PIL import Image, ImageDraw
 
 from numbacnn.checkpoint import TrainedNetwork, save_network
@@ -280,6 +281,17 @@ def test_what_a_function_raises_is_raised_in_its_results_place() -> None:
     with in_order(os._exit, [3], 2) as results, pytest.raises(LostError) as lost:
         next(results)
     assert lost.value.piece == 3
+
+
+def test_processes_have_an_environment_of_their_own_which_the_user_may_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "123")
+    names = [*ENVIRONMENT, "PATH"]
+    with in_order(os.getenv, names, 2) as results:
+        found = dict(zip(names, results, strict=True))
+    assert found == {**ENVIRONMENT, "MALLOC_TRIM_THRESHOLD_": "123", "PATH": os.environ["PATH"]}
+    assert not (ENVIRONMENT.keys() - {"MALLOC_TRIM_THRESHOLD_"}) & os.environ.keys()
 
 
 def test_products_take_one_thread_for_a_while_and_as_many_as_before_afterwards() -> None:
