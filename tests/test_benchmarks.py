@@ -12,10 +12,7 @@ import numpy as np
 import pytest
 from repository import ROOT, benchmark
 
-from numbacnn.checkpoint import TrainedNetwork, save_network
 from numbacnn.datasets import load_dataset
-from numbacnn.initializers import initial_parameters
-from numbacnn.models import PRESETS
 
 DRIVER = ROOT / "benchmarks" / "peers.py"
 MODULES = {"torch": ("torch",), "keras": ("keras", "tensorflow"), "onnxruntime": ("onnxruntime", "onnx")}
@@ -126,14 +123,3 @@ def test_a_kind_of_picture_is_the_same_for_the_same_digit_and_its_row_adds_up() 
     assert measure.row(drawn.KINDS["two digits"], digits, np.full(4, 7, np.uint8), indices, network)[:4] == (0, 0, 4, 4)
     assert set(measure.chosen(500, 10_000, choose=False) % 2) == {1}
     assert set(measure.chosen(150, 10_000, choose=True) % 2) == {0}
-
-
-def test_many_pictures_are_drawn_and_answered_by_a_command(tmp_path: Path) -> None:
-    graph = PRESETS["small"].graph
-    save_network(tmp_path / "model.safetensors", TrainedNetwork(graph, initial_parameters(graph, 0), tuple("0123456789"), {}))
-    many = benchmark("many_pictures")
-    (tmp_path / "pictures").mkdir()
-    many.draw(tmp_path / "pictures", 20)
-    turn = many.predict(tmp_path, tmp_path / "pictures", 2)
-    assert min(turn.seconds, turn.memory) > 0
-    assert [json.loads(line)["label"] in range(10) for line in turn.answers.splitlines()] == [True] * 20

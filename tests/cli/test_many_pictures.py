@@ -19,6 +19,7 @@ from numbacnn_cli.answering import DEFAULT_WORKERS, MANY, PIECE, Answering
 from numbacnn_cli.in_order import AHEAD, WINDOW, LostError, in_order
 from numbacnn_cli.workers import ENVIRONMENT
 from PIL import Image, ImageDraw
+from repository import benchmark
 
 from numbacnn.checkpoint import TrainedNetwork, save_network
 from numbacnn.initializers import initial_parameters
@@ -301,3 +302,12 @@ def test_products_take_one_thread_for_a_while_and_as_many_as_before_afterwards()
         assert get() == 1
         assert np.array_equal(np.ones((300, 300)) @ np.ones((300, 300)), np.full((300, 300), 300))
     assert get() == before
+
+
+@posix
+def test_the_benchmark_draws_pictures_and_takes_the_time_of_a_command(tmp_path: Path) -> None:
+    many = benchmark("many_pictures")
+    many.draw(tmp_path, 20)
+    turn = many.predict(Path("one").absolute(), tmp_path, 2)
+    assert min(turn.seconds, turn.memory) > 0
+    assert [json.loads(line)["label"] in range(10) for line in turn.answers.splitlines()] == [True] * 20
