@@ -1,14 +1,16 @@
 """``mpiexec -n 4 numbacnn train``: the first rank is the command, and the others train with it, silently.
 
-the first rank                        the others
-reads the command line                wait
----------------------- options, or how the command has ended ----------------------
-open the device, and tell of themselves: all must compute the same bits
-reads the data, begins the run        wait
------------------- data and state, or how the command has ended -------------------
-train in step; the first rank shows and saves
-writes the report                     wait
---------------------------- how the command has ended ------------------------------
+    the first rank                        the others
+    reads the command line                wait
+    ---------------------- options, or how the command has ended ----------------------
+    open the device, and tell of themselves: all must compute the same bits
+    reads the data, begins the run        wait
+    ------------------ data and state, or how the command has ended -------------------
+    train in step; the first rank shows and saves
+    writes the report                     wait
+    --------------------------- how the command has ended ------------------------------
+
+A rank that fails tells the others (``MpiRanks.fail``), so that none waits for it.
 """
 
 import os
