@@ -187,7 +187,7 @@ def print_result(console: Console, result: Result) -> None:
         return
     whole = result.work.kind == "train"
     last = ("memory", "accuracy") if whole else ("logits differ by",)
-    rows = _table(result.work.title, "", "median", "min .. max", "numbacnn's ratio", *last)
+    rows = table(result.work.title, "", "median", "min .. max", "numbacnn's ratio", *last)
     ours = result.fastest(OURS)
     for entry in result.entries:
         time = spread(by_round(entry))
@@ -209,7 +209,7 @@ def print_result(console: Console, result: Result) -> None:
 
 def print_verdicts(console: Console, lines: list[Verdict]) -> None:
     """The table of targets."""
-    rows = _table("targets", "", "numbacnn", "best of the peer", "ratio", "target", "")
+    rows = table("targets", "", "numbacnn", "best of the peer", "ratio", "target", "")
     for line in lines:
         state = (
             line.reason if line.reason == LEFT_OUT else "not measured" if line.met is None else "met" if line.met else "NOT met"
@@ -222,7 +222,8 @@ def print_verdicts(console: Console, lines: list[Verdict]) -> None:
             console.print(f"  {line.name}: {line.reason}", markup=False, highlight=False)
 
 
-def _table(title: str, *columns: str) -> Table:
+def table(title: str, *columns: str) -> Table:
+    """A table whose first column is left, and the others right."""
     rows = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for place, name in enumerate(columns):
         rows.add_column(name, justify="right" if place else "left", no_wrap=True)

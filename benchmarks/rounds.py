@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -54,10 +54,10 @@ def environment(threads: int, **more: str) -> dict[str, str]:
 class Worker:
     """A live worker. It is stopped (SIGSTOP) whenever it is not its turn, so that no thread of it can spin while others are measured."""
 
-    def __init__(self, python: str, script: str, threads: int) -> None:
+    def __init__(self, python: str, script: str, threads: int, launcher: Sequence[str] = ()) -> None:
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed in __exit__
         self._process = subprocess.Popen(
-            [python, str(WORKERS / script), "serve"], env=environment(threads), text=True, encoding="utf-8",
+            [*launcher, python, str(WORKERS / script), "serve"], env=environment(threads), text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
 

@@ -162,13 +162,23 @@ def print_text(text: str) -> None:
     _write(sys.stdout, text)
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON value on stdout, in ASCII whatever the stream's encoding. NaN and infinities become null."""
+def json_text(value: Any) -> str:
+    """One JSON value in one line of ASCII. NaN and infinities become null."""
     import json  # tables do without
 
+    return json.dumps(_plain(value), ensure_ascii=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on stdout, in ASCII whatever the stream's encoding."""
+    print_json_text(json_text(value) + "\n")
+
+
+def print_json_text(text: str) -> None:
+    """Print a part of what ``json_text`` made."""
     if hasattr(sys.stdout, "reconfigure"):  # a stream put in place by another program may lack it
         sys.stdout.reconfigure(encoding="ascii")  # not every encoding writes ASCII as ASCII
-    _write(sys.stdout, json.dumps(_plain(value), ensure_ascii=True) + "\n")
+    _write(sys.stdout, text)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -16,13 +16,13 @@ from numbacnn.prediction import Prediction
 from numbacnn.quoting import counted, plain, short
 
 from . import options
+from .answers import label_of
 from .compiling import announced_compilations
 from .console import notice, print_json, stdout
 from .device import open_device
 from .model_source import trained_model
 from .new_files import check_new, write_file
 from .paths import OutputFile
-from .predict import label_of
 from .tables import class_table, confusion_table, percent
 from .train_data import fingerprint_of_test_part
 from .trained_on import data_for

@@ -1,4 +1,7 @@
-"""The ranks of an MPI job as an executor: rank 0 hands out the trainings, the others do them. The only file that imports ``mpi4py``."""
+"""The ranks of an MPI job as an executor: rank 0 hands out the trainings, the others do them.
+
+Beside ``numbacnn.engines.mpi`` this is the only file that imports ``mpi4py``.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +35,7 @@ def ranks(threads: int) -> Iterator["MpiRanks | None"]:
         from mpi4py.futures import MPICommExecutor
     except (ImportError, RuntimeError) as missing:
         raise DeviceError(
-            f"--executor mpi: expected mpi4py and an MPI, got {missing}. Install them: pip install 'numbacnn[mpi]' mpich"
+            f"--executor mpi: expected mpi4py and an MPI, got {missing}. Install them: pip install 'numbacnn[mpi]'"
         ) from None
     world = MPI.COMM_WORLD
     if world.size < 2:

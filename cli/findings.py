@@ -13,7 +13,7 @@ from numbacnn.inspection.heat import Heat
 from numbacnn.inspection.tracing import Trace
 from numbacnn.quoting import plain
 
-from .predict import label_of
+from .answers import label_of
 from .subject import Subject
 
 METHODS = ("occlusion", "gradient")

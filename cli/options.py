@@ -114,10 +114,16 @@ COUNT = WholeNumber(1)
 
 debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
-output_format = click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-    help="Format of the results on stdout; JSON is ASCII.",
-)  # fmt: skip
+
+def output_formats(*formats: str, explained: str = "") -> Decorator:
+    """``--format``, with the formats that a command knows; the first of them is the default."""
+    return click.option(
+        "--format", "output_format", type=click.Choice(formats), default=formats[0], show_default=True,
+        help=f"Format of the results on stdout; JSON is ASCII{explained}.",
+    )  # fmt: skip
+
+
+output_format = output_formats("text", "json")
 
 DATASET_HELP = (
     f"{', '.join(DATASETS)}: read from --data-dir, or downloaded to it; digits are drawn by the program. Or the path of your own data: "

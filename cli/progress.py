@@ -92,7 +92,7 @@ def step_line(step: StepDone, is_measuring: bool, width: int, console: Printer) 
             (1, f"loss {step.loss:.4f}"),
             (0, f"accuracy {step.accuracy:>6.2%}"),
             (4, f"{step.images_per_second:>7,.0f} images/s"),
-            (2, f"{int(left) // 60}:{int(left) % 60:02} left"),
+            (2, time_left(left)),
         ]
     shown = fitting(parts, width)
     for most in () if is_measuring else (3, 2):  # rather a bar than the speed, or even the count, if that makes the room
@@ -107,6 +107,11 @@ def step_line(step: StepDone, is_measuring: bool, width: int, console: Printer) 
         line.append(GAP + part)
     line.truncate(width)
     return line
+
+
+def time_left(seconds: float) -> str:
+    """Minutes and seconds: ``2:05 left``."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02} left"
 
 
 def _room(shown: list[str], width: int) -> int:

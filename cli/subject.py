@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from numbacnn.checkpoint import TrainedNetwork
 from numbacnn.dataset_names import DATASETS
 from numbacnn.errors import DataError
-from numbacnn.pictures import Picture
 
-from .picture_files import picture_form, read, sources
+from .picture_files import picture_form, sources
+from .picture_reading import Reading, Unread
 from .trained_on import data_for, trained_on
 
 TEST = "test:"
@@ -59,13 +59,13 @@ def read_subject(
     if text.startswith(TEST) and not os.path.lexists(text):
         return _test_image(text, network, path, dataset, data_dir)
     form = picture_form(network, path, pictures_as)
-    (name, source), *others = sources((text,))
+    source, *others = sources((text,))
     if others or Path(text).is_dir():
         raise DataError(f"{text}: expected one picture, got a folder. Name one of its files, as 'numbacnn predict' lists them")
-    found = read(name, source, form, invert, network.graph.input_shape)
-    if not isinstance(found, Picture):
-        raise DataError(found[1])
-    return Subject(name, found.pixels.reshape(network.graph.input_shape), found.steps)
+    found = Reading(form, invert, network.graph.input_shape).one(source)
+    if isinstance(found, Unread):
+        raise DataError(found.error)
+    return Subject(found.name, found.pixels.reshape(network.graph.input_shape), found.steps)
 
 
 def _test_image(text: str, network: TrainedNetwork, path: Path, dataset: str | None, data_dir: Path | None) -> Subject:

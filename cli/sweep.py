@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from numbacnn.backends import processor, threads
-from numbacnn.errors import CheckpointError
+from numbacnn.engines import launch
+from numbacnn.errors import CheckpointError, DeviceError
 from numbacnn.quoting import counted
 
 from . import options, train_choices
@@ -84,6 +85,13 @@ def sweep(
         raise click.UsageError(f"--workers is of --executor processes, got --executor {executor}. Leave one of them out.")
     if (scheduler is None) == (executor == "dask"):
         raise click.UsageError("--executor dask and --scheduler ADDRESS need each other: give both, or none of them.")
+    if executor != "mpi" and not report_only and part is None and (place := launch.find()) is not None:
+        if place.rank:  # all would do the same runs in the same folder; the first one says so
+            return 1
+        raise DeviceError(
+            f"{place.variable}={place.size}: expected --executor mpi for ranks that share the runs, got --executor {executor}. "
+            "Add --executor mpi, or start one process"
+        )
     chosen = Chosen(executor, workers, scheduler, given.pop("threads"), str(given["device"]))
 
     def run(pool: "Executor | None") -> int:

@@ -67,6 +67,10 @@ def train(ctx: click.Context, **given: Any) -> int:
              numbacnn train --dataset photos/ --input 32,32,3
              numbacnn train --config runs/cnn-mnist/config.toml --output again
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
+             mpiexec -n 4 numbacnn train
+
+    Several processes train one network, on one machine or many, if mpiexec or srun starts them: pip install 'numbacnn[mpi]'. Their
+    number changes no result. Each takes its share of the machine's threads, unless --threads says otherwise.
     """
     crew: Crew = ctx.obj
     call = crew.start(read_call(ctx, given))

@@ -10,7 +10,7 @@
     writes the report                     wait
     --------------------------- how the command has ended ------------------------------
 
-Imports neither numpy nor numba before a launcher is found: --help needs no others.
+A rank that fails tells the others (``MpiRanks.fail``), so that none waits for it.
 """
 
 import os
@@ -35,7 +35,7 @@ from .signals import Terminated, is_first_to_say, leave_by, noted_signals, recei
 if TYPE_CHECKING:
     from numbacnn.checkpoint import Checkpoint
     from numbacnn.datasets import Dataset
-    from numbacnn.engines.mpi import MpiRanks
+    from numbacnn.engines.mpi import Failure, MpiRanks
     from numbacnn.ops import Ops
     from numbacnn.training import State
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 class _Begin(NamedTuple):
     """What the others need to open their devices."""
 
+    device: str
     threads: int | None
     exact_conv: bool
     processor: str | None
@@ -73,12 +74,14 @@ class Facts(NamedTuple):
         problem: why its device cannot be opened; empty if it is open.
         versions: of the program and the compiler, and the digest of its sources, in words.
         fuses: whether its processor multiplies and adds with a single rounding.
+        device: the name of the one that it has opened.
     """
 
     host: str
     problem: str
     versions: str = ""
     fuses: bool = True
+    device: str = "cpu"
 
 
 class Crew:
@@ -176,20 +179,15 @@ class _Led(Crew):
         self._ops: Ops  # once training has begun
 
     def start(self, call: "TrainOptions") -> "TrainOptions":
-        if call.device == "cuda":
-            raise DeviceError(
-                f"--device cuda: expected --device cpu on {self.size} ranks, got a GPU, which trains alone. "
-                "Leave --device out, or start one process"
-            )
-        if call.device == "auto":
-            console.notice(f"--device auto: cpu, as {self.size} ranks train together")
-            call = replace(call, device="cpu")
-        self.threads = None
-        self._ranks.broadcast(_Begin(call.threads, call.exact_conv, processor.pinned()))
-        self.threads, facts = _open(self._ranks, call.threads)
+        begin = _Begin(call.device, call.threads, call.exact_conv, processor.pinned())
+        self._ranks.broadcast(begin)
+        self.threads, facts = _open(self._ranks, begin)
         if problem := unlike(facts):
             raise DeviceError(problem)
-        return call
+        device = device_of_all(call.device, facts)
+        if call.device == "auto":
+            console.notice(f"--device auto: {device}, as {'each rank has' if device == 'cuda' else 'not every rank has'} a GPU")
+        return replace(call, device=device)
 
     def check_batch(self, images: int) -> None:
         most = group_count(images) if images >= group_count(images) else 1
@@ -220,10 +218,8 @@ class _Led(Crew):
         """The command ends by an exception: end the others too. Returns whether the user has been told."""
         from numbacnn.engines.mpi import NoAnswerError
 
-        if self._is_training and isinstance(error, Terminated):
-            return False  # the launcher ends the others, as they wait for no word
         if self._is_training or isinstance(error, NoAnswerError):
-            return _fail(self._ranks, error)
+            return _fail(self._ranks, error).is_told and isinstance(error, Exception)
         code = error.exit_code if isinstance(error, (click.ClickException, click.exceptions.Exit)) else 1
         number = received()
         self.dismiss(code if number is None else 128 + number)
@@ -244,20 +240,19 @@ def _follow(place: launch.Launch) -> int:
         try:
             return _obey(ranks)
         except Exception as error:
-            _fail(ranks, error)
-            return 1
+            return _fail(ranks, error).code
 
 
 def _obey(ranks: "MpiRanks") -> int:
     begin = ranks.broadcast()
     if isinstance(begin, _Begin):
         processor.pin(begin.processor)
-        share, facts = _open(ranks, begin.threads)
+        share, facts = _open(ranks, begin)
         if unlike(facts):
             return _until_dismissed(ranks)
         set_up = ranks.broadcast()
         if isinstance(set_up, _SetUp):
-            _train_along(ranks, set_up, begin.threads or share)
+            _train_along(ranks, set_up, device_of_all(begin.device, facts), begin.threads or share)
             return _until_dismissed(ranks)
         begin = set_up
     _finish(ranks)
@@ -272,13 +267,17 @@ def _finish(ranks: "MpiRanks") -> None:
     leave_by(leave)
 
 
-def _fail(ranks: "MpiRanks", error: BaseException) -> bool:
-    """Leave the others with an error; returns whether the user has been told."""
+def _fail(ranks: "MpiRanks", error: BaseException) -> "Failure":
+    """Leave the others with an error, or after a signal, of which the first rank tells by itself."""
     from numbacnn.engines.mpi import leave
 
-    is_told = ranks.fail(error, words(error), _say)
+    number = received() if isinstance(error, Terminated) else None
+    if number is None:
+        failure = ranks.fail(error, words(error), 1, _say)
+    else:
+        failure = ranks.fail(error, "", 128 + number, lambda text: None)
     leave_by(leave)
-    return is_told
+    return failure
 
 
 def _until_dismissed(ranks: "MpiRanks") -> int:
@@ -287,11 +286,11 @@ def _until_dismissed(ranks: "MpiRanks") -> int:
     return int(end.code)
 
 
-def _train_along(ranks: "MpiRanks", set_up: _SetUp, number_of_threads: int) -> None:
+def _train_along(ranks: "MpiRanks", set_up: _SetUp, device: str, number_of_threads: int) -> None:
     """Train in step with the first rank."""
     from numbacnn.training import EpochDone, StepDone, from_checkpoint, train
 
-    ops = get_ops("cpu", number_of_threads, exact_conv=set_up.exact_conv)
+    ops = get_ops(device, number_of_threads, exact_conv=set_up.exact_conv)
     state, _ = from_checkpoint(set_up.checkpoint, ops, "the first rank's state")
     _prepare(ranks, state, ops)
     for event in train(state, set_up.dataset, ops):
@@ -301,11 +300,11 @@ def _train_along(ranks: "MpiRanks", set_up: _SetUp, number_of_threads: int) -> N
             return
 
 
-def _open(ranks: "MpiRanks", number_of_threads: int | None) -> tuple[int, list[Facts]]:
+def _open(ranks: "MpiRanks", begin: _Begin) -> tuple[int, list[Facts]]:
     """Open the device of each rank: the threads of this one, and what is known of all."""
     share = _share_of_threads(ranks)
     try:
-        facts = _facts(ranks.host, number_of_threads or share)
+        facts = _facts(ranks, begin.device, begin.threads or share)
     except NumbaCNNError as error:
         facts = Facts(ranks.host, str(error))
     return share, ranks.gather_objects(facts)
@@ -318,11 +317,21 @@ def _share_of_threads(ranks: "MpiRanks") -> int:
     return max(1, threads.available() // sum(host == ranks.host and bool(processors & own) for host, processors in places))
 
 
-def _facts(host: str, number_of_threads: int) -> Facts:
+def _facts(ranks: "MpiRanks", device: str, number_of_threads: int) -> Facts:
     from numbacnn.engines.alike import versions
+    from numbacnn.engines.devices import take_gpu
 
-    get_ops("cpu", number_of_threads)
-    return Facts(host, "", versions(), rounds_once())
+    if device != "cpu":
+        take_gpu(ranks.local_rank)
+    ops = get_ops(device, number_of_threads)
+    return Facts(ranks.host, "", versions(), rounds_once(), ops.name)
+
+
+def device_of_all(asked: str, facts: list[Facts]) -> str:
+    """The device of every rank; ``auto`` takes GPUs if each rank has one."""
+    if asked != "auto":
+        return asked
+    return "cuda" if all(each.device == "cuda" for each in facts) else "cpu"
 
 
 def unlike(facts: list[Facts]) -> str:

@@ -34,7 +34,11 @@ def heading(run: Run) -> str:
 
 
 def _device(run: Run) -> str:
-    return run.ops.describe() if run.ranks == 1 else f"{run.ops.name} with {run.ranks} ranks x {counted(run.threads, 'thread')}"
+    if run.ranks == 1:
+        return run.ops.describe()
+    if run.ops.name != "cpu":
+        return f"{run.ops.describe()} on each of {run.ranks} ranks"
+    return f"cpu with {run.ranks} ranks x {counted(run.threads, 'thread')}"
 
 
 def report(run: Run, seconds: float) -> dict[str, Any]:

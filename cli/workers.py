@@ -15,6 +15,16 @@ from typing import cast
 
 from .signals import before_leaving, held_signals
 
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
+}  # fmt: skip
+"""Environment variables of processes that work, unless the user has set them.
+
+NumPy's products of matrices take one thread: others poll for work, and take the processors from processes that have some. glibc keeps
+memory of up to 64 MiB for the next array: the system would clear it for each one.
+"""
+
 OF_THE_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -39,7 +49,7 @@ def work_in_processes(
         OSError: no process can be started.
     """
     waiting, total = list(enumerate(work)), 0
-    with _started(min(processes, len(waiting))) as pipes:
+    with started(min(processes, len(waiting)), _serve) as pipes:
         for pipe in pipes:
             _send(pipe, *waiting.pop(0))
         busy = list(pipes)
@@ -67,8 +77,15 @@ def _send(pipe: Connection, index: int, work: Work) -> None:
 
 
 @contextmanager
-def _started(count: int) -> Iterator[list[Connection]]:
-    """Processes that wait for work, as this side of their pipes; they are killed at the end."""
+def started(count: int, serve: Callable[[Connection], None]) -> Iterator[list[Connection]]:
+    """Processes that wait for work, as this side of their pipes; they are killed at the end.
+
+    Args:
+        serve: the life of each, given its side of the pipe; it can be pickled.
+
+    Raises:
+        OSError: one cannot be started.
+    """
     context = get_context("spawn")
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
@@ -80,10 +97,12 @@ def _started(count: int) -> Iterator[list[Connection]]:
     with before_leaving(kill):
         try:
             # A process that is not yet in the list could not be killed, and one whose parent leaves while it starts tells of it.
-            with held_signals(), terminal_signals_blocked():
+            with held_signals():
+                _start_tracker()
+            with held_signals(), terminal_signals_blocked(), _environment():
                 for _ in range(count):
                     ours, theirs = context.Pipe()
-                    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+                    process = context.Process(target=_live, args=(serve, theirs), daemon=True)
                     process.start()
                     theirs.close()
                     processes.append(process)
@@ -93,6 +112,26 @@ def _started(count: int) -> Iterator[list[Connection]]:
             kill()
             for process in processes:
                 process.join()
+
+
+def _start_tracker() -> None:
+    """Start the process by which Python tracks what processes share: while it starts, it lets blocked signals through."""
+    if os.name == "posix":
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Processes started within it have ``ENVIRONMENT``."""
+    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager
@@ -108,9 +147,13 @@ def terminal_signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection) -> None:
-    """The life of a process: work that comes, answers that go."""
+def _live(serve: Callable[[Connection], None], pipe: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    serve(pipe)
+
+
+def _serve(pipe: Connection) -> None:
+    """The life of a process that counts: work that comes, answers that go."""
     while True:
         try:
             index, work = pipe.recv()

@@ -55,11 +55,12 @@ class NotFiniteError(NumbaCNNError):
 
     Args:
         where: the weights or the layer in which it begins, with the number of such values; None if that is not known.
+        image: the index of the first image without an answer; None if it is not about images.
     """
 
-    def __init__(self, message: str, where: str | None = None):
+    def __init__(self, message: str, where: str | None = None, image: int | None = None):
         super().__init__(message)
-        self.where = where
+        self.where, self.image = where, image
 
 
 class TrainingError(NumbaCNNError):

@@ -197,13 +197,13 @@ def _create_beside(path: Path, mode: int) -> tuple[str, int]:
             handle = os.open(name, flags, mode)
         except FileExistsError:
             continue
-        if _lock(handle) is not False and os.path.exists(name):
+        if lock(handle) is not False and os.path.exists(name):
             return name, handle
         _close(handle)  # another process took it for a leftover, in the instant before it was locked
     raise FileExistsError(errno.EEXIST, "no temporary file can be kept in its folder", str(path))
 
 
-def _lock(handle: int) -> bool | None:
+def lock(handle: int) -> bool | None:
     """Lock an open file: True; False if another process has it; None if the system or the file system has no locks."""
     if fcntl is None:
         return None
@@ -223,7 +223,7 @@ def _remove_unlocked(path: str) -> None:
         return
     handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
-        if stat.S_ISREG(os.stat(handle).st_mode) and _lock(handle):
+        if stat.S_ISREG(os.stat(handle).st_mode) and lock(handle):
             os.unlink(path)
     finally:
         os.close(handle)

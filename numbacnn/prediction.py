@@ -114,6 +114,7 @@ class Predictor:
             f"{plain(self.graph.name)}: expected finite logits, got others for image {index}"
             f"{f'. First is {where}' if where else ''}. Train it again, with a lower learning rate",
             where,
+            index,
         )
 
     def _batch_size(self, most: int) -> int:

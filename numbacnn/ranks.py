@@ -158,7 +158,9 @@ class Ranks(ABC):
         """
         branches, width = [share.branches for share in self.shares(batch)], parts[self.rank][0].size
         received = self.all_to_all([self.join(part) for part in parts], [len(own) * width for own in branches])
-        return _tree([row for part in received for row in part.reshape(-1, width)], branches)
+        return _tree(
+            [row for own, part in zip(branches, received, strict=True) for row in part.reshape(len(own), width)], branches
+        )
 
 
 class Alone(Ranks):

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ranked import needs_mpi
 from repository import ROOT, benchmark
 
+from numbacnn.backends.cpu.conv.exchange import gradient_of_filters
 from numbacnn.datasets import load_dataset
 
 DRIVER = ROOT / "benchmarks" / "peers.py"
@@ -123,3 +125,86 @@ def test_a_kind_of_picture_is_the_same_for_the_same_digit_and_its_row_adds_up() 
     assert measure.row(drawn.KINDS["two digits"], digits, np.full(4, 7, np.uint8), indices, network)[:4] == (0, 0, 4, 4)
     assert set(measure.chosen(500, 10_000, choose=False) % 2) == {1}
     assert set(measure.chosen(150, 10_000, choose=True) % 2) == {0}
+
+
+def test_the_model_of_a_cluster_adds_what_it_says() -> None:
+    cluster = benchmark("cluster")
+    network = cluster.Network("wire", latency=1.0, overhead=0.25, bandwidth=100.0)
+    work = cluster.computation([50, 100, 200], [7.5, 12.0, 21.0], [1.5, 2.0, 3.0])  # 2 + 0.08 n, and 1 + 0.01 n of updates
+    assert [round(each, 6) for each in vars(work).values()] == [2.0, 0.08, 1.0, 0.01]
+    rows, tiny = cluster.Exchange("rows", 0, 3, 4), cluster.Exchange("sum", 10, 1, 4)
+    large = cluster.Exchange("sum", 8000, 1, 4)
+    alone = cluster.step(1, 100, work, [rows, tiny, large], network)
+    assert (round(alone.seconds, 6), alone.exchanged) == (12.0, (0, 0, 0.0))
+    parts = cluster.shares(4, 100)
+    assert [part.images for part in parts] == [25] * 4
+    assert cluster.exchange_cost(rows, parts, network) == (2, 900, 2.0 + 9.0)  # log2(4) rounds; 75 images of 12 bytes
+    assert cluster.exchange_cost(tiny, parts, network) == (2, 120, 2.0 + 1.2)
+    to_one, to_all = 24_000 / 100 + 1.0 + 2 * 0.25, 24_000 / 100 + 2.0
+    assert cluster.exchange_cost(large, parts, network) == (3 + 2, 48_000, to_one + to_all)
+    step = cluster.step(4, 100, work, [tiny], network)
+    assert (round(step.computed, 6), round(step.repeated, 6)) == (2 + 0.08 * 25 + 2, 2 + 2)
+    assert round(step.seconds - step.computed, 6) == 3.2
+    assert round(cluster.step(4, 100, work, [], network, processors=2).computed, 6) == 2 * 6
+    assert cluster.step(16, 100, work, [], network) is None  # 8 groups
+    assert [cluster.gather_rounds(*each) for each in ((4, 10**5), (3, 10**5), (3, 10**4), (4, 10**6))] == [2, 2, 2, 3]
+    found = cluster.measured_network("", [(1, 100, 3.0), (3, 300, 9.0), (1, 1000, 12.0)])  # 2 s and 0.01 s a byte
+    assert [round(each, 6) for each in found[1:]] == [2.0, 2.0, 100.0]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_the_bytes_of_the_model_are_those_that_a_training_step_exchanges(ranks: int) -> None:
+    """Batch 100 has 8 groups: with 3 and with 5 ranks, shares and branches differ."""
+    driver = benchmark("ranks")
+    steps = [driver.pretended_step("small", driver.Pretended(rank, ranks), 100) for rank in range(ranks)]
+    assert {each.kind for each in steps[0].exchanges} == {"rows", "sum"}
+    assert steps[0].exchanges == driver.exchanges_of("small")
+    check_bytes(steps, 100)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4, 5])
+def test_the_bytes_of_the_model_are_those_of_filters_that_ranks_add_by_channels(ranks: int) -> None:
+    cluster, steps = benchmark("cluster"), []
+    for rank in range(ranks):
+        steps.append(cluster.Pretended(rank, ranks))
+        share = steps[-1].shares(100)[rank]
+        sums = [np.zeros((130, 2, 4, 16), np.float32)] * len(share.branches)
+        gradient_of_filters(share, sums, (5, 5, 4, 12), lambda total, cells: None)
+    assert steps[0].exchanges == [cluster.Exchange("parts", 4, 130 * 2 * 16, 4), cluster.Exchange("items", 4, 5 * 5 * 12, 4)]
+    check_bytes(steps, 100)
+
+
+def check_bytes(steps: list[Any], batch: int) -> None:
+    """The model takes the busiest rank of each exchange, and so as many bytes as the busiest rank of the step, or a few more."""
+    cluster = benchmark("cluster")
+    parts = cluster.shares(len(steps), batch)
+    modelled = sum(cluster.exchange_cost(each, parts, cluster.NETWORKS[0]).bytes for each in steps[0].exchanges)
+    received = max(step.received for step in steps)
+    assert received <= modelled <= (1 if len(steps) == 2 else 1.3) * received
+
+
+@needs_mpi
+def test_ranks_are_measured_in_turns_and_everything_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "ranks.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "ranks.py"), "--quick", "--models", "small", "--json", str(file)]
+    done = subprocess.run([*command, "--network", "1,0.1,100"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text(encoding="utf-8"))
+    assert {(each["kind"], each["ranks"]) for each in report["collectives"]} == {("all_gather", 2), ("all_to_all", 2)}
+    assert all(each["seconds"] > 0 for each in report["collectives"])
+    (small,) = report["models"]
+    assert [entry["variant"] for entry in small["entries"]][:2] == ["1 process, 1 thread", "2 ranks, 1 thread each"]
+    assert len({entry["versions"]["weights"] for entry in small["entries"]}) == 1
+    assert all(second > 0 for entry in small["entries"] for seconds in entry["rounds"] for second in seconds)
+    modelled = [each for each in small["modelled"] if (each["nodes"], each["scaling"]) == (2, "weak")]
+    assert {each["network"] for each in modelled} >= {"10 GbE", "1,0.1,100 (--network)", "shared memory, as measured"}
+    assert {each["batch"] for each in modelled} == {200}
+    assert max(each["nodes"] for each in small["modelled"] if each["scaling"] == "weak") == 1024
+    assert max(each["nodes"] for each in small["modelled"] if each["scaling"] == "strong") == 64
+    assert "small, 1,000 images in all" in done.stdout
+    cluster = benchmark("cluster")
+    costs = [
+        cluster.exchange_cost(cluster.Exchange(**each), cluster.shares(2, 100), cluster.NETWORKS[0])
+        for each in small["exchanges"]
+    ]
+    assert small["bytes"] == {"2": sum(cost.bytes for cost in costs)}

@@ -5,10 +5,12 @@ import json
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 from command_line import every_command, run_here
 from numbacnn_cli.main import app
@@ -203,7 +205,9 @@ FOLDERS = ["", "numbacnn", "numbacnn/backends", *[f"numbacnn/backends/{device}{r
 """The folders below which docs/kernels.md and the others give paths."""
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/kernels.md", "docs/performance.md"])
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/kernels.md", "docs/performance.md", "docs/scale-out.md"]
+)
 def test_every_source_file_named_in_the_documents_exists(page: str) -> None:
     named = re.findall(r"`([\w./-]+\.py)`", (ROOT / page).read_text(encoding="utf-8"))
     assert named
@@ -323,3 +327,64 @@ def test_the_picture_of_a_terminal_asks_for_nothing_from_elsewhere() -> None:
     assert "url(http" not in picture
     assert "@font-face" not in picture
     assert "weights&#160;sha256" in picture
+
+
+def test_the_bytes_of_a_step_on_ranks_are_those_that_the_program_exchanges() -> None:
+    cluster, ranks = benchmark("cluster"), benchmark("ranks")
+    text = (ROOT / "docs" / "scale-out.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d. |]+) \|$", text, re.MULTILINE))
+    assert list(rows) == ["cnn", "accurate", "small", "dense128"]
+    exchanges = ranks.exchanges_of("small")  # its kernels are compiled for other tests
+    costs = [
+        [cluster.exchange_cost(each, cluster.shares(count, 100), cluster.NETWORKS[0]) for each in exchanges]
+        for count in (2, 4, 8)
+    ]
+    assert rows["small"] == " | ".join(f"{sum(cost.bytes for cost in each) / 1e6:.2f}" for each in costs)
+
+
+def test_the_script_for_slurm_is_one_of_bash_and_starts_a_valid_training(tmp_path: Path) -> None:
+    """With a ``srun`` that prints what it is asked to start: a new run, then the same one resumed."""
+    script = ROOT / "docs" / "scale-out" / "train.slurm"
+    assert set(re.findall(r"^#SBATCH --([\w-]+)", script.read_text(encoding="utf-8"), re.MULTILINE)) >= {
+        "nodes",
+        "signal",
+        "requeue",
+    }
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "activate").write_text(f"PATH={shlex.quote(str(programs))}:$PATH\n")
+    (programs / "srun").write_text('#!/bin/sh\necho "$@"\n')
+    (programs / "srun").chmod(0o755)
+    for checkpoint, option in ((None, "--model cnn"), ("runs/cnn-mnist/checkpoint.safetensors", "--resume")):
+        if checkpoint:
+            (tmp_path / checkpoint).parent.mkdir(parents=True)
+            (tmp_path / checkpoint).touch()
+        environ = os.environ | {"VENV": str(tmp_path / "venv"), "SLURM_CPUS_PER_TASK": "2"}
+        done = subprocess.run(["bash", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+        line = done.stdout[done.stdout.index("numbacnn train") :].strip()
+        assert option in line
+        check_command_line(line, script.name)
+
+
+def test_the_job_for_kubernetes_starts_as_many_ranks_as_it_has_slots_and_a_valid_training() -> None:
+    """The schemas of the operator and of Kubernetes are not at hand here; what they demand is written down."""
+    job = yaml.safe_load((ROOT / "docs" / "scale-out" / "mpijob.yaml").read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v2beta1", "MPIJob")
+    spec = job["spec"]
+    assert spec.keys() <= {
+        "slotsPerWorker", "runLauncherAsWorker", "runPolicy", "mpiReplicaSpecs", "sshAuthMountPath", "launcherCreationPolicy",
+        "mpiImplementation",
+    }  # fmt: skip
+    assert spec["mpiImplementation"] in ("OpenMPI", "Intel", "MPICH")
+    launcher, worker = spec["mpiReplicaSpecs"]["Launcher"], spec["mpiReplicaSpecs"]["Worker"]
+    for each in (launcher, worker):
+        assert each.keys() <= {"replicas", "restartPolicy", "template"}
+        pod = each["template"]["spec"]
+        assert {mount["name"] for box in pod["containers"] for mount in box["volumeMounts"]} == {
+            each["name"] for each in pod["volumes"]
+        }
+    (script,) = launcher["template"]["spec"]["containers"][0]["args"]
+    ((ranks, line),) = re.findall(r"mpiexec -n (\d+) (numbacnn train .+)", script)
+    assert int(ranks) == worker["replicas"] * spec["slotsPerWorker"]
+    for options in re.findall(r"set -- (.+?)(?:;|$)", script, re.MULTILINE):
+        check_command_line(line.replace('"$@"', options), "mpijob.yaml")

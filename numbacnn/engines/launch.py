@@ -21,6 +21,9 @@ _VARIABLES = (
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
 )
 
+OF_HYDRA = "MPI_LOCALNRANKS"
+"""Set by the mpiexec of MPICH and Intel MPI, and by no other."""
+
 _PREFIXES = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "OMPI_MCA_ess", "MPI_LOCAL", "HYDI_", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
 
 TO_BE_HEARD = 0.3
@@ -34,12 +37,14 @@ class Launch(NamedTuple):
         rank, size: its number, from 0 on, and how many there are: two or more.
         local_rank: its number among those of this host.
         variable: of the environment, that says how many there are.
+        is_open_mpi: whether Open MPI has started them; None if it may have been any MPI.
     """
 
     rank: int
     size: int
     local_rank: int
     variable: str
+    is_open_mpi: bool | None = None
 
 
 def find(environ: Mapping[str, str] = os.environ) -> Launch | None:
@@ -52,7 +57,8 @@ def find(environ: Mapping[str, str] = os.environ) -> Launch | None:
             return None
         own = _number(environ.get(rank)) or 0
         local = _number(environ.get(local_rank))
-        return Launch(own, ranks, own if local is None else local, size)
+        is_open_mpi = True if size.startswith("OMPI_") else False if OF_HYDRA in environ else None
+        return Launch(own, ranks, own if local is None else local, size, is_open_mpi)
     return None
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,8 +39,22 @@ LOOK = 0.05
 LONGEST = 300.0
 """Seconds that the others wait for a rank in the middle of a training: far more than the slowest disk takes for a checkpoint."""
 
+OPEN_MPI = "Open MPI"
+
 WAITING, FAILED = b"w", b"f"
 """The beginnings of messages of ranks that wait for another in vain, and of ranks that have failed."""
+
+
+class Failure(NamedTuple):
+    """How the job has failed.
+
+    Args:
+        code: the exit code of all ranks: that of the first one that has failed.
+        is_told: whether the user has been told.
+    """
+
+    code: int
+    is_told: bool
 
 
 class NoAnswerError(DeviceError):
@@ -62,18 +76,26 @@ class MpiRanks(Ranks):
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "suspicious MPI", RuntimeWarning)  # the error below says it
+                import mpi4py
+
+                mpi4py.rc.initialize = False  # with the launcher of another MPI, some end the process
                 from mpi4py import MPI
         except (ImportError, RuntimeError) as missing:
             raise DeviceError(
                 f"{launch.variable}={launch.size}: expected mpi4py and an MPI to train on {launch.size} ranks, got {missing}. "
                 f"Install them on every host: {INSTALL}"
             ) from None
-        world = MPI.COMM_WORLD
-        if world.size != launch.size:
+        vendor = MPI.get_vendor()[0]
+        is_of_another = launch.is_open_mpi not in (None, vendor == OPEN_MPI)
+        if not is_of_another:
+            MPI.Init_thread()
+        if is_of_another or MPI.COMM_WORLD.size != launch.size:
             raise DeviceError(
-                f"{launch.variable}={launch.size}: expected as many ranks of {MPI.get_vendor()[0]}, which mpi4py uses, got {world.size}. "
-                f"Start them by the mpiexec of that MPI, or unset {launch.variable} to train in this process alone"
+                f"{launch.variable}={launch.size}: expected processes that {vendor} has started, as mpi4py uses it, got those of another "
+                f"launcher, which do not find each other. Start them by the mpiexec of {vendor}, or unset {launch.variable} to train "
+                "in this process alone"
             )
+        world = MPI.COMM_WORLD
         super().__init__(world.rank, world.size)
         self._mpi = MPI
         self._world = world.Dup()
@@ -83,8 +105,6 @@ class MpiRanks(Ranks):
         self.local_rank, self.local_size = local.rank, local.size
         local.Free()
         self.hosts: list[str] = self.gather_objects(self.host)
-
-    join = staticmethod(np.concatenate)
 
     # --- of a step ---------------------------------------------------------------------------------------------------------------
 
@@ -152,18 +172,16 @@ class MpiRanks(Ranks):
         """A rank, in words."""
         return f"rank {rank} of {self.size} on {self.hosts[rank]}"
 
-    def fail(self, error: BaseException, text: str, say: Callable[[str], object]) -> bool:
+    def fail(self, error: BaseException, text: str, code: int, say: Callable[[str], object]) -> Failure:
         """End the job, as this rank has failed. Ranks that wait for it notice, and come here too; those that do not come are killed.
 
         Args:
             error: what has happened on this rank.
             text: in words.
+            code: with which this process is to end.
             say: tells the user which rank has failed; by the first one that has, unless all have with the same words.
-
-        Returns:
-            whether the user has been told.
         """
-        message = (WAITING if isinstance(error, NoAnswerError) else FAILED) + text.encode()
+        message = (WAITING if isinstance(error, NoAnswerError) else FAILED) + bytes([code]) + text.encode()
         sent = [self._failures.Isend(message, other) for other in range(self.size) if other != self.rank]
         messages = {self.rank: message} | self._failures_of_others(self.size - 1)
         silent = [self.name(rank) for rank in range(self.size) if rank not in messages]
@@ -181,7 +199,7 @@ class MpiRanks(Ranks):
         self._wait([*sent, self._failures.Ibarrier()], is_failing=True)
         self._mpi.Finalize()
         in_time.cancel()
-        return not is_common
+        return Failure(messages[speaker][1], not is_common)
 
     def _failures_of_others(self, most: int) -> dict[int, bytes]:
         """What others say of their failures, by rank, within PATIENCE."""
@@ -203,10 +221,9 @@ class MpiRanks(Ranks):
         self._mpi.Finalize()
 
     def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None, is_failing: bool = False) -> None:
-        done = self._mpi.Request.Testall
         begin, longest = time.perf_counter(), LONGEST if longest is None else longest
         looked = 0.0
-        while not done(requests):
+        while not self._are_done(requests):
             waited = time.perf_counter() - begin
             if waited < SPIN:
                 if hasattr(os, "sched_yield"):
@@ -218,6 +235,12 @@ class MpiRanks(Ranks):
                     f"expected an answer in {longest:.0f} s, got none. Look for what it waits for, or leave its host out"
                 )
             looked = waited if waited > looked + LOOK else looked
+
+    def _are_done(self, requests: Sequence[Any]) -> bool:
+        try:
+            return bool(self._mpi.Request.Testall(requests))
+        except self._mpi.Exception as error:  # where a host is lost, say
+            raise NoAnswerError(f"MPI: {error}") from None
 
 
 def leave(code: int) -> None:

@@ -18,6 +18,7 @@ A picture that already has that form passes through unchanged, bit for bit.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,7 +51,7 @@ class Picture:
     steps: tuple[str, ...]
     guesses: Guesses = field(default_factory=Guesses)
 
-    @property
+    @cached_property
     def parts(self) -> int:
         """How many parts the picture of a digit seems to have: those read, or more."""
         return max(count_parts(self.pixels), self.guesses.parts)

@@ -43,19 +43,28 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def natural_order(name: str) -> tuple[list[tuple[bool, int, str]], str]:
-    """A key for sorting: 2 before 10."""
-    parts = re.findall(r"([0-9]+)|([^0-9]+)", name.casefold())
-    return [(not digits, int(digits[:1000] or 0), text) for digits, text in parts], name
+def natural_order(name: str) -> tuple[str, str]:
+    """A key for sorting: 2 before 10, and numbers before letters. Texts, as a folder may have a million names."""
+    parts = []
+    for digits, text in re.findall(r"([0-9]+)|([^0-9]+)", name.casefold()):
+        number = digits[:1000].lstrip("0")
+        # A longer number is a larger one; a text ends before all characters.
+        parts.append(f"\x02{text}\0" if text else f"\x01{chr(len(number))}{number}")
+    return "".join(parts), name
 
 
-def entries(folder: Path) -> list[Path]:
-    """What is in a folder, in natural order, without litter.
+def entry_names(folder: Path) -> list[str]:
+    """The names of what is in a folder, in natural order, without litter.
 
     Raises:
         OSError: it cannot be listed.
     """
-    return [folder / name for name in sorted(os.listdir(folder), key=natural_order) if not is_litter(name)]
+    return sorted((name for name in os.listdir(folder) if not is_litter(name)), key=natural_order)
+
+
+def entries(folder: Path) -> list[Path]:
+    """The paths of ``entry_names``, which raises the same errors."""
+    return [folder / name for name in entry_names(folder)]
 
 
 def is_picture(path: Path) -> bool:

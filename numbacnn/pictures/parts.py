@@ -1,6 +1,7 @@
 """The parts of the ink: groups of cells that touch."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,36 +65,52 @@ def over_squares(values: NDArray[Any], radius: int, extreme: np.ufunc) -> NDArra
 
 def connected(cells: Counts) -> list[Part]:
     """The groups of cells > 0 that touch by a side or a corner, the one that starts first in reading order first."""
-    # Runs of each row, not cells: a digit has some hundred runs where it has thousands of cells.
-    edges = np.diff(np.pad(cells > 0, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
-    runs = list(zip(rows.tolist(), starts.tolist(), stops.tolist(), strict=True))
-    root = list(range(len(runs)))
+    # Runs of each row, not cells: a digit has some hundred runs where it has thousands of cells. Their places count on from row to row,
+    # with a place between two rows.
+    height, width = cells.shape
+    is_cell = np.zeros((height, width + 2), dtype=np.int8)
+    is_cell[:, 1:-1] = cells > 0
+    edges = (is_cell[:, 1:] - is_cell[:, :-1]).ravel()
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    group = _groups(starts, stops, width + 1)
+    order = group.argsort(kind="stable")
+    group, starts, lengths = group[order], starts[order], (stops - starts)[order]
+    rows = starts // (width + 1)
+    ends = lengths.cumsum()
+    row = rows.repeat(lengths)
+    column = np.arange(len(row)) + (starts - rows * (width + 1) - ends + lengths).repeat(lengths)
+    bounds = [0, *ends[:-1][group[1:] != group[:-1]].tolist(), len(row)]
+    return [(row[start:stop], column[start:stop]) for start, stop in pairwise(bounds)] if len(row) else []
+
+
+def _groups(starts: NDArray[np.intp], stops: NDArray[np.intp], width: int) -> NDArray[np.intp]:
+    """The first run of each run's group, as indices of the runs.
+
+    Args:
+        starts, stops: the first place of each run and the one after its last, in reading order.
+        width: places from one row to the next.
+    """
+    # The runs of the row above that touch a run follow each other.
+    first, behind = stops.searchsorted(starts - width), starts.searchsorted(stops - width, side="right")
+    root = np.where(first < behind, first, np.arange(len(starts)))
+    while ((higher := root[root]) != root).any():
+        root = higher
+    meeting = np.flatnonzero(behind - first > 1)  # few: runs in which strokes from above meet
+    if not meeting.size:
+        return root
+    joined: dict[int, int] = {}
 
     def find(run: int) -> int:
-        while root[run] != run:
-            root[run] = root[root[run]]
-            run = root[run]
+        while (low := joined.get(run, run)) != run:
+            joined[run] = run = joined.get(low, low)
         return run
 
-    above = 0
-    for run, (row, start, stop) in enumerate(runs):
-        while runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] < start):
-            above += 1  # it ends before this run, and so before the next ones in this row
-        other = above
-        while runs[other][0] == row - 1 and runs[other][1] <= stop:
-            first, second = sorted((find(other), find(run)))
-            root[second] = first
-            other += 1
-    groups: dict[int, list[int]] = {}
-    for run in range(len(runs)):
-        groups.setdefault(find(run), []).append(run)
-    return [_cells(rows[group], starts[group], stops[group]) for group in groups.values()]
-
-
-def _cells(rows: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp]) -> Part:
-    """The cells of some runs."""
-    lengths = stops - starts
-    within = np.arange(lengths.sum()) - (lengths.cumsum() - lengths).repeat(lengths)
-    return rows.repeat(lengths), starts.repeat(lengths) + within
+    for run, begin, end in zip(*(each[meeting].tolist() for each in (root, first, behind)), strict=True):
+        for other in root[begin:end].tolist():
+            low, high = sorted((find(run), find(other)))
+            if low < high:
+                joined[high] = low
+    renamed = np.arange(len(root))
+    for high in joined:
+        renamed[high] = find(high)
+    return renamed[root]

@@ -77,7 +77,7 @@ def test_every_path_of_every_command_is_of_this_type() -> None:
         "lecture challenges --plot", "lecture challenges --data-dir", "warmup models", "warmup --pack", "warmup --from",
         "bench kernels --model", "bench kernels --plot",
         "shapes --image", "shapes --data-dir", "inspect image", "inspect --model", "inspect --output", "inspect --data-dir",
-        "inspect --over-epochs", "evaluate --sheet",
+        "inspect --over-epochs", "evaluate --sheet", "predict --output",
         "export model", "export file", "import file", "import model",
     }  # fmt: skip
     for source in (ROOT / "cli").glob("*.py"):

@@ -323,6 +323,15 @@ def test_the_ranks_of_mpi_make_the_table_of_one_worker(done: Path, tmp_path: Pat
 
 
 @pytest.mark.skipif(find_spec("mpi4py") is None or not MPIEXEC, reason="mpi4py or an MPI is not installed")
+def test_ranks_without_their_executor_are_told_once_and_train_nothing(tmp_path: Path) -> None:
+    command = [str(MPIEXEC), "-n", "2", *COMMAND, "sweep", *map(str, TINY), "--output", "out"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert found.returncode == 1
+    assert found.stderr.count("expected --executor mpi for ranks that share the runs") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(find_spec("mpi4py") is None or not MPIEXEC, reason="mpi4py or an MPI is not installed")
 def test_one_rank_alone_has_nobody_to_work_for_it(tmp_path: Path) -> None:
     command = [*COMMAND, "sweep", *map(str, TINY), "--output", "out", "--executor", "mpi"]
     found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)

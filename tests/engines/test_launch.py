@@ -17,11 +17,15 @@ SBATCH = {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM
     [
         ({}, None),
         ({"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0"}, Launch(2, 4, 0, "PMI_SIZE")),
+        (
+            {"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": "2"},
+            Launch(2, 4, 0, "PMI_SIZE", is_open_mpi=False),
+        ),
         ({"PMI_RANK": "2", "PMI_SIZE": "4"}, Launch(2, 4, 2, "PMI_SIZE")),
         ({"PMI_RANK": "0", "PMI_SIZE": "1"}, None),
         (
             {"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_LOCAL_RANK": "1", "PMIX_RANK": "3"},
-            Launch(3, 8, 1, "OMPI_COMM_WORLD_SIZE"),
+            Launch(3, 8, 1, "OMPI_COMM_WORLD_SIZE", is_open_mpi=True),
         ),
         (
             {**SBATCH, "SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "1"},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run_here
-from numbacnn_cli.train_ranks import Facts, unlike
+from numbacnn_cli.train_ranks import Facts, device_of_all, unlike
 from ranked import COMMAND, needs_mpi, on_ranks, train_on_ranks
 
 pytestmark = needs_mpi
@@ -120,7 +120,6 @@ def test_a_rank_that_fails_is_named_once_and_ends_all(fault: str, message: str, 
         (["--epochs", 0], 2, "expected a whole number of at least 1, got '0'"),
         (["--dataset", "nowhere.npz"], 1, "nowhere.npz: cannot be read"),
         (["--batch-size", 4], 1, "expected at most 1 rank for a batch of 4 images, got 2"),
-        (["--device", "cuda"], 1, "--device cuda: expected --device cpu on 2 ranks"),
         (["--optimizer", "sgd", "--learning-rate", 1e38], 1, "not a finite number"),
     ],
 )
@@ -164,7 +163,7 @@ def test_the_launcher_of_another_mpi_is_an_error_and_not_many_trainings_in_one_f
     if rank:
         assert found.stderr == ""
     else:
-        assert re.fullmatch(r"Error: OMPI_COMM_WORLD_SIZE=4: expected as many ranks of .*, got 1\. .*\n", found.stderr)
+        assert re.fullmatch(r"Error: OMPI_COMM_WORLD_SIZE=4: expected processes that .* has started, .*\n", found.stderr)
 
 
 def test_ranks_that_would_compute_other_bits_are_named() -> None:
@@ -178,6 +177,13 @@ def test_ranks_that_would_compute_other_bits_are_named() -> None:
         [good, good._replace(host="node7", fuses=False)]
     )
     assert unlike([good, good._replace(host="node7", problem="no memory")]) == "rank 1 of 2 on node7: no memory"
+    assert unlike([good._replace(problem="no GPU")] * 2) == "no GPU"
+
+
+def test_auto_takes_gpus_if_each_rank_has_one() -> None:
+    cpu, gpu = (Facts("node1", "", device=name) for name in ("cpu", "cuda"))
+    assert [device_of_all(asked, [gpu, cpu]) for asked in ("auto", "cpu", "cuda")] == ["cpu", "cpu", "cuda"]
+    assert device_of_all("auto", [gpu, gpu]) == "cuda"
 
 
 def assert_nobody_left(folder: Path) -> None:

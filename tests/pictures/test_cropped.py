@@ -85,7 +85,9 @@ def test_connected_cells_are_those_that_touch_by_a_side_or_a_corner():
                 break
             label = spread
         wanted = {frozenset(zip(*np.nonzero(label == number), strict=True)) for number in np.unique(label[label > 0])}
-        assert {frozenset(zip(*part, strict=True)) for part in connected(cells)} == wanted
+        found = [list(zip(*part, strict=True)) for part in connected(cells)]
+        assert {frozenset(part) for part in found} == wanted
+        assert found == sorted(map(sorted, found))  # in reading order, by the first cell of each
 
 
 def test_a_picture_without_contrast_stays_refused_whatever_it_is_told():

@@ -1,6 +1,7 @@
 """Photographs: the whole picture, scaled with antialiasing, upright, on white, in grey or in colour."""
 
 import io
+import random
 from typing import Any
 
 import numpy as np
@@ -96,4 +97,6 @@ def test_names_are_sorted_as_people_do_and_litter_is_skipped(tmp_path: Any) -> N
     for name in ("10.png", "2.png", "a2b10", "a2b9", "._2.png", ".DS_Store", "Thumbs.db"):
         (tmp_path / name).touch()
     assert [path.name for path in entries(tmp_path)] == ["2.png", "10.png", "a2b9", "a2b10"]
-    assert sorted(["B1", "a1", "²", "1" * 2000, ""], key=natural_order)
+    assert sorted(["B1", "a1", "²", "1" * 2000, ""], key=natural_order) == ["", "1" * 2000, "a1", "B1", "²"]
+    ordered = ["0", "00", "01", "1", "1a", "2", "10", "a", "a01", "a1", "a1b", "a9", "a10", "a10a", "aa1", "b"]
+    assert sorted(random.Random(0).sample(ordered, len(ordered)), key=natural_order) == ordered
