@@ -246,6 +246,7 @@ def test_a_self_check_compiles_nothing_that_training_does_not(launches: set[Laun
     with recording() as (ops, found):
         for each in self_check.checks(ops):
             each.compute()
+            assert all(self_check.CLOSE * np.abs(numbers).max() < 0.01 for numbers in each.expected), "what is close is far off"
         checked = {(launch.kernel, launch.types) for launch in found}
     assert checked <= {(launch.kernel, launch.types) for launch in launches}
     assert {"tiled.dense._product", "tiled.product._add_parts", "tiled.conv2d._conv2d_turned", "plain.updates._adam"} <= {

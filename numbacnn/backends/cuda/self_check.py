@@ -136,7 +136,7 @@ def _differing(found: NDArray[Any], expected: NDArray[Any], is_exact: bool) -> i
 def _failed(name: str, op: str, got: str) -> DeviceError:
     return DeviceError(
         f"{name}: {op}: expected the numbers that the CPU computes, got {got}. "
-        "Use --device cpu, and compare the driver and packages that 'numbacnn doctor' lists with those that numba-cuda asks for"
+        "Use --device cpu, or another driver: 'numbacnn doctor' lists it and the packages that compile kernels"
     )
 
 
@@ -241,7 +241,7 @@ def _updates(ops: Ops, whole: Whole, put: Put) -> Iterator[Check]:
     """By Adam: of a gradient in memory, and of one that the update itself computes."""
     _, _, _, _, _, rows, inputs, units = SIZES
     step_size, beta1, beta2, epsilon = 0.5, 0.9, 0.999, 1e-7
-    w, m, v = whole(inputs, units), whole(inputs, units), whole(inputs, units) ** 2
+    w, m, v = whole(inputs, units), whole(inputs, units), whole(inputs, units) ** 2 + 1  # a root of 0 would enlarge all else
     x, dy = whole(rows, inputs), whole(rows, units)
     gradient = x.T @ dy
     new_m, new_v = m + (1 - beta1) * (gradient - m), v + (1 - beta2) * (gradient**2 - v)
