@@ -178,7 +178,7 @@ class Pretended(Ranks):
         self.received += (sum(counts) - counts[self.rank]) * values.itemsize
         return np.resize(values, sum(counts))
 
-    def all_to_all(self, parts: Sequence[Any], counts: Sequence[int]) -> list[Any]:
+    def all_to_all(self, parts: Sequence[Any], counts: Sequence[int], most: int) -> list[Any]:
         self.received += (sum(counts) - counts[self.rank]) * parts[self.rank].itemsize
         return [np.resize(parts[self.rank], count) for count in counts]
 

@@ -86,8 +86,12 @@ class Ranks(ABC):
         """One flat array from those of all ranks, in order: ``counts`` values of each, of one dtype."""
 
     @abstractmethod
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
-        """Give every rank its part, a flat array each; take ``counts`` values from each, of the same dtype."""
+    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
+        """Give every rank its part, a flat array each; take ``counts`` values from each, of the same dtype.
+
+        Args:
+            most: values of the longest part that any rank gives.
+        """
 
     @staticmethod
     @abstractmethod
@@ -157,7 +161,8 @@ class Ranks(ABC):
             parts: for each rank the values that it adds, flat, one array for each of this rank's branches.
         """
         branches, width = [share.branches for share in self.shares(batch)], parts[self.rank][0].size
-        received = self.all_to_all([self.join(part) for part in parts], [len(own) * width for own in branches])
+        most = max(map(len, branches)) * max(part[0].size for part in parts)
+        received = self.all_to_all([self.join(part) for part in parts], [len(own) * width for own in branches], most)
         return _tree(
             [row for own, part in zip(branches, received, strict=True) for row in part.reshape(len(own), width)], branches
         )
@@ -179,7 +184,7 @@ class Alone(Ranks):
     def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
         return values
 
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
         return list(parts)
 
     @staticmethod

@@ -22,9 +22,10 @@ class PipedRanks(Ranks):
 
     def all_gather(self, values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
         assert values.size == counts[self.rank]
-        return np.concatenate(self.all_to_all([values] * self.size, counts))
+        return np.concatenate(self.all_to_all([values] * self.size, counts, max(counts)))
 
-    def all_to_all(self, parts: Sequence[np.ndarray], counts: Sequence[int]) -> list[np.ndarray]:
+    def all_to_all(self, parts: Sequence[np.ndarray], counts: Sequence[int], most: int) -> list[np.ndarray]:
+        assert max(*counts, *(part.size for part in parts)) <= most
         received = []
         for other, pipe in enumerate(self._pipes):
             if other == self.rank:

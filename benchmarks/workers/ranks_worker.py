@@ -47,9 +47,9 @@ class Counted(Ranks):
         self._count(values.itemsize, counts)
         return self._ranks.all_gather(values, counts)
 
-    def all_to_all(self, parts: Any, counts: Any) -> Any:
+    def all_to_all(self, parts: Any, counts: Any, most: int) -> Any:
         self._count(parts[self.rank].itemsize, counts)
-        return self._ranks.all_to_all(parts, counts)
+        return self._ranks.all_to_all(parts, counts, most)
 
     def _count(self, item_bytes: int, counts: Any) -> None:
         self.calls += 1
@@ -126,7 +126,7 @@ class Worker:
                 self.ranks.all_gather(own, [len(own)] * size)
 
             def exchange(own: Any = part) -> None:
-                self.ranks.all_to_all([own] * size, [len(own)] * size)
+                self.ranks.all_to_all([own] * size, [len(own)] * size, len(own))
 
             for name, call in (("all_gather", gather), ("all_to_all", exchange)):
                 repeats = max(3, min(request["repeats"], 64_000_000 // count))

@@ -4,6 +4,7 @@ Every wait looks whether it is over, and lets other threads and processes run in
 long as the slowest process takes, and no signal would be seen.
 """
 
+import contextlib
 import ctypes
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numbacnn.engines.board import LEAST, Board, has_room
 from numbacnn.engines.launch import TO_BE_HEARD, Launch
 from numbacnn.errors import DeviceError
 from numbacnn.ranks import Ranks
@@ -40,6 +42,9 @@ LONGEST = 300.0
 """Seconds that the others wait for a rank in the middle of a training: far more than the slowest disk takes for a checkpoint."""
 
 OPEN_MPI = "Open MPI"
+
+MALLOC = ((-3, 2**30), (-1, 2**30), (-2, 2**26))
+"""Parameters of glibc's ``mallopt``: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
 
 WAITING, FAILED = b"w", b"f"
 """The beginnings of messages of ranks that wait for another in vain, and of ranks that have failed."""
@@ -85,6 +90,7 @@ class MpiRanks(Ranks):
                 f"{launch.variable}={launch.size}: expected mpi4py and an MPI to train on {launch.size} ranks, got {missing}. "
                 f"Install them on every host: {INSTALL}"
             ) from None
+        _keep_memory()
         vendor = MPI.get_vendor()[0]
         is_of_another = launch.is_open_mpi not in (None, vendor == OPEN_MPI)
         if not is_of_another:
@@ -104,16 +110,23 @@ class MpiRanks(Ranks):
         local = world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = local.rank, local.size
         local.Free()
+        self._board: Board | None = None
         self.hosts: list[str] = self.gather_objects(self.host)
+        if self.local_size == self.size and not self.largest(not has_room(self.size)):
+            self._board = Board(MPI, self._world, lambda: self._wait([self._world.Ibarrier()]))
 
     # --- of a step ---------------------------------------------------------------------------------------------------------------
 
     def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
+        if self._board and max(counts) * values.dtype.itemsize >= LEAST:
+            return self._board.all_gather(values, counts)
         gathered = np.empty(sum(counts), values.dtype)
         self._wait([self._world.Iallgatherv(np.ascontiguousarray(values), [gathered, list(counts)])])
         return gathered
 
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
+        if self._board:
+            return self._board.all_to_all(parts, counts, most)
         dtype = parts[self.rank].dtype
         received = [parts[r] if r == self.rank else np.empty(count, dtype) for r, count in enumerate(counts)]
         requests = []
@@ -218,6 +231,8 @@ class MpiRanks(Ranks):
     def finish(self) -> None:
         """Leave the job, once all ranks have come to its end."""
         self.meet()
+        if self._board:
+            self._board.close()
         self._mpi.Finalize()
 
     def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None, is_failing: bool = False) -> None:
@@ -241,6 +256,14 @@ class MpiRanks(Ranks):
             return bool(self._mpi.Request.Testall(requests))
         except self._mpi.Exception as error:  # where a host is lost, say
             raise NoAnswerError(f"MPI: {error}") from None
+
+
+def _keep_memory() -> None:
+    """Let glibc keep memory that is freed: a step exchanges arrays of megabytes, and fresh pages cost more than the exchange itself."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in MALLOC:
+            mallopt(parameter, value)
 
 
 def leave(code: int) -> None:

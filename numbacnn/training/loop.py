@@ -161,7 +161,10 @@ def _train_step(state: State, graph: Graph, ops: Ops, batch: Batch, learning_rat
     with ops.reuse_memory(), ops.ranks.step(len(batch.labels)) as share:
         forward_pass, losses, correct, gradients = _gradients(state, graph, ops, batch.part(share.slice))
         if share.ranks is not None:
-            losses, correct = (ops.asarray(share.gather(ops.to_host(each))) for each in (losses, correct))
+            both = share.gather(
+                np.stack([ops.to_host(losses), ops.to_host(correct)], axis=1)
+            )  # float32: 0 and 1 stay what they are
+            losses, correct = ops.asarray(both[:, 0]), ops.asarray(both[:, 1] != 0)
         assert state.epoch_losses is not None  # made when the epoch began
         check = ops.record_step(state.epoch_losses, state.batch, losses, correct)
         if not ops.asynchronous:

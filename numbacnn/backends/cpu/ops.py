@@ -17,6 +17,7 @@ from numbacnn.backends.fused_pool import pool_geometry
 from numbacnn.backends.pace import MeasuredPace, Times, ways
 from numbacnn.backends.places import Places
 from numbacnn.ops import Pace
+from numbacnn.ranks import whole
 from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import Array, ConvBlock, FactoredGradient, FiniteLossCheck, Rule
 
@@ -115,7 +116,7 @@ class CpuOps(PlainOps):
         share = self.ranks.share(len(x))
         dx = dense.input_gradient(dy, kernel) if needs_dx else None
         gradient = FactoredGradient(share.gather(x), share.gather(dy))  # its sum over the batch goes image by image
-        return dx, gradient if factored else self.to_host(gradient), sum_rows(dy, share)
+        return dx, gradient if factored else self.to_host(gradient), sum_rows(gradient.dy, whole(share.batch))
 
     def update(
         self,
