@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from numbacnn.engines import launch
 
-from .workers import terminal_signals_blocked
+from .workers import THREADS_OF_PRODUCTS, terminal_signals_blocked
 
 POLL = 0.05
 """Seconds between two looks at the process."""
@@ -58,7 +58,7 @@ def work(job: Job, threads: int, is_wanted: Callable[[], bool], said: Callable[[
         with terminal_signals_blocked():
             process = subprocess.Popen(
                 command, cwd=job.folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                encoding="utf-8", errors="replace", env=launch.without(os.environ) | {"PYTHONIOENCODING": "utf-8"},
+                encoding="utf-8", errors="replace", env=_environment(threads),
             )  # fmt: skip
     except OSError as error:
         return f"its process cannot be started in {job.folder}: {error.strerror or error}. All workers need the same folders"
@@ -75,6 +75,12 @@ def work(job: Job, threads: int, is_wanted: Callable[[], bool], said: Callable[[
                 continue
         reader.join(1)
     return None if process.returncode == 0 else _reason(process.returncode, list(lines))
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Of a training with so many threads: it is no rank, and NumPy's threads, which poll for work, leave the others their processors."""
+    given = launch.without(os.environ)
+    return dict.fromkeys(THREADS_OF_PRODUCTS, str(threads)) | given | {"PYTHONIOENCODING": "utf-8"}
 
 
 def _is_begun(folder: Path) -> bool:

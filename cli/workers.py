@@ -15,8 +15,10 @@ from typing import cast
 
 from .signals import before_leaving, held_signals
 
-ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1",
+THREADS_OF_PRODUCTS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Environment variables that NumPy's products of matrices take their number of threads from."""
+
+ENVIRONMENT = dict.fromkeys(THREADS_OF_PRODUCTS, "1") | {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
 }  # fmt: skip
 """Environment variables of processes that work, unless the user has set them.

@@ -17,6 +17,7 @@ from unittest import mock
 
 import pytest
 from command_line import Done, run_here
+from numbacnn_cli import sweep_job
 from numbacnn_cli.executors import LocalProcesses
 from numbacnn_cli.sweep import sweep as sweep_command
 from numbacnn_cli.sweep_grid import VARIED
@@ -346,6 +347,13 @@ def test_a_file_of_the_users_own_is_not_replaced_by_the_report(tmp_path: Path) -
     assert (found.code, found.err.count("expected the report of a sweep, got another file")) == (1, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
     assert (tmp_path / "sweep.json").read_text() == '{"mine": 1}'
+
+
+def test_numpys_threads_are_those_of_the_training_unless_the_user_has_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "5")
+    found = sweep_job._environment(2)
+    assert (found["OPENBLAS_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("2", "5")
 
 
 def test_every_option_of_train_either_varies_is_shared_or_belongs_to_one_run() -> None:
