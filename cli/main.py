@@ -98,11 +98,18 @@ def _failed(error: BaseException, debug: bool) -> int:
     if received() is not None and not isinstance(error, NumbaCNNError):  # what a library made of the signal's exception
         return 1
     if debug:
-        import traceback
-
-        sys.stderr.write(console.printable_lines(traceback.format_exc()))
+        show_traceback()
     console.error(words(error))
     return 1
+
+
+def show_traceback() -> None:
+    """Show where the error that is handled comes from."""
+    import traceback
+
+    from . import console
+
+    sys.stderr.write(console.printable_lines(traceback.format_exc()))
 
 
 def is_expected(error: BaseException | None) -> bool:

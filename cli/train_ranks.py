@@ -29,7 +29,7 @@ from numbacnn.quoting import counted
 from numbacnn.ranks import ALONE
 
 from . import console
-from .main import is_expected, words
+from .main import is_expected, show_traceback, words
 from .signals import Terminated, is_first_to_say, leave_by, noted_signals, received
 
 if TYPE_CHECKING:
@@ -382,8 +382,6 @@ def _check_weights(ranks: "MpiRanks", state: "State", ops: "Ops") -> None:
 def _say(text: str) -> None:
     """Print an error that is under way, as the program does."""
     if "--debug" in sys.argv or not is_expected(sys.exception()):
-        import traceback
-
-        sys.stderr.write(console.printable_lines(traceback.format_exc()))
+        show_traceback()
     console.error(text)
     sys.stderr.flush()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from repository import TESTS
+from repository import ROOT, TESTS
 
 from numbacnn.ranks import Ranks
 
@@ -44,6 +44,8 @@ class PipedRanks(Ranks):
 def on_ranks(size: int, function: Callable[[Ranks], Any]) -> list[Any]:
     """What a function of a module gives on each of so many ranks, in order."""
     context = multiprocessing.get_context("spawn")
+    if str(ROOT) not in sys.path:  # which the processes have too: pytest may know the function by its place in the tree
+        sys.path.append(str(ROOT))
     pipes: list[list[Any]] = [[None] * size for _ in range(size)]
     for a in range(size):
         for b in range(a):
