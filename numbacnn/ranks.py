@@ -119,7 +119,7 @@ class Ranks(ABC):
         groups = group_count(batch)
         if self.size == 1 or batch < groups or self.size > groups:
             return [whole(batch)] * self.size
-        cuts = [rank * groups // self.size for rank in range(self.size + 1)]
+        cuts = self.cuts(groups)
         starts = [group_start(cut, groups, batch) for cut in cuts]
         return [
             Share(batch, starts[r], starts[r + 1] - starts[r], branches_of(cuts[r], cuts[r + 1], groups, batch), self)

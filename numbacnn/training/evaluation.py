@@ -80,7 +80,7 @@ def finish_epoch(
 def _predicted(graph: Graph, ops: Ops, state: State, images: NDArray[Any], normalisation: Normalisation) -> Prediction:
     """The logits of images, of which each rank computes a part."""
     ranks = ops.ranks
-    cuts = [rank * len(images) // ranks.size for rank in range(ranks.size + 1)]
+    cuts = ranks.cuts(len(images))
     counts = [stop - first for first, stop in itertools.pairwise(cuts)]
     try:
         own = predict(graph, ops, state.parameters, images[cuts[ranks.rank] : cuts[ranks.rank + 1]], normalisation).logits
