@@ -69,8 +69,8 @@ def train(ctx: click.Context, **given: Any) -> int:
              numbacnn train --resume --output runs/cnn-mnist --epochs 10
              mpiexec -n 4 numbacnn train
 
-    Several processes train one network, on one machine or many, if mpiexec or srun starts them: pip install 'numbacnn[mpi]'. Their
-    number changes no result. Each takes its share of the machine's threads, unless --threads says otherwise.
+    Several processes train one network, on one machine or many, if mpiexec or srun starts them: pip install 'numbacnn[mpi]'. On CPUs
+    their number changes no result. Each takes its share of the machine's threads, unless --threads says otherwise.
     """
     crew: Crew = ctx.obj
     call = crew.start(read_call(ctx, given))
