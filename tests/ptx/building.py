@@ -110,11 +110,12 @@ def build_kernel(ptx: str, *, checked: bool = True) -> Built:
         PtxError: the device does not know something in it.
     """
     digest = _digest(ptx, str(checked), _own_sources(), _compiler(), *((HERE / name).read_bytes() for name in KERNEL_SOURCES))
-    library, figures = (cache_folder() / f"kernel-{digest}{suffix}" for suffix in (".so", ".json"))
+    library, figures, text = (cache_folder() / f"kernel-{digest}{suffix}" for suffix in (".so", ".json", ".ptx"))
     if not library.exists():
         translation = translate(parse(ptx))
         source = cache_folder() / f"kernel-{digest}.{os.getpid()}.c"
         source.write_text(translation.code)
+        text.write_text(ptx)
         figures.write_text(json.dumps([translation.name, translation.blocks]))
         _compile(library, [source], () if checked else ("-DUNCHECKED",))
         source.unlink()

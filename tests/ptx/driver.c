@@ -268,6 +268,7 @@ static u32 find_extents(const Kernel *k, const u8 *parameters, Extent *extents) 
 
 static Result launch(const Kernel *k, const u32 *blocks, const u32 *threads, u32 shared, const u8 *parameters) {
   if (need_context()) return INVALID_CONTEXT;
+  ((Kernel *)k)->launches++;
   if (k->instead) k = k->instead;
   u64 block_size = (u64)threads[0] * threads[1] * threads[2], grid = (u64)blocks[0] * blocks[1] * blocks[2];
   if (!grid || !block_size || block_size > MOST_THREADS || threads[2] > 64 || blocks[0] > 2147483647u || blocks[1] > 65535 || blocks[2] > 65535 ||

@@ -31,10 +31,11 @@ SPACES = ("param", "global", "shared", "local", "const")
 
 
 class Names(NamedTuple):
-    """What operands may name: the variables of a kernel, and where each begins in its space."""
+    """What operands may name: the variables of a kernel, where each begins in its space, and registers."""
 
     variables: dict[str, Variable]
     offsets: dict[str, int]
+    registers: frozenset[str]
 
 
 class Unknown(Exception):
@@ -65,9 +66,10 @@ def statement(i: Instruction, names: Names, kernel: str) -> str:
         if i.parts[0] not in FUNCTIONS:
             raise Unknown(i.opcode)
         code = FUNCTIONS[i.parts[0]](i, names)
-    except Unknown as error:
+    except (Unknown, LookupError, ValueError) as error:
+        what = error if isinstance(error, Unknown) else i.opcode  # another number of operands, or a type of no size
         raise PtxError(
-            f"{kernel}: the PTX device does not know {error} (line {i.line}: {i.opcode} {', '.join(i.operands)}). "
+            f"{kernel}: the PTX device does not know {what} (line {i.line}: {i.opcode} {', '.join(i.operands)}). "
             "Add a function to tests/ptx/instructions.py"
         ) from None
     return f"if ({'!' if i.guard[0] == '!' else ''}{c_name(i.guard.lstrip('!'))}) {{{code}}}" if i.guard else code
@@ -88,7 +90,7 @@ def bits(operand: str, names: Names) -> str:
     if operand == "%laneid":
         return "(t->number % 32)"
     if operand.startswith("%"):
-        if "." in operand:
+        if operand not in names.registers:
             raise Unknown(f"the register {operand}")
         return c_name(operand)
     if re.fullmatch(r"0[fF][0-9a-fA-F]{8}", operand):

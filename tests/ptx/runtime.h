@@ -38,7 +38,7 @@ typedef struct Kernel {
   const char *entry, *name; void (*run)(Thread *);
   const Parameter *parameters; u32 parameter_count, parameter_bytes;
   u32 shared_bytes, local_bytes, strided;
-  const Line *lines; u32 line_count; u64 *visits; u32 visit_count;
+  const Line *lines; u32 line_count; u64 *visits; u32 visit_count; u64 launches;
 } Kernel;
 
 /* --- what the device offers a kernel; none of the faults returns -------------------------------------------------------------------- */

@@ -65,14 +65,33 @@ class PtxSession:
             raise error
         return result
 
+    def not_run(self) -> list[str]:
+        """The kernels of the package that no test has run."""
+        from numbacnn.backends.cuda._jit import kernels
+
+        assert self.device is not None
+        run = self.device.kernels
+        return sorted({kernel.name for kernel in kernels} - run)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The whole run fails if it has left out a kernel."""
+        is_whole = session.config.args_source == pytest.Config.ArgsSource.TESTPATHS and not session.config.option.keyword
+        if self.device is not None and is_whole and self.not_run() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.device is None:
             return
+        from numbacnn.backends.cuda._jit import kernels
+
+        ours = {kernel.name for kernel in kernels}
         planted = f"{len(self.faults_found)} of {self.faults_planted} planted faults found, " if self.faults_planted else ""
         terminalreporter.write_line(
-            f"PTX device: {len(self.device.kernels)} kernels, {self.device.launches:,} launches, {self.device.checks:,} accesses checked, "
-            f"{planted}{time.perf_counter() - self.begun:.0f} seconds"
+            f"PTX device: {len(ours & self.device.kernels)} of {len(ours)} kernels, {self.device.launches:,} launches, "
+            f"{self.device.checks:,} accesses checked, {planted}{time.perf_counter() - self.begun:.0f} seconds"
         )
+        if left := self.not_run():
+            terminalreporter.write_line(f"kernels that did not run: {', '.join(left)}")
 
 
 def _is_ours(item: pytest.Item) -> bool:

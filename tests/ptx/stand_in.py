@@ -37,7 +37,7 @@ class _Kernel(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("instead", "entry", "name", "run", "parameters")),
         *((name, ctypes.c_uint32) for name in ("parameter_count", "parameter_bytes", "shared_bytes", "local_bytes", "strided")),
         ("lines", ctypes.c_void_p), ("line_count", ctypes.c_uint32),
-        ("visits", ctypes.POINTER(ctypes.c_uint64)), ("visit_count", ctypes.c_uint32),
+        ("visits", ctypes.POINTER(ctypes.c_uint64)), ("visit_count", ctypes.c_uint32), ("launches", ctypes.c_uint64),
     ]  # fmt: skip
 
 
@@ -120,13 +120,14 @@ class PtxDevice:
     @property
     def kernels(self) -> set[str]:
         """The names of the kernels that have run."""
-        return {name for name, counts in self.instructions().items() if counts}
+        return {each.built.name for each in self._loaded.values() if each.kernel.launches}
 
-    def instructions(self) -> dict[str, Counter[str]]:
-        """The instructions of all threads so far, by kernel and kind; see ``translation.kind_of``."""
+    def counts(self) -> dict[str, Counter[str]]:
+        """The instructions of all threads so far, by kernel and kind, see ``translation.kind_of``; and the "launches"."""
         found: dict[str, Counter[str]] = {}
         for _, built, kernel, _ in self._loaded.values():
             total = found.setdefault(built.name, Counter())
+            total["launches"] += kernel.launches
             for k, block in enumerate(built.blocks):
                 if visits := kernel.visits[k]:
                     total.update({kind: visits * count for kind, count in block.items()})
@@ -136,7 +137,7 @@ class PtxDevice:
     def checks(self) -> int:
         """How many accesses have been checked."""
         kinds = [f"{what} {space}" for what in ("load", "store") for space in ("global", "shared", "local", "generic")]
-        return sum(counts[kind] for counts in self.instructions().values() for kind in kinds)
+        return sum(counts[kind] for counts in self.counts().values() for kind in kinds)
 
 
 class Unavailable(Exception):

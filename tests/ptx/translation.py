@@ -38,8 +38,8 @@ def kind_of(i: Instruction) -> str:
         return f"{'store' if name == 'st' else 'load'} {space_of(i)}"
     if type_ in ("f32", "f64") and name in ("fma", "mad"):
         return "fma"
-    if name in ("div", "rem") and BITS.get(type_) == 64 and type_[0] in "us":
-        return "division 64"
+    if name in ("div", "rem") and type_[0] in "us":
+        return f"division {BITS[type_]}"
     if name in ("bar", "barrier"):
         return "barrier"
     return "other"
@@ -82,7 +82,8 @@ def _laid_out(kernel: Kernel) -> tuple[Names, dict[str, int]]:
     for each in sorted(variables, key=lambda variable: variable.dynamic):  # what the launch adds to shared memory comes last
         begin = -(-sizes[each.space] // each.alignment) * each.alignment
         offsets[each.name], sizes[each.space] = begin, begin + each.size
-    return Names({each.name: each for each in variables}, offsets), sizes
+    registers = (name for each in kernel.statements if isinstance(each, Registers) for name in each.names)
+    return Names({each.name: each for each in variables}, offsets, frozenset(registers)), sizes
 
 
 def _constants(kernel: Kernel) -> str:
