@@ -9,7 +9,7 @@ THREADS = 64
 """Of a block, which is the length of the arrays too."""
 
 HALF = THREADS // 2
-LOCAL, HALF_LOCAL = 8, 4
+LOCAL, HALF_LOCAL, WARP = 8, 4, 32
 
 
 class FaultyKernel(NamedTuple):
@@ -114,9 +114,24 @@ def faulty_kernels(cuda: Any) -> list[FaultyKernel]:
         local[last] = x[i]
         y[i] = local[int(x[0]) + 6]
 
+    def reversed_in_warps(x: Any, y: Any, waits: int) -> None:
+        i = cuda.threadIdx.x
+        shared = cuda.shared.array(THREADS, np.float32)
+        shared[i] = x[i]
+        if waits:
+            cuda.syncwarp()
+        y[i] = shared[i ^ 31]
+
+    def sum_of_warp(x: Any, y: Any, lanes: int) -> None:
+        i = cuda.threadIdx.x
+        if i % WARP < lanes:
+            y[i] = cuda.shfl_xor_sync(0xFFFFFFFF, x[i], 1)
+
     race = "expected a barrier between it"
     return [
         FaultyKernel("a barrier left out", "race", race, reversed_by_shared_memory, 1, 0),
+        FaultyKernel("lanes of a warp do not wait for each other", "unwritten", "load of shared memory", reversed_in_warps, 1, 0),
+        FaultyKernel("a shuffle for half of the warp", "divergent warp", "every lane of the mask", sum_of_warp, WARP, WARP // 2),
         FaultyKernel("a barrier for half of the block", "divergent barrier", "every thread of the block", barrier_for_some, THREADS, HALF),
         FaultyKernel("a barrier in each branch", "divergent barrier", "every thread of the block", two_barriers, THREADS, HALF),
         FaultyKernel("shared memory read before it is written", "unwritten", "load of shared memory", shared_read, THREADS, HALF),

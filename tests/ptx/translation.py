@@ -40,8 +40,8 @@ def kind_of(i: Instruction) -> str:
         return "fma"
     if name in ("div", "rem") and type_[0] in "us":
         return f"division {BITS[type_]}"
-    if name in ("bar", "barrier"):
-        return "barrier"
+    if name in ("bar", "barrier", "mma"):
+        return {"mma": "matrix product"}.get(name, "barrier")
     return "other"
 
 
