@@ -127,6 +127,24 @@ def faulty_kernels(cuda: Any) -> list[FaultyKernel]:
         if i % WARP < lanes:
             y[i] = cuda.shfl_xor_sync(0xFFFFFFFF, x[i], 1)
 
+    def sum_by_the_last_block(x: Any, y: Any, fences: int) -> None:
+        i, parts = cuda.threadIdx.x, cuda.gridDim.x
+        is_last = cuda.shared.array(1, np.int32)
+        if i == 0:
+            y[cuda.blockIdx.x] = x[cuda.blockIdx.x]
+            if fences:
+                cuda.threadfence()
+            is_last[0] = cuda.atomic.add(x, THREADS, 1) == parts  # x is 1 everywhere
+        cuda.syncthreads()
+        if is_last[0] and i < parts:
+            y[THREADS + i] = y[i]
+
+    def count_without_atomics(x: Any, y: Any, is_atomic: int) -> None:
+        if is_atomic:
+            cuda.atomic.add(x, 0, 1)
+        else:
+            x[0] += 1
+
     race = "expected a barrier between it"
     return [
         FaultyKernel("a barrier left out", "race", race, reversed_by_shared_memory, 1, 0),
@@ -138,6 +156,8 @@ def faulty_kernels(cuda: Any) -> list[FaultyKernel]:
         FaultyKernel("an index beyond shared memory", "out of bounds", "within 256 bytes, got 256", shared_index, 0, 1),
         FaultyKernel("two threads store to one cell", "race", race, one_cell_for, 1, 2),
         FaultyKernel("a cell of another block read", "race", race, neighbour_block, 0, THREADS, 2),
+        FaultyKernel("parts of other blocks read without a fence", "race", race, sum_by_the_last_block, 1, 0, 2),
+        FaultyKernel("a count that is not atomic", "race", race, count_without_atomics, 1, 0),
         FaultyKernel("a store behind an array", "out of bounds", "within the 256 bytes of an array, got 256", global_index, 0, 1),
         FaultyKernel("a store before an array", "out of bounds", "within the 256 bytes of an array, got -4", global_index, 0, -THREADS - 1),
         FaultyKernel("global memory read before it is written", "unwritten", "load of global memory", unwritten_global, 0, 1),

@@ -192,6 +192,35 @@ def store(i: Instruction, names: Names) -> str:
     return f"{{ u64 a = {address(i.operands[0], names)}; {where} {stores} }}"
 
 
+ATOMICS = {
+    "add": "old + b",
+    "and": "old & b",
+    "or": "old | b",
+    "xor": "old ^ b",
+    "exch": "b",
+    "min": "b < old ? b : old",
+    "max": "b > old ? b : old",
+    "inc": "old >= b ? 0 : old + 1",
+    "dec": "old == 0 || old > b ? b : old - 1",
+    "cas": "old == b ? c : old",
+}
+"""What an atomic instruction stores, from the value that it finds and its operands."""
+
+
+@instruction("atom", "red")
+def atomic(i: Instruction, names: Names) -> str:
+    """``red`` has no result."""
+    name, type_, space = i.parts[-2], i.parts[-1], space_of(i)
+    if name not in ATOMICS or type_ not in C_TYPES or space not in ("global", "shared", "generic"):
+        raise Unknown(i.opcode)
+    target, place, *given = i.operands if i.parts[0] == "atom" else ("_", *i.operands)
+    kind = {"f32": "float", "f64": "double"}.get(type_, C_TYPES[type_])
+    values = "".join(f"{kind} {letter} = {value(each, type_, names)};" for letter, each in zip("bc", given, strict=False))
+    found = f"{kind} *q = ({kind} *)atomic_{space}(t, a, {BITS[type_] // 8}, {i.line}); {kind} old = *q;"
+    kept = "" if target == "_" else assign(target, type_, "old")
+    return f"{{ u64 a = {address(place, names)}; {values} {found} *q = {ATOMICS[name]}; {kept} }}"
+
+
 @instruction("cvta")
 def convert_address(i: Instruction, names: Names) -> str:
     space = next((part for part in i.parts if part in SPACES), "generic")
@@ -233,8 +262,8 @@ def trap(i: Instruction, names: Names) -> str:
 
 @instruction("membar", "fence")
 def fence(i: Instruction, names: Names) -> str:
-    """Accesses of fibres are in order anyway; a fence alone orders nothing between threads."""
-    return ";"
+    """Accesses of fibres are in order anyway. Followed by an atomic access, it hands on what the block has written before."""
+    return "t->fenced = 1;"
 
 
 # --- warps -----------------------------------------------------------------------------------------------------------------------------

@@ -85,17 +85,55 @@ static int is_before_in_warp(const Thread *t, u32 id, u32 when) {
   return id >= first && id < first + t->lanes && when < t->warp_step;
 }
 
-void ptx_conflict(Thread *t, Memory *memory, const Cell *c, u64 offset, int write, u32 line) {
+/* Whether a thread of another block had ended a fence by an atomic after an access, before this block made an atomic access of its own. */
+static int is_released(const Block *b, u32 id, u32 when) {
+  u32 n = b->threads[0] * b->threads[1] * b->threads[2];
+  if (id >= FOREIGN || !b->acquired || when >= b->block_step) return 0;
+  Release r = b->releases[(id - 1) / n];
+  return when < r.step || (id == r.id && when == r.step);
+}
+
+static int is_between(const Block *b, u32 first, u32 when) { return when >= first && (when >= b->step || when < b->block_step); }
+
+/* The access that another one is in conflict with: 0 if there is none, 1 if it was the last store, 2 if it was a load. */
+static int conflict(const Thread *t, const Memory *memory, const Cell *c, int write, int atomic) {
+  const Block *b = t->block;
+  u32 first = memory->base ? b->launch_step : b->block_step, writer = c->writer & ~ATOMIC;
+  if (writer != t->id && !(atomic && c->writer & ATOMIC) && is_between(b, first, c->written) && !is_before_in_warp(t, writer, c->written) &&
+      !is_released(b, writer, c->written)) return 1;
+  if (write && c->reader != t->id && (is_between(b, first, c->read) || (c->read >= first && c->reader == FOREIGN)) &&
+      !is_before_in_warp(t, c->reader, c->read) && !is_released(b, c->reader, c->read)) return 2;
+  return 0;
+}
+
+static void report_race(Thread *t, const Memory *memory, const Cell *c, u64 offset, int write, int with, u32 line) {
   Block *b = t->block;
-  u32 first = memory->base ? b->launch_step : b->block_step;
-  int by_writer = c->writer != t->id && c->written >= first && (c->written >= b->step || c->written < b->block_step);
-  u32 id = by_writer ? c->writer : c->reader, n = b->threads[0] * b->threads[1] * b->threads[2];
-  if (is_before_in_warp(t, id, by_writer ? c->written : c->read)) return;
+  u32 id = with == 1 ? c->writer & ~ATOMIC : c->reader, n = b->threads[0] * b->threads[1] * b->threads[2];
   char other[80] = "several threads";
   if (id < FOREIGN) snprintf(other, sizeof other, "thread %u of block %u", (id - 1) % n, (id - 1) / n);
   report(t, "race", line, "%s of byte %llu of %s memory: expected a barrier between it and the %s by %s, got none", verb(write),
-         (unsigned long long)offset, memory->base ? "global" : "shared", verb(by_writer), other);
+         (unsigned long long)offset, memory->base ? "global" : "shared", verb(with == 1), other);
   leave(t);
+}
+
+void ptx_conflict(Thread *t, Memory *memory, const Cell *c, u64 offset, int write, u32 line) {
+  int with = conflict(t, memory, c, write, 0);
+  if (with) report_race(t, memory, c, offset, write, with, line);
+}
+
+void ptx_atomic(Thread *t, Memory *memory, u64 offset, u32 bytes, u32 line) {
+  Block *b = t->block;
+  const Page *page = ptx_page(memory, offset, bytes);
+  Cell *c = page->cells + ((offset & ((1 << PAGE_BITS) - 1)) >> page->shift);
+  for (Cell *end = c + (bytes >> page->shift); c < end; c++) {
+    if (c->written < (memory->base ? HOST_STEP : b->block_step)) ptx_unwritten(t, memory->base ? "global" : "shared", offset, line);
+    int with = conflict(t, memory, c, 1, 1);
+    if (with) report_race(t, memory, c, offset, 1, with, line);
+    c->writer = t->id | ATOMIC; c->written = b->now;
+  }
+  if (!memory->base) return;
+  if (t->fenced) b->releases[(t->id - 1 - t->number) / (b->threads[0] * b->threads[1] * b->threads[2])] = (Release){t->id, b->now};
+  b->acquired = 1;
 }
 
 /* --- shadows ----------------------------------------------------------------------------------------------------------------------- */
@@ -224,6 +262,7 @@ static void run_ready(u32 n) {
 static void run_block(Block *b, u32 block, u32 n, const u8 *parameters, u8 *local) {
   b->index[0] = block % b->blocks[0]; b->index[1] = block / b->blocks[0] % b->blocks[1]; b->index[2] = block / b->blocks[0] / b->blocks[1];
   b->now = b->step = b->block_step = step++;
+  b->acquired = 0;
   memset(b->shared, 0xFF, b->shared_size);
   prepare(b, block, n, parameters, local);
   do {
@@ -244,12 +283,13 @@ void machine_run(const Kernel *kernel, const u8 *parameters, const u32 *blocks, 
   memcpy(b.threads, block_threads, sizeof b.threads); memcpy(b.blocks, blocks, sizeof b.blocks);
   b.shared = aligned_alloc(256, b.shared_size / 256 * 256 + 256);
   memory_open(&b.shadow, 0, b.shared_size);
+  b.releases = calloc(count, sizeof *b.releases);
   u8 *local = malloc(2ull * n * kernel->local_bytes + 1);
   u32 *block_order = malloc(count * sizeof *block_order);
   for (u32 k = 0; k < count; k++) block_order[k] = k;
   shuffle(block_order, count);
   for (u32 k = 0; k < count && !finding->kind[0]; k++) run_block(&b, block_order[k], n, parameters, local);
-  free(block_order); free(local); memory_close(&b.shadow); free(b.shared);
+  free(block_order); free(b.releases); free(local); memory_close(&b.shadow); free(b.shared);
 }
 
 int machine_steps_are_spent(void) { return step > 0xF0000000u; }

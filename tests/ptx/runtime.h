@@ -14,17 +14,20 @@ typedef int8_t s8; typedef int16_t s16; typedef int32_t s32; typedef int64_t s64
 enum { PAGE_BITS = 12, WORD_SHIFT = 2, HOST_STEP = 1, FIRST_STEP = 2 };
 #define MANY 0xFFFFFFFFu    /* several threads of this block have read, in this step */
 #define FOREIGN 0xFFFFFFFEu /* threads of several blocks have read */
+#define ATOMIC 0x80000000u  /* added to a writer: by an atomic instruction */
 
 typedef struct { u32 writer, written, reader, read; } Cell;  /* threads by id, steps; 0 is nobody and never */
 typedef struct { Cell *cells; u32 shift; } Page;              /* a cell is 1 << shift bytes: a word until bytes are accessed */
 typedef struct { u64 base, size; Page *pages; } Memory;
 typedef struct { u64 base, size; Memory *memory; } Extent;    /* an array */
 
+typedef struct { u32 id, step; } Release;                     /* the thread of a block that last ended a fence by an atomic, and when */
 typedef struct {
   u8 *shared; u64 shared_size; Memory shadow;                 /* shared memory; its shadow's base is 0 */
   u32 threads[3], blocks[3], index[3];
   u32 now, step, block_step, launch_step;                     /* this step; the first since the last barrier, of the block, of the launch */
   Extent *extents, *last; u32 extent_count;
+  Release *releases; int acquired;                            /* of each block; whether this one has made an atomic access */
 } Block;
 
 enum { WARP = 32, POSTED = 8 };
@@ -33,6 +36,7 @@ typedef struct Thread {
   u64 sp; u32 thread[3], number, id; State state; u32 site;   /* site: the line of what it waits at */
   const u8 *parameters; u8 *local, *local_written; u64 local_size; Block *block;
   struct Thread *warp; u32 lanes, mask, warp_step, turn;      /* lane 0; how many; those that it waits for, and since when it did not */
+  int fenced;                                                 /* whether a fence ended all that it has written */
   u32 posted[2][POSTED];                                      /* what it tells its warp, in turns: the values of the turn before stay */
 } Thread;
 
@@ -55,6 +59,7 @@ extern Extent *ptx_extent(Thread *, u64 address, u32 bytes, int write, u32 line)
 extern void ptx_outside(Thread *, const char *space, u64 address, u64 size, u32 bytes, int write, u32 line);
 extern Page *ptx_page(Memory *, u64 offset, u32 bytes);
 extern void ptx_conflict(Thread *, Memory *, const Cell *, u64 offset, int write, u32 line);
+extern void ptx_atomic(Thread *, Memory *, u64 offset, u32 bytes, u32 line);
 extern void ptx_unwritten(Thread *, const char *space, u64 offset, u32 line);
 
 /* --- checks ------------------------------------------------------------------------------------------------------------------------ */
@@ -63,6 +68,8 @@ static inline u8 *checked_global(Thread *t, u64 a, u32 n, int write, u32 line) {
 static inline u8 *checked_shared(Thread *t, u64 a, u32 n, int write, u32 line) { return t->block->shared + a; }
 static inline u8 *checked_local(Thread *t, u64 a, u32 n, int write, u32 line) { return t->local + a; }
 static inline u8 *checked_generic(Thread *t, u64 a, u32 n, int write, u32 line) { return (u8 *)a; }
+static inline u8 *atomic_global(Thread *t, u64 a, u32 n, u32 line) { return (u8 *)a; }
+static inline u8 *atomic_shared(Thread *t, u64 a, u32 n, u32 line) { return t->block->shared + a; }
 #else
 /* Look at the cells of an access, and note it. `first` is the step before which no access can be in conflict with this one. */
 static inline void check_cells(Thread *t, Memory *memory, u64 offset, u32 n, int write, u32 first, u32 initial, u32 line) {
@@ -88,19 +95,37 @@ static inline void check_cells(Thread *t, Memory *memory, u64 offset, u32 n, int
     }
   }
 }
-static inline u8 *checked_global(Thread *t, u64 a, u32 n, int write, u32 line) {
+static inline Extent *bounded_global(Thread *t, u64 a, u32 n, int write, u32 line) {
   Extent *e = t->block->last;
   if (UNLIKELY(a & (n - 1))) ptx_misaligned(t, "global", a, n, write, line);
   if (UNLIKELY(a < e->base || a + n > e->base + e->size)) e = ptx_extent(t, a, n, write, line);
+  return e;
+}
+static inline void bounded_shared(Thread *t, u64 a, u32 n, int write, u32 line) {
+  u64 size = t->block->shared_size;
+  if (UNLIKELY(a & (n - 1))) ptx_misaligned(t, "shared", a, n, write, line);
+  if (UNLIKELY(a > size || a + n > size)) ptx_outside(t, "shared", a, size, n, write, line);
+}
+static inline u8 *checked_global(Thread *t, u64 a, u32 n, int write, u32 line) {
+  Extent *e = bounded_global(t, a, n, write, line);
   check_cells(t, e->memory, a - e->memory->base, n, write, t->block->launch_step, HOST_STEP, line);
   return (u8 *)a;
 }
 static inline u8 *checked_shared(Thread *t, u64 a, u32 n, int write, u32 line) {
   Block *b = t->block;
-  if (UNLIKELY(a & (n - 1))) ptx_misaligned(t, "shared", a, n, write, line);
-  if (UNLIKELY(a > b->shared_size || a + n > b->shared_size)) ptx_outside(t, "shared", a, b->shared_size, n, write, line);
+  bounded_shared(t, a, n, write, line);
   check_cells(t, &b->shadow, a, n, write, b->block_step, b->block_step, line);
   return b->shared + a;
+}
+static inline u8 *atomic_global(Thread *t, u64 a, u32 n, u32 line) {
+  Extent *e = bounded_global(t, a, n, 1, line);
+  ptx_atomic(t, e->memory, a - e->memory->base, n, line);
+  return (u8 *)a;
+}
+static inline u8 *atomic_shared(Thread *t, u64 a, u32 n, u32 line) {
+  bounded_shared(t, a, n, 1, line);
+  ptx_atomic(t, &t->block->shadow, a, n, line);
+  return t->block->shared + a;
 }
 static inline u8 *checked_local(Thread *t, u64 a, u32 n, int write, u32 line) {
   if (UNLIKELY(a & (n - 1))) ptx_misaligned(t, "local", a, n, write, line);
@@ -116,6 +141,10 @@ static inline u8 *checked_generic(Thread *t, u64 a, u32 n, int write, u32 line) 
   return checked_global(t, a, n, write, line);
 }
 #endif
+static inline u8 *atomic_generic(Thread *t, u64 a, u32 n, u32 line) {
+  Block *b = t->block;
+  return a - (u64)b->shared < b->shared_size ? atomic_shared(t, a - (u64)b->shared, n, line) : atomic_global(t, a, n, line);
+}
 
 /* --- warps ------------------------------------------------------------------------------------------------------------------------- */
 static inline u32 lane_of(const Thread *t) { return t->number % WARP; }
