@@ -22,7 +22,7 @@ class Finding(NamedTuple):
     """A fault in a launch.
 
     Args:
-        kind: "race", "out of bounds", "misaligned", "unwritten", "divergent barrier" or "trap".
+        kind: "race", "out of bounds", "misaligned", "unwritten", "divergent barrier", "divergent warp" or "trap".
         text: the whole message.
     """
 
