@@ -126,6 +126,15 @@ class Ranks(ABC):
             for r in range(self.size)
         ]
 
+    def rows(self, parameter: Array) -> slice:
+        """The rows of a parameter that this rank updates: all, unless ranks share its memory."""
+        return slice(None)
+
+    @contextmanager
+    def updates(self) -> Iterator[None]:
+        """A context in which parameters change; no rank is in it while another still reads them."""
+        yield
+
     # --- exchanges -----------------------------------------------------------------------------------------------------------
 
     def gather(self, rows: Array, counts: Sequence[int]) -> Array:

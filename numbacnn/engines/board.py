@@ -23,11 +23,16 @@ FOLDER = "/dev/shm"
 
 def has_room(ranks: int) -> bool:
     """Whether this host has memory to share among so many ranks."""
+    return free_bytes() > 2 * BYTES and BYTES // (2 * ranks * ranks) >= LEAST
+
+
+def free_bytes() -> int:
+    """Bytes that processes of this host can still share; 0 where that is not known."""
     try:
         found = os.statvfs(FOLDER)
     except (OSError, AttributeError):
-        return False
-    return found.f_bavail * found.f_frsize > 2 * BYTES and BYTES // (2 * ranks * ranks) >= LEAST
+        return 0
+    return found.f_bavail * found.f_frsize
 
 
 class Board:

@@ -205,8 +205,9 @@ def _apply_updates(
     """Update parameters, slots and moving averages if the loss is finite."""
     optimizer = OPTIMIZERS[state.settings.optimizer]
     rule = optimizer.rule(learning_rate, state.step + 1)
-    for name, gradient in gradients.items():
-        slots = [state.slots[f"{name}/{slot}"] for slot in optimizer.slots]
-        ops.update(state.parameters[name], slots, gradient, rule, check)
-    for name, moving in forward_pass.updates.items():
-        ops.moving_average_update(state.parameters[name], *moving, check)
+    with ops.ranks.updates():
+        for name, gradient in gradients.items():
+            slots = [state.slots[f"{name}/{slot}"] for slot in optimizer.slots]
+            ops.update(state.parameters[name], slots, gradient, rule, check)
+        for name, moving in forward_pass.updates.items():
+            ops.moving_average_update(state.parameters[name], *moving, check)

@@ -46,6 +46,22 @@ def test_any_number_of_ranks_ends_with_the_bits_of_one_process(ranks: int, alone
     assert (tmp_path / "out" / MODEL).read_bytes() == (alone / MODEL).read_bytes()
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_a_large_kernel_that_ranks_share_is_saved_and_resumed_by_any_number_of_ranks(optimizer: str, tmp_path: Path) -> None:
+    """A dense kernel of 784 x 128: each rank updates some of its rows, in memory that all ranks of the host see."""
+    large = ("--model", "dense128", "--dataset", "digits", "--train-limit", 100, "--test-limit", 25, "--batch-size", 30,
+             "--optimizer", optimizer, "--output", "out")  # fmt: skip
+    for name, ranks in (("one", 1), ("several", 3)):
+        folder = tmp_path / name
+        folder.mkdir()
+        begun = train_on_ranks(ranks, *large, "--epochs", 1, folder=folder)
+        assert begun.returncode == 0, begun.stderr
+        resumed = train_on_ranks(4 - ranks, "--resume", "--output", "out", "--epochs", 2, folder=folder)
+        assert resumed.returncode == 0, resumed.stderr
+    files = [(tmp_path / name / "out" / MODEL).read_bytes() for name in ("one", "several")]
+    assert files[0] == files[1]
+
+
 def test_a_rank_that_is_killed_ends_all_and_another_number_of_ranks_goes_on(alone: Path, tmp_path: Path) -> None:
     found = train_on_ranks(3, *TINY, "--output", "out", folder=tmp_path, fault="kill")
     assert found.returncode != 0
