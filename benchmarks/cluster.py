@@ -178,9 +178,10 @@ class Pretended(Ranks):
         self.received += (sum(counts) - counts[self.rank]) * values.itemsize
         return np.resize(values, sum(counts))
 
-    def all_to_all(self, parts: Sequence[Any], counts: Sequence[int], most: int) -> list[Any]:
-        self.received += (sum(counts) - counts[self.rank]) * parts[self.rank].itemsize
-        return [np.resize(parts[self.rank], count) for count in counts]
+    def all_to_all(self, parts: Sequence[Sequence[Any]], counts: Sequence[int], most: int) -> list[Any]:
+        own = np.concatenate([array.reshape(-1) for array in parts[self.rank]])
+        self.received += (sum(counts) - counts[self.rank]) * own.itemsize
+        return [np.resize(own, count) for count in counts]
 
 
 def shares(nodes: int, batch: int) -> list[Share] | None:

@@ -17,6 +17,8 @@ from functools import cache
 from itertools import chain, pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from numbacnn.groups import Branch, branches_of, group_count, group_start
 from numbacnn.values import Array
 
@@ -86,10 +88,13 @@ class Ranks(ABC):
         """One flat array from those of all ranks, in order: ``counts`` values of each, of one dtype."""
 
     @abstractmethod
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
-        """Give every rank its part, a flat array each; take ``counts`` values from each, of the same dtype.
+    def all_to_all(self, parts: Sequence[Sequence[Array]], counts: Sequence[int], most: int) -> list[Array]:
+        """Give every other rank its part; take ``counts`` values from each, a flat array, of the same dtype.
+
+        What comes is valid until the next exchange; in this rank's own place there may be anything.
 
         Args:
+            parts: for each rank arrays of any shape and strides, whose values it is given one after the other.
             most: values of the longest part that any rank gives.
         """
 
@@ -164,16 +169,20 @@ class Ranks(ABC):
         return self.all_gather(added, [stop - first for first, stop in pairwise(cuts)]).reshape(shape)
 
     def part_of_total(self, parts: Sequence[Sequence[Array]], batch: int) -> Array:
-        """The sum over a batch of the values that this rank adds, flat.
+        """The sum over a batch of the values that this rank adds, C-contiguous.
 
         Args:
-            parts: for each rank the values that it adds, flat, one array for each of this rank's branches.
+            parts: for each rank the values that it adds: an array for each of this rank's branches, all of one shape.
         """
-        branches, width = [share.branches for share in self.shares(batch)], parts[self.rank][0].size
+        branches, own = [share.branches for share in self.shares(batch)], parts[self.rank]
+        width, shape = own[0].size, own[0].shape
         most = max(map(len, branches)) * max(part[0].size for part in parts)
-        received = self.all_to_all([self.join(part) for part in parts], [len(own) * width for own in branches], most)
+        received = self.all_to_all(parts, [len(each) * width for each in branches], most)
         return _tree(
-            [row for own, part in zip(branches, received, strict=True) for row in part.reshape(len(own), width)], branches
+            chain.from_iterable(
+                own if rank == self.rank else received[rank].reshape(len(each), *shape) for rank, each in enumerate(branches)
+            ),
+            branches,
         )
 
 
@@ -193,8 +202,8 @@ class Alone(Ranks):
     def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
         return values
 
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
-        return list(parts)
+    def all_to_all(self, parts: Sequence[Sequence[Array]], counts: Sequence[int], most: int) -> list[Array]:
+        return [self.join(part) for part in parts]
 
     @staticmethod
     def join(arrays: Sequence[Array]) -> Array:
@@ -211,7 +220,7 @@ def _tree(sums: Iterable[Array], branches: Sequence[Sequence[Branch]]) -> Array:
     waiting: list[tuple[int, Array]] = []
     for (_, _, size), total in zip(chain.from_iterable(branches), sums, strict=True):
         while waiting and waiting[-1][0] == size:
-            total, size = waiting.pop()[1] + total, 2 * size
+            total, size = np.add(waiting.pop()[1], total, order="C"), 2 * size
         waiting.append((size, total))
     ((_, total),) = waiting
     return total

@@ -126,7 +126,7 @@ class Worker:
                 self.ranks.all_gather(own, [len(own)] * size)
 
             def exchange(own: Any = part) -> None:
-                self.ranks.all_to_all([own] * size, [len(own)] * size, len(own))
+                self.ranks.all_to_all([[own]] * size, [len(own)] * size, len(own))
 
             for name, call in (("all_gather", gather), ("all_to_all", exchange)):
                 repeats = max(3, min(request["repeats"], 64_000_000 // count))

@@ -125,18 +125,18 @@ class MpiRanks(Ranks):
         self._wait([self._world.Iallgatherv(np.ascontiguousarray(values), [gathered, list(counts)])])
         return gathered
 
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
+    def all_to_all(self, parts: Sequence[Sequence[Array]], counts: Sequence[int], most: int) -> list[Array]:
         if self._board:
             return self._board.all_to_all(parts, counts, most)
-        dtype = parts[self.rank].dtype
-        received = [parts[r] if r == self.rank else np.empty(count, dtype) for r, count in enumerate(counts)]
+        received = [np.empty(count, parts[self.rank][0].dtype) for count in counts]
         requests = []
         for distance in range(1, self.size):  # each begins with its neighbour: all links are busy, none with two
             source, target = (self.rank - distance) % self.size, (self.rank + distance) % self.size
+            part = self.join([array.reshape(-1) for array in parts[target]])
             if counts[source]:
                 requests.append(self._world.Irecv(received[source], source))
-            if parts[target].size:
-                requests.append(self._world.Isend(np.ascontiguousarray(parts[target]), target))
+            if part.size:
+                requests.append(self._world.Isend(part, target))
         self._wait(requests)
         return received
 
