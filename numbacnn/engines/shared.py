@@ -11,8 +11,8 @@ import numpy as np
 from numbacnn.engines.board import free_bytes
 from numbacnn.values import Array
 
-LEAST = 2**18
-"""Bytes of a parameter from which on it is shared: two more waits for the other ranks take about as long as to update so many."""
+LEAST = 2**22
+"""Bytes of a parameter from which on it is shared. A smaller one stays in the cache of a processor, and would go from one to the other."""
 
 
 class SharedParameters:

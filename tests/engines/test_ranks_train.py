@@ -48,8 +48,8 @@ def test_any_number_of_ranks_ends_with_the_bits_of_one_process(ranks: int, alone
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
 def test_a_large_kernel_that_ranks_share_is_saved_and_resumed_by_any_number_of_ranks(optimizer: str, tmp_path: Path) -> None:
-    """A dense kernel of 784 x 128: each rank updates some of its rows, in memory that all ranks of the host see."""
-    large = ("--model", "dense128", "--dataset", "digits", "--train-limit", 100, "--test-limit", 25, "--batch-size", 30,
+    """A dense kernel of 3,136 x 1,024: each rank updates some of its rows, in memory that all ranks of the host see."""
+    large = ("--model", "cnn", "--dataset", "digits", "--train-limit", 40, "--test-limit", 10, "--batch-size", 16,
              "--optimizer", optimizer, "--output", "out")  # fmt: skip
     for name, ranks in (("one", 1), ("several", 3)):
         folder = tmp_path / name
