@@ -20,6 +20,7 @@ import numpy as np
 from numbacnn.ranks import SMALL, Ranks, Share
 
 ASSUMPTIONS = (
+    "a node is one process, which updates all weights; ranks of one host would share the large ones",
     "all nodes compute as fast as this process, whatever the others do",
     "a step's computation is a straight line over the batch, also far beyond the batches that were measured",
     "computation and exchanges do not overlap, as in the program",
