@@ -17,8 +17,6 @@ from functools import cache
 from itertools import chain, pairwise
 from typing import NamedTuple
 
-import numpy as np
-
 from numbacnn.groups import Branch, branches_of, group_count, group_start
 from numbacnn.values import Array
 
@@ -169,10 +167,11 @@ class Ranks(ABC):
         return self.all_gather(added, [stop - first for first, stop in pairwise(cuts)]).reshape(shape)
 
     def part_of_total(self, parts: Sequence[Sequence[Array]], batch: int) -> Array:
-        """The sum over a batch of the values that this rank adds, C-contiguous.
+        """The sum over a batch of the values that this rank adds.
 
         Args:
-            parts: for each rank the values that it adds: an array for each of this rank's branches, all of one shape.
+            parts: for each rank the values that it adds: an array for each of this rank's branches, all of one shape;
+                they may be slices of C-contiguous arrays, and the sum is C-contiguous.
         """
         branches, own = [share.branches for share in self.shares(batch)], parts[self.rank]
         width, shape = own[0].size, own[0].shape
@@ -220,7 +219,7 @@ def _tree(sums: Iterable[Array], branches: Sequence[Sequence[Branch]]) -> Array:
     waiting: list[tuple[int, Array]] = []
     for (_, _, size), total in zip(chain.from_iterable(branches), sums, strict=True):
         while waiting and waiting[-1][0] == size:
-            total, size = np.add(waiting.pop()[1], total, order="C"), 2 * size
+            total, size = waiting.pop()[1] + total, 2 * size
         waiting.append((size, total))
     ((_, total),) = waiting
     return total
