@@ -71,6 +71,7 @@ class Answering(NamedTuple):
         processes = self._processes(len(pictures))
         pieces = (pictures[first : first + PIECE] for first in range(0, len(pictures), PIECE))
         with ExitStack() as stack:
+
             def begin() -> Iterator[list[Picture | Unread]]:
                 try:
                     return stack.enter_context(in_order(self.reading.several, pieces, processes))

@@ -76,6 +76,7 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step_and_one_process_goes
     found = train_on_ranks(3, *TINY, "--output", "out", folder=tmp_path, fault="terminate")
     assert found.returncode == 128 + signal.SIGTERM
     assert found.stderr.count("stopped in epoch 2 after step") == 1
+    assert "  mpiexec -n 3 numbacnn train --resume --output out" in found.stderr
     assert "Stopped" not in found.stderr
     assert_nobody_left(tmp_path)
     assert run_here("train", "--resume", "--output", tmp_path / "out", "--threads", 1).code == 0
