@@ -348,6 +348,17 @@ def gpu() -> Gpu:
     return Gpu(name, f"{major}.{minor}", int(memory.total), int(memory.free), _driver_version())
 
 
+@functools.cache
+def multiprocessors() -> int:
+    """Of the GPU in use; where there is none to ask, those of an H100. Few in the simulator, so that some grids are larger."""
+    if SIMULATED:
+        return 3
+    try:
+        return int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
+    except Exception:  # whatever a missing driver raises: kernels are compiled where no GPU is
+        return 132
+
+
 def gpu_uuid() -> str:
     """What tells this GPU from others of its name. Not in the simulator."""
     return str(cuda.get_current_device().uuid)

@@ -33,10 +33,12 @@ from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.plain.reduction import sum_pixels
 from numbacnn.backends.cuda.tiled.product import (
+    HALF_ROWS,
     TILES,
     WIDTH,
     Matrix,
     add_parts,
+    balanced_tile,
     check_offsets,
     grid_of,
     load_term,
@@ -76,7 +78,7 @@ def conv2d(x, filters, bias, window, relu, pool):
     y = arena.empty((count, cells.rows, cells.columns, maps), x.dtype)
     winners = None if pool is None else arena.empty(y.shape, np.uint8)
     pixels = count * cells.rows * cells.columns * cells.kh * cells.kw
-    tile, images = tile_for(pixels, maps), Images(count, rows.size, columns.size * channels)
+    tile, images = balanced_tile(pixels, maps), Images(count, rows.size, columns.size * channels)
     check_offsets("conv2d", farthest_in(images, tile.rows, cells.rows * cells.columns * cells.kh * cells.kw))
     grid = (blocks_of(pixels, tile.rows), blocks_of(maps, tile.columns))
     out = y.reshape(-1), zeros(1, np.uint8) if winners is None else winners.reshape(-1)
@@ -113,10 +115,10 @@ def _input_gradient(x, filters, dz, window):
     images = Images(count, rows.out, columns.out * maps)
     dx = arena.like(x)
     pixels = count * blocks_of(rows.size, rows.stride) * blocks_of(columns.size, columns.stride)  # of the largest class
-    fewest = max(rows.size // rows.stride, 1) * max(columns.size // columns.stride, 1)  # of an image, in the smallest class
-    tile = tile_for(pixels, channels)
-    check_offsets("conv2d", farthest_in(images, tile.rows, fewest))
     classes = min(rows.stride, rows.size) * min(columns.stride, columns.size)
+    fewest = max(rows.size // rows.stride, 1) * max(columns.size // columns.stride, 1)  # of an image, in the smallest class
+    tile = balanced_tile(pixels, channels, classes)
+    check_offsets("conv2d", farthest_in(images, tile.rows, fewest))
     grid = (blocks_of(pixels, tile.rows), blocks_of(channels, tile.columns), classes)
     args = dz.reshape(-1), filters.reshape(-1), images, rows, columns, channels, maps, dx.reshape(-1)
     launch.blocks(_INPUT_GRADIENT[tile], grid, tile.threads, *args)
@@ -500,6 +502,6 @@ def _make_input_gradient(tile):
     return _conv2d_turned
 
 
-_FORWARD = {tile: _make_forward(tile) for tile in TILES}
+_FORWARD = {tile: _make_forward(tile) for tile in dict.fromkeys(TILES + HALF_ROWS)}
 _FILTER_GRADIENT = {tile: _make_filter_gradient(tile) for tile in TILES}
-_INPUT_GRADIENT = {tile: _make_input_gradient(tile) for tile in TILES}
+_INPUT_GRADIENT = {tile: _make_input_gradient(tile) for tile in dict.fromkeys(TILES + HALF_ROWS)}

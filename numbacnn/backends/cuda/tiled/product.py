@@ -58,7 +58,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numbacnn.backends.cuda import launch
-from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel
+from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel, multiprocessors
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, store, store4
 from numbacnn.errors import DeviceError
@@ -118,6 +118,9 @@ FEW_ROWS = [Tile(4, 8, 2, 4, 4)] if SIMULATED else [
     Tile(32, 16, 8, 4, 4), Tile(32, 32, 8, 4, 4), Tile(32, 64, 8, 4, 8)
 ]  # fmt: skip
 
+HALF_ROWS = FEW_ROWS if SIMULATED else [Tile(64, 32, 8, 8, 4), Tile(64, 64, 8, 8, 8)]
+"""For products whose high tiles would leave many multiprocessors idle, see ``balanced_tile``."""
+
 TILES = MANY_ROWS + FEW_ROWS
 """All tiles; kernels are made for each. The simulator, where a thread costs a fraction of a millisecond, has tiny ones."""
 
@@ -156,6 +159,30 @@ def tile_for(rows: int, columns: int, row_step: int = 0) -> Tile:
     high = MANY_ROWS[0].rows
     tiles = FEW_ROWS if rows <= high // 2 or (high - 1) * row_step > MOST_OFFSET else MANY_ROWS
     return next((tile for tile in tiles if columns <= tile.columns), tiles[-1])
+
+
+HALF_COST = 1.1
+"""The time of two tiles of half the height, relative to that of a high one: each reads the right factor for itself. An estimate."""
+
+
+def balanced_tile(rows: int, columns: int, products: int = 1) -> Tile:
+    """``tile_for`` of products whose sums are not cut: of half the height where this keeps the multiprocessors of the GPU busier.
+
+    A GPU is done when its busiest multiprocessor is: 154 blocks on 132 multiprocessors take as long as 264. No sum depends on the height.
+
+    Args:
+        products: of this size, which a launch computes together.
+    """
+    high = tile_for(rows, columns)
+    half = next((tile for tile in HALF_ROWS if columns <= tile.columns), HALF_ROWS[-1])
+    if high not in MANY_ROWS or half.columns < high.columns:
+        return high
+
+    def time(tile: Tile) -> int:
+        blocks = products * blocks_of(rows, tile.rows) * blocks_of(columns, tile.columns)
+        return blocks_of(blocks, multiprocessors()) * tile.rows * tile.columns
+
+    return half if time(half) * HALF_COST < time(high) else high
 
 
 def grid_of(tile: Tile, rows: int, columns: int, terms: int) -> tuple[tuple[int, int, int], int]:
