@@ -3,9 +3,9 @@
     python benchmarks/gpu_code.py
     python benchmarks/gpu_code.py --model fast --batch-size 1000 --gpu "A100"
 
-Kernels and their types are those that a step launches (``tests/cuda_recorder.py``). PTX shows 64-bit divisions, which a kernel leaves
-aside at run time where 32 bits suffice, and double precision; the linker's report has registers, and what did not fit into them. "busy" is the share of the
-multiprocessors' time that a grid fills, if each block takes equally long.
+Kernels and their types are those that a step launches (``tests/cuda_recorder.py``). PTX shows 64-bit divisions, which
+a kernel leaves aside at run time where 32 bits suffice, and double precision; the linker's report has registers, and what did not fit into
+them. "busy" is the share of the multiprocessors' time that a grid fills, if each block takes equally long.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from numbacnn.training import Settings, new_state, train
 
 MULTIPROCESSORS = {"H100": 132, "H200": 132, "A100": 108, "L4": 58, "T4": 40}
 ARCHITECTURE = "sm_90a"
+LINE = "{:32} {:>16} {:>7} {:>5} {:>6} {:>5} {:>5} {:>6} {:>5} {:>4}"
 
 
 class Count(NamedTuple):
@@ -59,12 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if reason := why_not():
         raise SystemExit(reason)
     launches = launches_of(options.model, options.batch_size)
-    print(
-        f"{options.model}, batch {options.batch_size}, {ARCHITECTURE}; an {options.gpu} has {MULTIPROCESSORS[options.gpu]} multiprocessors"
-    )
-    print(
-        f"{'kernel':32} {'grid':>16} {'threads':>7} {'busy':>5} {'PTX':>6} {'div64':>5} {'regs':>5} {'shared':>6} {'spill':>5} {'f64':>4}"
-    )
+    multiprocessors = MULTIPROCESSORS[options.gpu]
+    print(f"{options.model}, batch {options.batch_size}, {ARCHITECTURE}; an {options.gpu} has {multiprocessors} multiprocessors")
+    print(LINE.format("kernel", "grid", "threads", "busy", "PTX", "div64", "regs", "shared", "spill", "f64"))
     counts: dict[Any, Count] = {}
     for launch in launches:
         key = launch.kernel, launch.types
@@ -72,10 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             counts[key] = count(*key)
         each, blocks = counts[key], math.prod(launch.blocks)
         grid = " x ".join(map(str, launch.blocks))
-        print(
-            f"{launch.kernel.name:32} {grid:>16} {launch.block_size:7} {busy(blocks, MULTIPROCESSORS[options.gpu]):5.0%} "
-            f"{each.instructions:6,} {each.long_divisions:5} {each.registers:5} {each.shared:6,} {each.spilled:5} {each.double:4}"
-        )
+        code = f"{each.instructions:,}", each.long_divisions, each.registers, f"{each.shared:,}", each.spilled, each.double
+        print(LINE.format(launch.kernel.name, grid, launch.block_size, f"{busy(blocks, multiprocessors):.0%}", *code))
     total = [
         sum(getattr(each, name) for each in counts.values()) for name in ("instructions", "long_divisions", "spilled", "double")
     ]

@@ -110,11 +110,12 @@ class CudaOps(Ops):
         x, y, winners = saved
         if not is_standard(block.window, x.shape[3], kernel.shape):
             return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
+        sums = None
         if block.pool is not None:
-            dz = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
+            dz, sums = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
         else:
             dz = self.relu_backward(y, dy) if block.relu else dy
-        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx, self._share(x))
+        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx, self._share(x), sums)
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         return dense.dense(x, kernel, bias, relu)

@@ -31,7 +31,8 @@ from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.exchange import part_of
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
-from numbacnn.backends.cuda.plain.reduction import sum_pixels
+from numbacnn.backends.cuda.plain.geometry import next_pixel
+from numbacnn.backends.cuda.plain.reduction import sum_pixels, total_of
 from numbacnn.backends.cuda.tiled.product import (
     HALF_ROWS,
     TILES,
@@ -87,10 +88,16 @@ def conv2d(x, filters, bias, window, relu, pool):
     return y, winners
 
 
-def conv2d_backward(x, filters, dz, window, needs_dx, share):
-    """dx (or None), dfilters, dbias, where ``dz`` is the gradient before ReLU and pooling. See ``Ops.conv2d_backward``."""
+def conv2d_backward(x, filters, dz, window, needs_dx, share, sums=None):
+    """dx (or None), dfilters, dbias, where ``dz`` is the gradient before ReLU and pooling. See ``Ops.conv2d_backward``.
+
+    Args:
+        sums: partial sums of dz over all pixels, if they are known.
+    """
     dx = _input_gradient(x, filters, dz, window) if needs_dx else None
     dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window))
+    if sums is not None and share.is_whole:
+        return dx, dfilters, total_of(sums)
     return dx, dfilters, share.total(lambda branch: sum_pixels(part_of(dz, branch)))
 
 
@@ -178,19 +185,6 @@ def next_cell(u, v, steps, run):
         v -= run
         u += 1
     return u, v
-
-
-@device_function
-def next_pixel(n, i, j, steps, height, width):
-    """``steps`` pixels further."""
-    j += steps
-    while j >= width:
-        j -= width
-        i += 1
-        if i == height:
-            i = 0
-            n += 1
-    return n, i, j
 
 
 # --- forward: a position is (offset in the filters, u, v) --------------------------------------------------------------------------
