@@ -28,11 +28,16 @@ LONG_RUN = 256
 
 def sum_pixels(x):
     """out[f] = sum over all but the last axis of x[..., f]: the gradient of a bias."""
+    return total_of(pixel_sums(x))
+
+
+def pixel_sums(x):
+    """The partial sums of ``sum_pixels``, (parts, columns)."""
     x = as_rows(x)
     rows, columns = x.shape
     sums = arena.empty((parts_of(rows, columns), columns), x.dtype)
     sum_parts(_sum_rows, columns, sums, x)
-    return total_of(sums)
+    return sums
 
 
 def total_of(sums):

@@ -32,7 +32,7 @@ from numbacnn.backends.cuda.exchange import part_of
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.plain.geometry import next_pixel
-from numbacnn.backends.cuda.plain.reduction import sum_pixels, total_of
+from numbacnn.backends.cuda.plain.reduction import pixel_sums, total_of
 from numbacnn.backends.cuda.tiled.product import (
     HALF_ROWS,
     TILES,
@@ -95,13 +95,14 @@ def conv2d_backward(x, filters, dz, window, needs_dx, share, sums=None):
         sums: partial sums of dz over all pixels, if they are known.
     """
     dx = _input_gradient(x, filters, dz, window) if needs_dx else None
-    dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window))
-    if sums is not None and share.is_whole:
-        return dx, dfilters, total_of(sums)
-    return dx, dfilters, share.total(lambda branch: sum_pixels(part_of(dz, branch)))
+    if share.is_whole:
+        return dx, *_filter_gradient(x, filters, dz, window, pixel_sums(dz) if sums is None else sums)
+    dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window)[0])
+    return dx, dfilters, share.total(lambda branch: total_of(pixel_sums(part_of(dz, branch))))
 
 
-def _filter_gradient(x, filters, dz, window):
+def _filter_gradient(x, filters, dz, window, sums=None):
+    """dfilters, and the total of ``sums``, if there are some: a second launch adds up the parts of both."""
     rows, columns = window
     kh, kw, channels, maps = filters.shape
     images = Images(x.shape[0], rows.size, columns.size * channels)
@@ -112,7 +113,11 @@ def _filter_gradient(x, filters, dz, window):
     parts = dfilters if grid[2] == 1 else arena.empty((grid[2], taps, maps), x.dtype)
     args = x.reshape(-1), dz.reshape(-1), images, rows, columns, channels, terms_per_part, maps, parts.reshape(-1)
     launch.blocks(_FILTER_GRADIENT[tile], grid, tile.threads, *args)
-    return dfilters if grid[2] == 1 else add_parts(parts, zeros(maps, x.dtype), False, dfilters)
+    if grid[2] == 1:
+        return dfilters, None if sums is None else total_of(sums)
+    if sums is None:
+        return add_parts(parts, zeros(maps, x.dtype), False, dfilters), None
+    return add_parts(parts, zeros(maps, x.dtype), False, dfilters, sums)
 
 
 def _input_gradient(x, filters, dz, window):

@@ -36,6 +36,7 @@ from numbacnn.backends.cuda.tiled.product import (
     tile_for,
     write_four,
 )
+from numbacnn.values import Update
 
 WRITE = "write"
 """Write the product, in place of an update of weights."""
@@ -71,12 +72,12 @@ def weight_gradient(x, dy):
 
 
 def update(parameter, slots, x, dy, rule, check):
-    """``updates.update`` with the gradient x.T @ dy, which is not written to memory unless its sums are cut into parts."""
+    """``Ops.update`` with the gradient x.T @ dy, which is not written to memory unless its sums are cut into parts."""
     layout = _gradient_of(x, dy)
     tile = tile_of(layout)
     grid, terms_per_part = grid_of(tile, *layout[:3])
     if grid[2] > 1:
-        updates.update(parameter, slots, weight_gradient(x, dy), rule, check)
+        updates.update_all([Update(parameter, slots, weight_gradient(x, dy))], rule, check)
         return
     flat, *flat_slots = (array.reshape(-1) for array in (parameter, *slots))
     arguments = (*flat_slots, *updates.numbers_of(rule, parameter.dtype), *updates.loss_of(check))

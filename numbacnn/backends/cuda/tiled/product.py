@@ -60,6 +60,7 @@ import numpy as np
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel, multiprocessors
 from numbacnn.backends.cuda.launch import blocks_of
+from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, store, store4
 from numbacnn.errors import DeviceError
 
@@ -387,36 +388,64 @@ def write_sums(sums, s, offset, count, columns, out):
     write_four(values, out, offset, count, columns)
 
 
-def add_parts(parts, bias, relu, out):
-    """out[..., n] = bias[n] + the sum of ``parts`` along its first axis; then ReLU, where asked for."""
-    y = out.reshape(-1)
+def add_parts(parts, bias, relu, out, more=None):
+    """out[..., n] = bias[n] + the sum of ``parts`` along its first axis; then ReLU, where asked for.
+
+    Args:
+        more: parts of another sum, (parts, n), to be added up by the same launch.
+
+    Returns:
+        out; with ``more`` also its sum, (n,).
+    """
+    y, nothing = out.reshape(-1), zeros(0, parts.dtype)
+    other = nothing if more is None else arena.empty((more.shape[1],), more.dtype)
     across = launch.THREADS // ADDERS
-    launch.blocks(_add_parts, blocks_of(y.size, across), (across, ADDERS), parts.reshape(-1), bias, relu, parts.shape[0], y)
-    return out
+    grid = blocks_of(y.size, across) + blocks_of(other.size, across)
+    others = (nothing, 0, nothing) if more is None else (more.reshape(-1), len(more), other)
+    launch.blocks(_add_parts, grid, (across, ADDERS), parts.reshape(-1), bias, relu, parts.shape[0], y, *others)
+    return out if more is None else (out, other)
 
 
 def _make_add_parts(threads):
     across = threads // ADDERS
 
     @kernel
-    def _add_parts(parts, bias, relu, count, out):
-        """The threads of a column each add up a run of a value's parts; the first of them adds up their sums."""
+    def _add_parts(parts, bias, relu, count, out, more, more_count, other):
+        """The threads of a column each add up a run of a value's parts; the first of them adds up their sums.
+
+        The last blocks do so with ``more``, whose sum is ``other``.
+        """
         sums = cuda.shared.array(threads, parts.dtype)
         x, group = cuda.threadIdx.x, cuda.threadIdx.y
         i = cuda.blockIdx.x * across + x
-        parts_per_thread = (count + ADDERS - 1) // ADDERS
+        k = i - (out.size + across - 1) // across * across
         total = parts.dtype.type(0)
         if i < out.size:
-            for part in range(group * parts_per_thread, min((group + 1) * parts_per_thread, count)):
+            first, stop = run_of(group, count)
+            for part in range(first, stop):
                 total += parts[part * out.size + i]
+        elif 0 <= k < other.size:
+            first, stop = run_of(group, more_count)
+            for part in range(first, stop):
+                total += more[part * other.size + k]
         sums[group * across + x] = total
         cuda.syncthreads()
-        if group == 0 and i < out.size:
-            for other in range(1, ADDERS):
-                total += sums[other * across + x]
-            out[i] = rectified(total + bias[i % bias.size], relu)
+        if group == 0:
+            for adder in range(1, ADDERS):
+                total += sums[adder * across + x]
+            if i < out.size:
+                out[i] = rectified(total + bias[i % bias.size], relu)
+            elif 0 <= k < other.size:
+                other[k] = total
 
     return _add_parts
+
+
+@device_function
+def run_of(group, count):
+    """The parts that one of the threads of a column adds up: the first, and one past the last."""
+    length = (count + ADDERS - 1) // ADDERS
+    return group * length, min((group + 1) * length, count)
 
 
 _add_parts = _make_add_parts(launch.THREADS)
