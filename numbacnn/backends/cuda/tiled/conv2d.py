@@ -52,7 +52,7 @@ from numbacnn.backends.cuda.tiled.product import (
     write_four,
     write_sums,
 )
-from numbacnn.backends.cuda.tiled.vectors import is_within, load, store
+from numbacnn.backends.cuda.tiled.vectors import is_within, load_near, store
 from numbacnn.backends.fused_pool import pool_geometry
 
 
@@ -166,7 +166,7 @@ def load_patch(values, patches, offset, u, v, is_present):
     if is_present:
         for e in range(values.shape[0]):
             if is_within(patches.tops[e] + u, patches.images.height) & is_within(patches.lefts[e] + v, patches.images.line):
-                values[e] = load(patches.matrix, offset + patches.offsets[e])
+                values[e] = load_near(patches.matrix, offset, patches.offsets[e])
 
 
 @device_function
@@ -371,21 +371,15 @@ class TurnedFilters(NamedTuple):
     Args:
         matrix: flat.
         offsets: of the channels that a thread loads.
-        u, v: the last cell of the class.
-        rows, columns: the axes of the window.
-        left: the first channel of the block.
-        channels, maps: the last two axes of the filters.
+        last: the offset of the last cell of the class, for the first channel of the block.
+        down, across: values between two rows and two columns of cells of the class.
     """
 
     matrix: Any
     offsets: Any
-    u: int
-    v: int
-    rows: Any
-    columns: Any
-    left: int
-    channels: int
-    maps: int
+    last: int
+    down: int
+    across: int
 
 
 @device_function
@@ -398,8 +392,7 @@ def _load_turned_pixels(values, a, position, is_present):
 @device_function
 def _load_turned_filters(values, b, position, is_present):
     u, v, f = position
-    cell = (b.u - u * b.rows.stride) * b.columns.kernel + b.v - v * b.columns.stride
-    load_term(values, b.matrix, (cell * b.channels + b.left) * b.maps + f, b.offsets, is_present)
+    load_term(values, b.matrix, b.last - u * b.down - v * b.across + f, b.offsets, is_present)
 
 
 @device_function
@@ -490,10 +483,12 @@ def _make_input_gradient(tile):
         load_geometry(a_offsets, offsets, row, lanes)
         row_offsets(b_offsets, row, lanes, channels - 1 - left, maps)
         u_last, v_last = u0 + (kh - 1) * rows.stride, v0 + (kw - 1) * columns.stride
+        last = ((u_last * columns.kernel + v_last) * channels + left) * maps
+        across = columns.stride * channels * maps
         image = first_image * images.height * images.line
         product(
             Patches(dz, a_tops, a_lefts, a_offsets, images, (image, maps, kw)),
-            TurnedFilters(filters, b_offsets, u_last, v_last, rows, columns, left, channels, maps),
+            TurnedFilters(filters, b_offsets, last, rows.stride * columns.kernel * channels * maps, across),
             (term, row), (term, row), next_turned(0, 0, term, 0, maps, kw), 0, terms,
             (dx, targets, first_image, rows, columns, pixels, channels),
         )  # fmt: skip

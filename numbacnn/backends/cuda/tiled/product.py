@@ -61,7 +61,7 @@ from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel, multiprocessors
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
-from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, store, store4
+from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, load_near, store, store4
 from numbacnn.errors import DeviceError
 
 PAD = 4
@@ -301,7 +301,7 @@ def load_term(values, matrix, offset, offsets, is_present):
         values[e] = 0
     if is_present:
         for e in range(values.shape[0]):
-            values[e] = load(matrix, offset + offsets[e])
+            values[e] = load_near(matrix, offset, offsets[e])
 
 
 @device_function
