@@ -45,6 +45,8 @@ BATCH_SIZES = (100, 1000, 8000)
 COPIED = 2**28
 PRODUCT = 4096
 WARM_STEPS = 3
+OPS = (*WATCHED, "dense_relu_backward")
+"""The ops whose products are timed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -265,7 +267,7 @@ def taken_apart(ops: Ops, step: Callable[[], Any], steps: int) -> tuple[dict[str
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(clock, "READ_EVERY", math.inf))  # the host would wait for the losses
         stack.enter_context(mock.patch.object(Kernel, "launch", watched(Kernel.launch, queued)))
-        for name in WATCHED:
+        for name in OPS:
             stack.enter_context(mock.patch.object(ops, name, watched_op(name, getattr(ops, name), queued, calls)))
         for measured in ahead(steps):
             queued.clear()

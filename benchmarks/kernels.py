@@ -41,7 +41,7 @@ def operations(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
         kernel = args[1]
         count = len(args[0]) if hasattr(args[0], "shape") else len(args[2])
         return f"{kernel.shape}", 2.0 * passes * count * block.window[0].out * block.window[1].out * math.prod(kernel.shape)
-    if name == "dense_backward":  # the update computes the weights' gradient
+    if name in ("dense_backward", "dense_relu_backward"):  # the update computes the weights' gradient
         return f"{args[1].shape}", 2.0 * (passes - 1) * len(args[0]) * args[1].size
     if name == "dense":
         return f"{args[1].shape}", 2.0 * len(args[0]) * math.prod(args[1].shape)

@@ -25,6 +25,7 @@ from numbacnn.values import (
     FactoredGradient,
     FiniteLossCheck,
     Rule,
+    Update,
 )
 
 NEGATIVE_SLOPE = 0.2
@@ -251,6 +252,12 @@ class Ops(ABC):
         With ``factored``, dkernel may be a ``FactoredGradient``.
         """
 
+    def dense_relu_backward(
+        self, x: Array, kernel: Array, y: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
+    ) -> tuple[Array | None, Array | FactoredGradient, Array]:
+        """``dense_backward`` of a layer with ReLU, whose output is ``y`` and its gradient ``dy``: with the bits of one after the other."""
+        return self.dense_backward(x, kernel, self.relu_backward(y, dy), needs_dx=needs_dx, factored=factored)
+
     @abstractmethod
     def add(self, a: Array, b: Array) -> Array:
         """``a + b``, of one shape."""
@@ -439,6 +446,16 @@ class Ops(ABC):
         Sources: the lecture's slide "Training CNN (4/4)"; Polyak 1964, in Keras's form; Kingma & Ba 2015 (arXiv:1412.6980), end of
         section 2, where ``step_size`` carries the bias correction.
         """
+
+    def update_all(self, changes: Sequence[Update], rule: Rule, check: FiniteLossCheck | None = None) -> None:
+        """``update`` for several parameters; a device may do so at once, with the same bits.
+
+        Args:
+            changes: of different parameters.
+            rule, check: as in ``update``.
+        """
+        for change in changes:
+            self.update(*change, rule, check)
 
     @abstractmethod
     def moving_average_update(self, average: Array, value: Array, momentum: float, check: FiniteLossCheck | None = None) -> None:

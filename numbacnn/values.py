@@ -1,5 +1,6 @@
 """The values that pass between layers, devices and the training loop."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from numbacnn.shapes import Window2D
@@ -79,6 +80,20 @@ class Rule(NamedTuple):
 
     kind: str
     numbers: tuple[float, ...]
+
+
+class Update(NamedTuple):
+    """What an optimiser's step changes, and the gradient; see ``Ops.update``.
+
+    Args:
+        parameter: of the network.
+        slots: the arrays that the rule keeps.
+        gradient: of the parameter.
+    """
+
+    parameter: Array
+    slots: Sequence[Array]
+    gradient: Array | FactoredGradient
 
 
 class Moving(NamedTuple):

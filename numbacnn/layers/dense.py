@@ -74,6 +74,10 @@ class Dense(Layer):
 
     def backward(self, ops: Ops, parameters: Parameters, cache: Cache, dy: Array, needs_dx: bool) -> Backward:
         x, kept = cache
-        dz = activate_backward(ops, self.activation, kept, dy)
-        dx, dkernel, dbias = ops.dense_backward(x, parameters["kernel"], dz, needs_dx=needs_dx, factored=True)
+        kernel = parameters["kernel"]
+        if self.activation == "relu":
+            dx, dkernel, dbias = ops.dense_relu_backward(x, kernel, kept, dy, needs_dx=needs_dx, factored=True)
+        else:
+            dz = activate_backward(ops, self.activation, kept, dy)
+            dx, dkernel, dbias = ops.dense_backward(x, kernel, dz, needs_dx=needs_dx, factored=True)
         return Backward([dx], {"kernel": dkernel} | ({"bias": dbias} if self.use_bias else {}))

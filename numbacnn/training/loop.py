@@ -26,7 +26,7 @@ from numbacnn.training.events import EvaluationStarted, Event, StepDone, Stopped
 from numbacnn.training.matching import check_matches, check_normalisation, check_progress
 from numbacnn.training.order import epoch_order, held_out
 from numbacnn.training.state import State
-from numbacnn.values import Array, Augmentation, AugmentKey, FiniteLossCheck
+from numbacnn.values import Array, Augmentation, AugmentKey, FiniteLossCheck, Update
 
 
 class Batch(NamedTuple):
@@ -205,8 +205,11 @@ def _apply_updates(
     """Update parameters, slots and moving averages if the loss is finite."""
     optimizer = OPTIMIZERS[state.settings.optimizer]
     rule = optimizer.rule(learning_rate, state.step + 1)
-    for name, gradient in gradients.items():
-        slots = [state.slots[f"{name}/{slot}"] for slot in optimizer.slots]
-        ops.update(state.parameters[name], slots, gradient, rule, check)
-    for name, moving in forward_pass.updates.items():
-        ops.moving_average_update(state.parameters[name], *moving, check)
+    changes = [
+        Update(state.parameters[name], [state.slots[f"{name}/{slot}"] for slot in optimizer.slots], gradient)
+        for name, gradient in gradients.items()
+    ]
+    with ops.ranks.updates():
+        ops.update_all(changes, rule, check)
+        for name, moving in forward_pass.updates.items():
+            ops.moving_average_update(state.parameters[name], *moving, check)

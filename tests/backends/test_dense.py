@@ -115,6 +115,21 @@ def test_gradients_of_parameters_do_not_depend_on_how_they_are_asked_for(device,
             np.testing.assert_array_equal(one, other, strict=True)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 9), (41, 2, 5), (0, 3, 4), (9, 9, 33)], ids=str)
+def test_the_gradient_of_a_layer_with_relu_has_the_bits_of_one_after_the_other(device, dtype, shape):
+    x, kernel, _, dy = numbers(shape, dtype)
+    y = np.maximum(numbers(shape, dtype, seed=1)[3], 0)
+    y[:1, :1] = np.nan  # lets nothing pass
+    for needs_dx in (True, False):
+        together = device.run("dense_relu_backward", x, kernel, y, dy, needs_dx=needs_dx)
+        passed = device.run("relu_backward", y, dy)
+        assert passed.any() == (len(x) > 1)
+        apart = device.run("dense_backward", x, kernel, passed, needs_dx=needs_dx)
+        for one, other in zip(together, apart, strict=True):
+            assert (one is None) == (other is None)
+            np.testing.assert_array_equal(one, other)
+
+
 def test_dense_passes_nan_on_to_its_row_alone(device, dtype):
     x, kernel, bias, _ = numbers((9, 5, 9), dtype)
     x[3, 4] = np.nan

@@ -8,7 +8,7 @@ import pytest
 from devices import normal
 
 from numbacnn.optimizers import OPTIMIZERS
-from numbacnn.values import FactoredGradient, FiniteLossCheck
+from numbacnn.values import FactoredGradient, FiniteLossCheck, Update
 
 SIZES = [0, 1, 7, 8, 9, 31, 32, 33, 257]
 """At the edges of blocks, of the simulator's and the GPU's alike."""
@@ -99,6 +99,36 @@ def test_updates_pass_nan_on(device, dtype, name):
     state = [device.put(np.full(3, start, dtype)) for start in (1, 0, 0)]
     update(device.ops, name, state, device.put(np.array([1, np.nan, 1], dtype)), 1)
     assert np.isnan(device.get(state[0])).tolist() == [False, True, False]
+
+
+@pytest.mark.devices("plain", "fast", "cuda")
+@RULES
+@pytest.mark.parametrize("loss", [0.5, math.nan])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 10])
+def test_parameters_are_updated_together_as_one_after_the_other(device, name, count, loss):
+    """Of any sizes, none among them; images, and a gradient in factors; more than one launch of a GPU takes."""
+    shapes = [(9,), (0,), (1, 2, 3, 4), (8,), (17,), (1,), (33,), (3, 5), (7,), (2, 8)][:count]
+    arrays = [[each**2 for each in normal(k, np.float32, *[shape] * 4)] for k, shape in enumerate(shapes)]
+    slots, rule = 1 + len(OPTIMIZERS[name].slots), OPTIMIZERS[name].rule(RATE, 2)
+    check = FiniteLossCheck(device.put(np.array([loss], np.float32)), 0)
+    factors = [np.ones(shape, np.float32) for shape in ((2, 3), (2, 5))]
+    together, apart = ([[device.put(each) for each in group] for group in arrays] for _ in range(2))
+
+    def changes(groups):
+        gradients = [group[3] for group in groups]
+        if count > 7 and device.name != "plain":  # which is never given factors
+            gradients[7] = FactoredGradient(*map(device.put, factors))
+        return [Update(group[0], group[1:slots], gradient) for group, gradient in zip(groups, gradients, strict=True)]
+
+    device.ops.update_all(changes(together), rule, check)
+    for change in changes(apart):
+        device.ops.update(*change, rule, check)
+    device.check()
+    for one, other, before in zip(together, apart, arrays, strict=True):
+        for k in range(4):
+            np.testing.assert_array_equal(device.get(one[k]), device.get(other[k]))
+            if before[k].size:
+                assert np.array_equal(device.get(one[k]), before[k]) != (k < slots and loss == 0.5)
 
 
 # --- fused to the product that the gradient is -----------------------------------------------------------------------------

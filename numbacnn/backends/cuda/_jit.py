@@ -4,6 +4,7 @@ With ``NUMBA_ENABLE_CUDASIM=1`` in the environment, Numba's simulator runs them 
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.metadata
 import re
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numbacnn.backends.cuda.device_array import device_array_class
+from numbacnn.backends.cuda.packed import Driver, PackedLaunches
 from numbacnn.backends.environment import silence_small_grids
 from numbacnn.backends.kernel_cache import CacheFolder, cache_folder, cached_in, saving
 from numbacnn.backends.kernel_files import KernelFiles
@@ -116,10 +119,19 @@ class Kernel:
         self._cache = None if SIMULATED else _cache(function)
         if self._cache is not None:
             self._compiled._cache = self._cache
+        driver = _driver()
+        self._packed = None if driver is None else PackedLaunches(self._compiled.overloads, driver)
         kernels.append(self)
 
     def launch(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *args: Any) -> None:
         """Run it on a grid of ``blocks``, each of ``threads``."""
+        if self._packed is None or not self._packed.launch(blocks, threads, args):
+            self.launch_by_numba(blocks, threads, *args)
+            if self._packed is not None:
+                self._packed.learn(args)
+
+    def launch_by_numba(self, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *args: Any) -> None:
+        """``launch``, as Numba does it: it compiles what it has not compiled yet."""
         try:
             self._compiled[blocks, threads](*args)
         except BaseException:
@@ -255,6 +267,41 @@ def why_not() -> Missing | None:
     return _too_old()
 
 
+@functools.cache
+def array_class() -> Any:
+    """The class of the device's arrays, see ``device_array.py``; None where there are none of numba-cuda's, as in the simulator."""
+    if SIMULATED or missing_package():
+        return None
+    from numba.cuda.cudadrv.devicearray import DeviceNDArray
+
+    return device_array_class(DeviceNDArray)
+
+
+def keeping_words(array: Any) -> Any:
+    """An array from numba-cuda as one of ours, in the same memory."""
+    ours = array_class()
+    if ours is None or not isinstance(array, ours.__base__):
+        return array
+    return ours(array.shape, array.strides, array.dtype, array.stream, array.gpu_data)
+
+
+@functools.cache
+def _driver() -> Driver | None:
+    """What packed launches need; None where kernels are not launched by the driver."""
+    if array_class() is None:
+        return None
+    from cuda.bindings import driver
+    from numba.cuda.typing.typeof import typeof
+
+    def handle_of(compiled: Any) -> Any:
+        if compiled.debug or compiled.cooperative or compiled.extensions or compiled.launch_config_sensitive:
+            return None
+        # Not the function of one context: the driver launches a CUkernel in the context of the thread, whatever its device.
+        return driver.CUfunction(int(compiled._codelibrary.get_cufunc().handle))
+
+    return Driver(array_class(), typeof, handle_of, driver.cuLaunchKernel)
+
+
 def missing_library() -> str | None:
     """The first compiler library that cannot be loaded; None if all can. No driver is needed for them."""
     from cuda.bindings import nvjitlink, nvrtc, nvvm  # numba-cuda depends on these; the libraries come with its extras
@@ -299,6 +346,17 @@ def gpu() -> Gpu:
     name = device.name.decode() if isinstance(device.name, bytes) else device.name
     major, minor = device.compute_capability[:2]
     return Gpu(name, f"{major}.{minor}", int(memory.total), int(memory.free), _driver_version())
+
+
+@functools.cache
+def multiprocessors() -> int:
+    """Of the GPU in use; where there is none to ask, those of an H100. Few in the simulator, so that some grids are larger."""
+    if SIMULATED:
+        return 3
+    try:
+        return int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
+    except Exception:  # whatever a missing driver raises: kernels are compiled where no GPU is
+        return 132
 
 
 def gpu_uuid() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numbacnn.backends.arena import Arena
-from numbacnn.backends.cuda._jit import SIMULATED, cuda
+from numbacnn.backends.cuda._jit import SIMULATED, cuda, keeping_words
 from numbacnn.errors import DeviceMemoryError
 
 CUDA_ERROR_OUT_OF_MEMORY = 2
@@ -18,7 +18,7 @@ def to_device(host: Any) -> Any:
     """A copy of a NumPy array on the device, C-contiguous."""
     host = np.ascontiguousarray(host)
     with _shortage_explained(host.nbytes):
-        return cuda.to_device(host)
+        return keeping_words(cuda.to_device(host))
 
 
 def to_host(x: Any) -> Any:
@@ -45,7 +45,7 @@ def free_bytes() -> int:
 
 def _bytes(size: int) -> Any:
     with _shortage_explained(size):
-        return cuda.device_array(size, np.uint8)
+        return keeping_words(cuda.device_array(size, np.uint8))
 
 
 @contextmanager

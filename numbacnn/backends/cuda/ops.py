@@ -21,9 +21,11 @@ from numbacnn.backends.cuda.plain import (
     pool2d,
     updates,
 )
+from numbacnn.backends.cuda.plain.reduction import sum_pixels, total_of
 from numbacnn.backends.cuda.tiled import conv2d as tiled_conv2d
 from numbacnn.backends.cuda.tiled import dense
 from numbacnn.backends.cuda.tiled import pooling as fused_pooling
+from numbacnn.backends.cuda.tiled.masked import relu_backward_and_sums
 from numbacnn.ops import NEGATIVE_SLOPE, Ops
 from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import (
@@ -36,6 +38,7 @@ from numbacnn.values import (
     FactoredGradient,
     FiniteLossCheck,
     Rule,
+    Update,
 )
 
 
@@ -111,10 +114,10 @@ class CudaOps(Ops):
         if not is_standard(block.window, x.shape[3], kernel.shape):
             return super().conv2d_block_backward(saved, kernel, dy, block, needs_dx=needs_dx)
         if block.pool is not None:
-            dz = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
+            dz, sums = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
         else:
-            dz = self.relu_backward(y, dy) if block.relu else dy
-        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx, self._share(x))
+            dz, sums = relu_backward_and_sums(y, dy) if block.relu else (dy, None)
+        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx, self._share(x), sums)
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
         return dense.dense(x, kernel, bias, relu)
@@ -122,9 +125,24 @@ class CudaOps(Ops):
     def dense_backward(
         self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
     ) -> tuple[Array | None, Array | FactoredGradient, Array]:
+        return self._dense_backward(x, kernel, dy, None, needs_dx, factored)
+
+    def dense_relu_backward(
+        self, x: Array, kernel: Array, y: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
+    ) -> tuple[Array | None, Array | FactoredGradient, Array]:
+        dz, sums = relu_backward_and_sums(y, dy)
+        return self._dense_backward(x, kernel, dz, sums, needs_dx, factored)
+
+    def _dense_backward(
+        self, x: Array, kernel: Array, dy: Array, sums: Array | None, needs_dx: bool, factored: bool
+    ) -> tuple[Array | None, Array | FactoredGradient, Array]:
+        """With the partial sums of dy over the batch, if they are known."""
         share = self._share(x)
         dx = dense.input_gradient(dy, kernel) if needs_dx else None
-        dbias = share.total(lambda branch: conv2d.sum_pixels(part_of(dy, branch)))
+        if sums is not None and share.is_whole:
+            dbias = total_of(sums)
+        else:
+            dbias = share.total(lambda branch: sum_pixels(part_of(dy, branch)))
         x, dy = share.gather(x), share.gather(dy)
         return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), dbias
 
@@ -233,7 +251,16 @@ class CudaOps(Ops):
         if isinstance(gradient, FactoredGradient):
             dense.update(parameter, slots, *gradient, rule, check)
         else:
-            updates.update(parameter, slots, gradient, rule, check)
+            updates.update_all([Update(parameter, slots, gradient)], rule, check)
+
+    def update_all(self, changes: Sequence[Update], rule: Rule, check: FiniteLossCheck | None = None) -> None:
+        together = []
+        for change in changes:
+            if isinstance(change.gradient, FactoredGradient):
+                self.update(*change, rule, check)
+            else:
+                together.append(change)
+        updates.update_all(together, rule, check)
 
     def moving_average_update(self, average: Array, value: Array, momentum: float, check: FiniteLossCheck | None = None) -> None:
         updates.moving_average_update(average, value, momentum, check)

@@ -67,6 +67,26 @@ def test_rows_of_many_millions_take_a_low_tile_and_longer_ones_are_refused():
         tile_of(Layout(1, 1000, far, far, 1, far, 1))
 
 
+def test_a_tile_of_half_the_height_is_taken_where_it_keeps_a_gpu_busier(monkeypatch):
+    """What a multiprocessor computes at most: 2 tiles of 128 rows, or 3 of 64, of 154 and 307 on 132 of them."""
+    from numbacnn.backends.cuda.tiled import product
+    from numbacnn.backends.cuda.tiled.product import Tile, balanced_tile
+
+    many, half = [Tile(128, 32, 8, 8, 4), Tile(128, 64, 8, 8, 8)], [Tile(64, 32, 8, 8, 4), Tile(64, 64, 8, 8, 8)]
+    for name, value in (("MANY_ROWS", many), ("HALF_ROWS", half), ("FEW_ROWS", [Tile(32, 64, 8, 4, 8)])):
+        monkeypatch.setattr(product, name, value)
+    monkeypatch.setattr(product, "multiprocessors", lambda: 132)
+    assert balanced_tile(19600, 64) == half[1]
+    assert balanced_tile(19600, 30) == half[0]
+    assert balanced_tile(78400, 32) == many[0]  # 613 and 1,225 blocks: 5 tiles, or 10 of half the height
+    assert balanced_tile(8000 * 196, 64) == many[1]
+    assert balanced_tile(128 * 132, 64) == many[1]  # every multiprocessor has one
+    assert balanced_tile(128 * 66 + 1, 64, products=2) == half[1]
+    assert balanced_tile(10, 64) == Tile(32, 64, 8, 4, 8)
+    monkeypatch.setattr(product, "multiprocessors", lambda: 154)
+    assert balanced_tile(19600, 64) == many[1]
+
+
 def test_images_whose_values_are_beyond_the_offsets_of_a_tile_are_refused():
     from numbacnn.backends.cuda.tiled.conv2d import Images, farthest_in
     from numbacnn.backends.cuda.tiled.product import MOST_OFFSET, check_offsets

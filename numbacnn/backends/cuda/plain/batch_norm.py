@@ -13,7 +13,7 @@ from numbacnn.backends.cuda.exchange import part_of
 from numbacnn.backends.cuda.launch import THREADS, blocks_of
 from numbacnn.backends.cuda.memory import arena, ones, zeros
 from numbacnn.backends.cuda.plain.geometry import as_rows
-from numbacnn.backends.cuda.plain.reduction import RUN, lane_of, parts_of, rows_of_part, sum_lanes, sum_parts, total_of
+from numbacnn.backends.cuda.plain.reduction import COLUMNS, RUN, lane_of, parts_of, rows_of_part, sum_lanes, sum_parts, total_of
 
 
 def batch_norm(x, gamma, beta, epsilon, share):
@@ -55,7 +55,7 @@ def moments(x):
     parts = arena.empty((parts_of(count, channels), 2 * channels), x.dtype)
     mean, variance = (arena.empty((channels,), x.dtype) for _ in range(2))
     sum_parts(_moments_of_parts, channels, parts, x)
-    launch.blocks(_join_moments, (1, blocks_of(channels, THREADS)), THREADS, x, parts, mean, variance)
+    launch.blocks(_join_moments, (1, blocks_of(channels, COLUMNS)), THREADS, x, parts, mean, variance)
     return mean, variance
 
 

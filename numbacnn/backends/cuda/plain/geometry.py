@@ -21,6 +21,19 @@ def cell_of(index, height, width, channels):
 
 
 @device_function
+def next_pixel(n, i, j, steps, height, width):
+    """``steps`` pixels further."""
+    j += steps
+    while j >= width:
+        j -= width
+        i += 1
+        if i == height:
+            i = 0
+            n += 1
+    return n, i, j
+
+
+@device_function
 def inside(i, axis):
     """The part of window ``i`` that lies inside the image: first input cell, one past the last."""
     start = i * axis.stride - axis.pad_before

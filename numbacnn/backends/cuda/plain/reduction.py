@@ -5,12 +5,12 @@
 A run, a lane and a part are sums of a few values each, and lanes are added in pairs, pairs of pairs, and so on: no value goes through more
 than a few hundred roundings. The cut depends on the shape alone. A second launch adds up the parts.
 
-Neighbouring threads of a block take neighbouring columns, so that they read neighbouring values; if columns are fewer than threads, the
-next lane takes the next row.
+Neighbouring threads of a block take neighbouring columns, so that they read neighbouring values; the next lane takes the next row. A
+block has no more columns than a warp reads at once: with more of them, each thread would wait for more rows, one after the other.
 """
 
 from numbacnn.backends.cuda import launch
-from numbacnn.backends.cuda._jit import cuda, device_function, kernel
+from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel
 from numbacnn.backends.cuda.launch import THREADS, blocks_of
 from numbacnn.backends.cuda.memory import arena
 from numbacnn.backends.cuda.plain.geometry import as_rows
@@ -19,17 +19,25 @@ MOST_PARTS = 512
 ROWS_PER_PART, RUN = 128, 16
 """A part has about ROWS_PER_PART rows, or RUN rows per lane if those are more. A lane adds up runs of RUN rows."""
 
+COLUMNS = 4 if SIMULATED else 32
+"""The most columns of a block: those of a warp."""
+
 LONG_RUN = 256
 """The most terms that a thread which has a sum to itself adds one after the other; it then adds the sums of such runs."""
 
 
 def sum_pixels(x):
     """out[f] = sum over all but the last axis of x[..., f]: the gradient of a bias."""
+    return total_of(pixel_sums(x))
+
+
+def pixel_sums(x):
+    """The partial sums of ``sum_pixels``, (parts, columns)."""
     x = as_rows(x)
     rows, columns = x.shape
     sums = arena.empty((parts_of(rows, columns), columns), x.dtype)
     sum_parts(_sum_rows, columns, sums, x)
-    return total_of(sums)
+    return sums
 
 
 def total_of(sums):
@@ -42,13 +50,13 @@ def total_of(sums):
 
 def parts_of(rows, columns):
     """The number of parts that rows are cut into."""
-    lanes = THREADS // min(columns, THREADS)
+    lanes = THREADS // min(columns, COLUMNS)
     return max(1, min(blocks_of(rows, max(lanes * RUN, ROWS_PER_PART)), MOST_PARTS))
 
 
 def sum_parts(kernel, columns, sums, *args):
-    """Launch a kernel that sums columns: one block for each part, a row of ``sums``, and as many columns as it has threads."""
-    launch.blocks(kernel, (len(sums), blocks_of(columns, THREADS)), THREADS, *args, sums)
+    """Launch a kernel that sums columns: one block for each part, a row of ``sums``, and COLUMNS columns."""
+    launch.blocks(kernel, (len(sums), blocks_of(columns, COLUMNS)), THREADS, *args, sums)
 
 
 @device_function
@@ -57,7 +65,7 @@ def lane_of(columns):
 
     A thread left over has a lane past the last one, or a column past the last one.
     """
-    width = min(columns, THREADS)
+    width = min(columns, COLUMNS)
     lane = cuda.threadIdx.x // width
     return lane, THREADS // width, cuda.blockIdx.y * width + cuda.threadIdx.x - lane * width, width
 

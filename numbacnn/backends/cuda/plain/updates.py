@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from numbacnn.backends.cuda import launch
-from numbacnn.backends.cuda._jit import cuda, device_function, kernel
+from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel
+from numbacnn.backends.cuda.launch import THREADS, blocks_of
 from numbacnn.backends.cuda.memory import zeros
 
 
@@ -39,10 +40,20 @@ def adam_rule(parameter, m, v, i, g, step_size, new1, new2, epsilon):
     parameter[i] -= step_size * mean / (math.sqrt(square) + epsilon)
 
 
-def update(parameter, slots, gradient, rule, check):
-    """See ``Ops.update``."""
-    flat = (array.reshape(-1) for array in (parameter, *slots, gradient))
-    launch.over(UPDATES[rule.kind], parameter.size, *flat, *numbers_of(rule, parameter.dtype), *loss_of(check))
+GROUP = 3 if SIMULATED else 8
+"""The most parameters of a launch: small ones take the GPU less time than a launch takes the host."""
+
+
+def update_all(changes, rule, check):
+    """See ``Ops.update_all``; no gradient is factored."""
+    for first in range(0, len(changes), GROUP):
+        group = changes[first : first + GROUP]
+        flat = [[array.reshape(-1) for array in (parameter, *slots, gradient)] for parameter, slots, gradient in group]
+        nothing = zeros(0, flat[0][0].dtype)
+        flat += [[nothing] * len(flat[0])] * (GROUP - len(group))
+        blocks = sum(blocks_of(arrays[0].size, THREADS) for arrays in flat)
+        numbers = numbers_of(rule, nothing.dtype)
+        launch.blocks(UPDATES[rule.kind], blocks, THREADS, *zip(*flat, strict=True), *numbers, *loss_of(check))
 
 
 def numbers_of(rule, dtype):
@@ -66,25 +77,47 @@ def moving_average_update(average, value, momentum, check):
     launch.over(_moving_average, average.size, *args, *loss_of(check))
 
 
-@kernel
-def _sgd(parameter, gradient, learning_rate, losses, step):
-    i = cuda.grid(1)
-    if i < parameter.size and math.isfinite(losses[step]):
-        sgd_rule(parameter, i, gradient[i], learning_rate)
+@device_function
+def element_of(block, array):
+    """The element of this thread, whose block is number ``block`` of an array's; -1 for none, and the blocks of the array."""
+    i = block * THREADS + cuda.threadIdx.x
+    return (i if block >= 0 and i < array.size else -1), (array.size + THREADS - 1) // THREADS
+
+
+# The blocks of a group's first parameter come first, then those of the second, and so on. Loops over a group are unrolled.
 
 
 @kernel
-def _momentum(parameter, velocity, gradient, learning_rate, momentum, losses, step):
-    i = cuda.grid(1)
-    if i < parameter.size and math.isfinite(losses[step]):
-        momentum_rule(parameter, velocity, i, gradient[i], learning_rate, momentum)
+def _sgd(parameters, gradients, learning_rate, losses, step):
+    block = cuda.blockIdx.x
+    if math.isfinite(losses[step]):
+        for k in range(GROUP):
+            i, blocks = element_of(block, parameters[k])
+            if i >= 0:
+                sgd_rule(parameters[k], i, gradients[k][i], learning_rate)
+            block -= blocks
 
 
 @kernel
-def _adam(parameter, m, v, gradient, step_size, new1, new2, epsilon, losses, step):
-    i = cuda.grid(1)
-    if i < parameter.size and math.isfinite(losses[step]):
-        adam_rule(parameter, m, v, i, gradient[i], step_size, new1, new2, epsilon)
+def _momentum(parameters, velocities, gradients, learning_rate, momentum, losses, step):
+    block = cuda.blockIdx.x
+    if math.isfinite(losses[step]):
+        for k in range(GROUP):
+            i, blocks = element_of(block, parameters[k])
+            if i >= 0:
+                momentum_rule(parameters[k], velocities[k], i, gradients[k][i], learning_rate, momentum)
+            block -= blocks
+
+
+@kernel
+def _adam(parameters, ms, vs, gradients, step_size, new1, new2, epsilon, losses, step):
+    block = cuda.blockIdx.x
+    if math.isfinite(losses[step]):
+        for k in range(GROUP):
+            i, blocks = element_of(block, parameters[k])
+            if i >= 0:
+                adam_rule(parameters[k], ms[k], vs[k], i, gradients[k][i], step_size, new1, new2, epsilon)
+            block -= blocks
 
 
 UPDATES = {"sgd": _sgd, "momentum": _momentum, "adam": _adam}

@@ -31,12 +31,15 @@ from numbacnn.backends.cuda._jit import cuda, device_function, kernel
 from numbacnn.backends.cuda.exchange import part_of
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
-from numbacnn.backends.cuda.plain.reduction import sum_pixels
+from numbacnn.backends.cuda.plain.geometry import next_pixel
+from numbacnn.backends.cuda.plain.reduction import pixel_sums, total_of
 from numbacnn.backends.cuda.tiled.product import (
+    HALF_ROWS,
     TILES,
     WIDTH,
     Matrix,
     add_parts,
+    balanced_tile,
     check_offsets,
     grid_of,
     load_term,
@@ -49,7 +52,7 @@ from numbacnn.backends.cuda.tiled.product import (
     write_four,
     write_sums,
 )
-from numbacnn.backends.cuda.tiled.vectors import is_within, load, store
+from numbacnn.backends.cuda.tiled.vectors import is_within, load_near, store
 from numbacnn.backends.fused_pool import pool_geometry
 
 
@@ -76,7 +79,7 @@ def conv2d(x, filters, bias, window, relu, pool):
     y = arena.empty((count, cells.rows, cells.columns, maps), x.dtype)
     winners = None if pool is None else arena.empty(y.shape, np.uint8)
     pixels = count * cells.rows * cells.columns * cells.kh * cells.kw
-    tile, images = tile_for(pixels, maps), Images(count, rows.size, columns.size * channels)
+    tile, images = balanced_tile(pixels, maps), Images(count, rows.size, columns.size * channels)
     check_offsets("conv2d", farthest_in(images, tile.rows, cells.rows * cells.columns * cells.kh * cells.kw))
     grid = (blocks_of(pixels, tile.rows), blocks_of(maps, tile.columns))
     out = y.reshape(-1), zeros(1, np.uint8) if winners is None else winners.reshape(-1)
@@ -85,14 +88,21 @@ def conv2d(x, filters, bias, window, relu, pool):
     return y, winners
 
 
-def conv2d_backward(x, filters, dz, window, needs_dx, share):
-    """dx (or None), dfilters, dbias, where ``dz`` is the gradient before ReLU and pooling. See ``Ops.conv2d_backward``."""
+def conv2d_backward(x, filters, dz, window, needs_dx, share, sums=None):
+    """dx (or None), dfilters, dbias, where ``dz`` is the gradient before ReLU and pooling. See ``Ops.conv2d_backward``.
+
+    Args:
+        sums: partial sums of dz over all pixels, if they are known.
+    """
     dx = _input_gradient(x, filters, dz, window) if needs_dx else None
-    dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window))
-    return dx, dfilters, share.total(lambda branch: sum_pixels(part_of(dz, branch)))
+    if share.is_whole:
+        return dx, *_filter_gradient(x, filters, dz, window, pixel_sums(dz) if sums is None else sums)
+    dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window)[0])
+    return dx, dfilters, share.total(lambda branch: total_of(pixel_sums(part_of(dz, branch))))
 
 
-def _filter_gradient(x, filters, dz, window):
+def _filter_gradient(x, filters, dz, window, sums=None):
+    """dfilters, and the total of ``sums``, if there are some: a second launch adds up the parts of both."""
     rows, columns = window
     kh, kw, channels, maps = filters.shape
     images = Images(x.shape[0], rows.size, columns.size * channels)
@@ -103,7 +113,11 @@ def _filter_gradient(x, filters, dz, window):
     parts = dfilters if grid[2] == 1 else arena.empty((grid[2], taps, maps), x.dtype)
     args = x.reshape(-1), dz.reshape(-1), images, rows, columns, channels, terms_per_part, maps, parts.reshape(-1)
     launch.blocks(_FILTER_GRADIENT[tile], grid, tile.threads, *args)
-    return dfilters if grid[2] == 1 else add_parts(parts, zeros(maps, x.dtype), False, dfilters)
+    if grid[2] == 1:
+        return dfilters, None if sums is None else total_of(sums)
+    if sums is None:
+        return add_parts(parts, zeros(maps, x.dtype), False, dfilters), None
+    return add_parts(parts, zeros(maps, x.dtype), False, dfilters, sums)
 
 
 def _input_gradient(x, filters, dz, window):
@@ -113,10 +127,10 @@ def _input_gradient(x, filters, dz, window):
     images = Images(count, rows.out, columns.out * maps)
     dx = arena.like(x)
     pixels = count * blocks_of(rows.size, rows.stride) * blocks_of(columns.size, columns.stride)  # of the largest class
-    fewest = max(rows.size // rows.stride, 1) * max(columns.size // columns.stride, 1)  # of an image, in the smallest class
-    tile = tile_for(pixels, channels)
-    check_offsets("conv2d", farthest_in(images, tile.rows, fewest))
     classes = min(rows.stride, rows.size) * min(columns.stride, columns.size)
+    fewest = max(rows.size // rows.stride, 1) * max(columns.size // columns.stride, 1)  # of an image, in the smallest class
+    tile = balanced_tile(pixels, channels, classes)
+    check_offsets("conv2d", farthest_in(images, tile.rows, fewest))
     grid = (blocks_of(pixels, tile.rows), blocks_of(channels, tile.columns), classes)
     args = dz.reshape(-1), filters.reshape(-1), images, rows, columns, channels, maps, dx.reshape(-1)
     launch.blocks(_INPUT_GRADIENT[tile], grid, tile.threads, *args)
@@ -152,7 +166,7 @@ def load_patch(values, patches, offset, u, v, is_present):
     if is_present:
         for e in range(values.shape[0]):
             if is_within(patches.tops[e] + u, patches.images.height) & is_within(patches.lefts[e] + v, patches.images.line):
-                values[e] = load(patches.matrix, offset + patches.offsets[e])
+                values[e] = load_near(patches.matrix, offset, patches.offsets[e])
 
 
 @device_function
@@ -176,19 +190,6 @@ def next_cell(u, v, steps, run):
         v -= run
         u += 1
     return u, v
-
-
-@device_function
-def next_pixel(n, i, j, steps, height, width):
-    """``steps`` pixels further."""
-    j += steps
-    while j >= width:
-        j -= width
-        i += 1
-        if i == height:
-            i = 0
-            n += 1
-    return n, i, j
 
 
 # --- forward: a position is (offset in the filters, u, v) --------------------------------------------------------------------------
@@ -370,21 +371,15 @@ class TurnedFilters(NamedTuple):
     Args:
         matrix: flat.
         offsets: of the channels that a thread loads.
-        u, v: the last cell of the class.
-        rows, columns: the axes of the window.
-        left: the first channel of the block.
-        channels, maps: the last two axes of the filters.
+        last: the offset of the last cell of the class, for the first channel of the block.
+        down, across: values between two rows and two columns of cells of the class.
     """
 
     matrix: Any
     offsets: Any
-    u: int
-    v: int
-    rows: Any
-    columns: Any
-    left: int
-    channels: int
-    maps: int
+    last: int
+    down: int
+    across: int
 
 
 @device_function
@@ -397,8 +392,7 @@ def _load_turned_pixels(values, a, position, is_present):
 @device_function
 def _load_turned_filters(values, b, position, is_present):
     u, v, f = position
-    cell = (b.u - u * b.rows.stride) * b.columns.kernel + b.v - v * b.columns.stride
-    load_term(values, b.matrix, (cell * b.channels + b.left) * b.maps + f, b.offsets, is_present)
+    load_term(values, b.matrix, b.last - u * b.down - v * b.across + f, b.offsets, is_present)
 
 
 @device_function
@@ -489,10 +483,12 @@ def _make_input_gradient(tile):
         load_geometry(a_offsets, offsets, row, lanes)
         row_offsets(b_offsets, row, lanes, channels - 1 - left, maps)
         u_last, v_last = u0 + (kh - 1) * rows.stride, v0 + (kw - 1) * columns.stride
+        last = ((u_last * columns.kernel + v_last) * channels + left) * maps
+        across = columns.stride * channels * maps
         image = first_image * images.height * images.line
         product(
             Patches(dz, a_tops, a_lefts, a_offsets, images, (image, maps, kw)),
-            TurnedFilters(filters, b_offsets, u_last, v_last, rows, columns, left, channels, maps),
+            TurnedFilters(filters, b_offsets, last, rows.stride * columns.kernel * channels * maps, across),
             (term, row), (term, row), next_turned(0, 0, term, 0, maps, kw), 0, terms,
             (dx, targets, first_image, rows, columns, pixels, channels),
         )  # fmt: skip
@@ -500,6 +496,6 @@ def _make_input_gradient(tile):
     return _conv2d_turned
 
 
-_FORWARD = {tile: _make_forward(tile) for tile in TILES}
+_FORWARD = {tile: _make_forward(tile) for tile in dict.fromkeys(TILES + HALF_ROWS)}
 _FILTER_GRADIENT = {tile: _make_filter_gradient(tile) for tile in TILES}
-_INPUT_GRADIENT = {tile: _make_input_gradient(tile) for tile in TILES}
+_INPUT_GRADIENT = {tile: _make_input_gradient(tile) for tile in dict.fromkeys(TILES + HALF_ROWS)}

@@ -17,14 +17,17 @@ import numpy as np
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
+from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.plain import updates
 from numbacnn.backends.cuda.plain.updates import adam_rule, momentum_rule, sgd_rule
 from numbacnn.backends.cuda.tiled.product import (
+    HALF_ROWS,
     TILES,
     WIDTH,
     Matrix,
     add_parts,
+    balanced_tile,
     check_offsets,
     grid_of,
     load_term,
@@ -36,6 +39,7 @@ from numbacnn.backends.cuda.tiled.product import (
     tile_for,
     write_four,
 )
+from numbacnn.values import Update
 
 WRITE = "write"
 """Write the product, in place of an update of weights."""
@@ -71,13 +75,15 @@ def weight_gradient(x, dy):
 
 
 def update(parameter, slots, x, dy, rule, check):
-    """``updates.update`` with the gradient x.T @ dy, which is not written to memory unless its sums are cut into parts."""
+    """``Ops.update`` with the gradient x.T @ dy, which is not written to memory unless its sums are cut into parts."""
     layout = _gradient_of(x, dy)
     tile = tile_of(layout)
     grid, terms_per_part = grid_of(tile, *layout[:3])
     if grid[2] > 1:
-        updates.update(parameter, slots, weight_gradient(x, dy), rule, check)
+        updates.update_all([Update(parameter, slots, weight_gradient(x, dy))], rule, check)
         return
+    tile = balanced_tile(layout.rows, layout.columns, row_step=layout.a_row)
+    grid = (blocks_of(layout.rows, tile.rows), blocks_of(layout.columns, tile.columns), 1)
     flat, *flat_slots = (array.reshape(-1) for array in (parameter, *slots))
     arguments = (*flat_slots, *updates.numbers_of(rule, parameter.dtype), *updates.loss_of(check))
     args = x.reshape(-1), dy.reshape(-1), layout, terms_per_part, flat, arguments
@@ -234,4 +240,8 @@ def _make_kernel(tile, use):
     return _product
 
 
-_KERNELS = {(tile, use): _make_kernel(tile, use) for tile in TILES for use in _EPILOGUES}
+_KERNELS = {
+    (tile, use): _make_kernel(tile, use)
+    for use in _EPILOGUES
+    for tile in (TILES if use == WRITE else dict.fromkeys(TILES + HALF_ROWS))
+}

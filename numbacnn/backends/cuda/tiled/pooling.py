@@ -5,11 +5,13 @@ a window is one byte. ReLU comes after the pooling, where it has fewer values to
 is positive no gradient passes anyway.
 """
 
-from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, kernel
+from numbacnn.backends.cuda.launch import THREADS
 from numbacnn.backends.cuda.memory import arena
-from numbacnn.backends.cuda.plain.geometry import cell_of
+from numbacnn.backends.cuda.plain.geometry import next_pixel
+from numbacnn.backends.cuda.plain.reduction import RUN, lane_of, parts_of, rows_of_part, sum_lanes, sum_parts
 from numbacnn.backends.cuda.tiled.product import POOL_CELLS
+from numbacnn.backends.cuda.tiled.vectors import load, store
 from numbacnn.backends.fused_pool import is_simple, pool_geometry
 from numbacnn.shapes import Window2D
 
@@ -21,30 +23,52 @@ def can_fuse(pool: Window2D) -> bool:
 
 
 def max_pool_relu_backward(y, dy, winners, window, pool, relu):
-    """The gradient before ReLU and pooling, of the convolution's whole output.
+    """The gradient before ReLU and pooling, of the convolution's whole output; and partial sums of it over all pixels.
 
     Args:
         y, dy: the output after pooling and ReLU, and its gradient.
         winners: uint8, the winning cell of each window.
         window, pool: of the convolution and of the pooling; ``relu``: whether no gradient passes where y is not positive.
+
+    Returns:
+        dz, and for ``reduction.total_of`` sums (parts, maps).
     """
     height, width = window.out
     count, maps = y.shape[0], y.shape[3]
     dz = arena.empty((count, height, width, maps), y.dtype)
-    launch.over(_unpool, dz.size, y, dy, winners, pool_geometry(window, pool), relu, dz)
-    return dz
+    sums = arena.empty((parts_of(count * height * width, maps), maps), y.dtype)
+    flat = y.reshape(-1), dy.reshape(-1), winners.reshape(-1)
+    sum_parts(_unpool, maps, sums, *flat, count, height, width, maps, pool_geometry(window, pool), relu, dz.reshape(-1))
+    return dz, sums
 
 
 @kernel
-def _unpool(y, dy, winners, pool, relu, dz):
-    """A cell takes its window's gradient if it has won; a cell between windows takes none."""
-    n, i, j, f = cell_of(cuda.grid(1), dz.shape[1], dz.shape[2], dz.shape[3])
-    if n < dz.shape[0]:
-        p, q = i // pool.sh, j // pool.sw
-        u, v = i - p * pool.sh, j - q * pool.sw
-        gradient = dz.dtype.type(0)
-        if p < pool.rows and q < pool.columns and u < pool.kh and v < pool.kw:
-            passes = not relu or y[n, p, q, f] > 0
-            if passes and winners[n, p, q, f] == u * pool.kw + v:
-                gradient = dy[n, p, q, f]
-        dz[n, i, j, f] = gradient
+def _unpool(y, dy, winners, count, height, width, maps, pool, relu, dz, out):
+    """A cell takes its window's gradient if it has won; a cell between windows takes none. Sums are those of ``reduction.sum_pixels``."""
+    sums = cuda.shared.array(THREADS, dz.dtype)
+    t = cuda.threadIdx.x
+    lane, lanes, f, columns = lane_of(maps)
+    first, stop = rows_of_part(count * height * width)
+    total, zero = dz.dtype.type(0), dz.dtype.type(0)
+    if lane < lanes and f < maps:
+        line = (first + lane) // width
+        n, j = line // height, first + lane - line * width
+        i = line - n * height
+        for start in range(first + lane, stop, RUN * lanes):
+            run = zero
+            for m in range(start, min(start + RUN * lanes, stop), lanes):
+                p, q = i // pool.sh, j // pool.sw
+                u, v = i - p * pool.sh, j - q * pool.sw
+                gradient = zero
+                if p < pool.rows and q < pool.columns and u < pool.kh and v < pool.kw:
+                    window = ((n * pool.rows + p) * pool.columns + q) * maps + f
+                    if load(winners, window) == u * pool.kw + v and (not relu or load(y, window) > zero):
+                        gradient = load(dy, window)
+                store(dz, m * maps + f, gradient)
+                run += gradient
+                n, i, j = next_pixel(n, i, j, lanes, height, width)
+            total += run
+    sums[t] = total
+    sum_lanes(sums, lanes, columns)
+    if t < columns and f < maps:
+        out[cuda.blockIdx.x, f] = sums[t]

@@ -58,9 +58,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numbacnn.backends.cuda import launch
-from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel
+from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel, multiprocessors
 from numbacnn.backends.cuda.launch import blocks_of
-from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, store, store4
+from numbacnn.backends.cuda.memory import arena, zeros
+from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, load_near, store, store4
 from numbacnn.errors import DeviceError
 
 PAD = 4
@@ -118,6 +119,9 @@ FEW_ROWS = [Tile(4, 8, 2, 4, 4)] if SIMULATED else [
     Tile(32, 16, 8, 4, 4), Tile(32, 32, 8, 4, 4), Tile(32, 64, 8, 4, 8)
 ]  # fmt: skip
 
+HALF_ROWS = FEW_ROWS if SIMULATED else [Tile(64, 32, 8, 8, 4), Tile(64, 64, 8, 8, 8)]
+"""For products whose high tiles would leave many multiprocessors idle, see ``balanced_tile``."""
+
 TILES = MANY_ROWS + FEW_ROWS
 """All tiles; kernels are made for each. The simulator, where a thread costs a fraction of a millisecond, has tiny ones."""
 
@@ -156,6 +160,31 @@ def tile_for(rows: int, columns: int, row_step: int = 0) -> Tile:
     high = MANY_ROWS[0].rows
     tiles = FEW_ROWS if rows <= high // 2 or (high - 1) * row_step > MOST_OFFSET else MANY_ROWS
     return next((tile for tile in tiles if columns <= tile.columns), tiles[-1])
+
+
+HALF_COST = 1.1
+"""The time of two tiles of half the height, relative to that of a high one: each reads the right factor for itself. An estimate."""
+
+
+def balanced_tile(rows: int, columns: int, products: int = 1, row_step: int = 0) -> Tile:
+    """``tile_for`` of products whose sums are not cut: of half the height where this keeps the multiprocessors of the GPU busier.
+
+    A GPU is done when its busiest multiprocessor is: 154 blocks on 132 multiprocessors take as long as 264. No sum depends on the height.
+
+    Args:
+        products: of this size, which a launch computes together.
+        row_step: as for ``tile_for``.
+    """
+    high = tile_for(rows, columns, row_step)
+    half = next((tile for tile in HALF_ROWS if columns <= tile.columns), HALF_ROWS[-1])
+    if high not in MANY_ROWS or half.columns < high.columns:
+        return high
+
+    def time(tile: Tile) -> int:
+        blocks = products * blocks_of(rows, tile.rows) * blocks_of(columns, tile.columns)
+        return blocks_of(blocks, multiprocessors()) * tile.rows * tile.columns
+
+    return half if time(half) * HALF_COST < time(high) else high
 
 
 def grid_of(tile: Tile, rows: int, columns: int, terms: int) -> tuple[tuple[int, int, int], int]:
@@ -273,7 +302,7 @@ def load_term(values, matrix, offset, offsets, is_present):
         values[e] = 0
     if is_present:
         for e in range(values.shape[0]):
-            values[e] = load(matrix, offset + offsets[e])
+            values[e] = load_near(matrix, offset, offsets[e])
 
 
 @device_function
@@ -360,36 +389,64 @@ def write_sums(sums, s, offset, count, columns, out):
     write_four(values, out, offset, count, columns)
 
 
-def add_parts(parts, bias, relu, out):
-    """out[..., n] = bias[n] + the sum of ``parts`` along its first axis; then ReLU, where asked for."""
-    y = out.reshape(-1)
+def add_parts(parts, bias, relu, out, more=None):
+    """out[..., n] = bias[n] + the sum of ``parts`` along its first axis; then ReLU, where asked for.
+
+    Args:
+        more: parts of another sum, (parts, n), to be added up by the same launch.
+
+    Returns:
+        out; with ``more`` also its sum, (n,).
+    """
+    y, nothing = out.reshape(-1), zeros(0, parts.dtype)
+    other = nothing if more is None else arena.empty((more.shape[1],), more.dtype)
     across = launch.THREADS // ADDERS
-    launch.blocks(_add_parts, blocks_of(y.size, across), (across, ADDERS), parts.reshape(-1), bias, relu, parts.shape[0], y)
-    return out
+    grid = blocks_of(y.size, across) + blocks_of(other.size, across)
+    others = (nothing, 0, nothing) if more is None else (more.reshape(-1), len(more), other)
+    launch.blocks(_add_parts, grid, (across, ADDERS), parts.reshape(-1), bias, relu, parts.shape[0], y, *others)
+    return out if more is None else (out, other)
 
 
 def _make_add_parts(threads):
     across = threads // ADDERS
 
     @kernel
-    def _add_parts(parts, bias, relu, count, out):
-        """The threads of a column each add up a run of a value's parts; the first of them adds up their sums."""
+    def _add_parts(parts, bias, relu, count, out, more, more_count, other):
+        """The threads of a column each add up a run of a value's parts; the first of them adds up their sums.
+
+        The last blocks do so with ``more``, whose sum is ``other``.
+        """
         sums = cuda.shared.array(threads, parts.dtype)
         x, group = cuda.threadIdx.x, cuda.threadIdx.y
         i = cuda.blockIdx.x * across + x
-        parts_per_thread = (count + ADDERS - 1) // ADDERS
+        k = i - (out.size + across - 1) // across * across
         total = parts.dtype.type(0)
         if i < out.size:
-            for part in range(group * parts_per_thread, min((group + 1) * parts_per_thread, count)):
+            first, stop = run_of(group, count)
+            for part in range(first, stop):
                 total += parts[part * out.size + i]
+        elif 0 <= k < other.size:
+            first, stop = run_of(group, more_count)
+            for part in range(first, stop):
+                total += more[part * other.size + k]
         sums[group * across + x] = total
         cuda.syncthreads()
-        if group == 0 and i < out.size:
-            for other in range(1, ADDERS):
-                total += sums[other * across + x]
-            out[i] = rectified(total + bias[i % bias.size], relu)
+        if group == 0:
+            for adder in range(1, ADDERS):
+                total += sums[adder * across + x]
+            if i < out.size:
+                out[i] = rectified(total + bias[i % bias.size], relu)
+            elif 0 <= k < other.size:
+                other[k] = total
 
     return _add_parts
+
+
+@device_function
+def run_of(group, count):
+    """The parts that one of the threads of a column adds up: the first, and one past the last."""
+    length = (count + ADDERS - 1) // ADDERS
+    return group * length, min((group + 1) * length, count)
 
 
 _add_parts = _make_add_parts(launch.THREADS)

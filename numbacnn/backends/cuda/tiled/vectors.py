@@ -5,6 +5,7 @@ the inner loop of a matrix product both would cost more than the arithmetic. The
 negative, and check nothing.
 
     load(x, i)              x[i]
+    load_near(x, i, step)   x[i + step], where step is int32: the address of x[i] is computed once for several steps
     load4(x, i)             (x[i], ..., x[i+3]); i is a multiple of 4, and x begins at a multiple of 16 bytes
     store(x, i, value)      x[i] = value
     store4(x, i, values)    x[i], ..., x[i+3] = values, where the same holds
@@ -36,6 +37,9 @@ def _define_simulated() -> tuple[Any, ...]:
     def load(x: Any, i: Any) -> Any:
         return x[checked(x, i, 1)]
 
+    def load_near(x: Any, i: Any, step: Any) -> Any:
+        return x[checked(x, int(i) + int(step), 1)]
+
     def load4(x: Any, i: Any) -> Any:
         i = checked(x, i, 4)
         return x[i], x[i + 1], x[i + 2], x[i + 3]
@@ -51,7 +55,7 @@ def _define_simulated() -> tuple[Any, ...]:
     def is_within(i: Any, n: Any) -> bool:
         return bool(0 <= i < n)
 
-    return load, load4, store, store4, is_within
+    return load, load_near, load4, store, store4, is_within
 
 
 def _define_compiled() -> tuple[Any, ...]:
@@ -98,13 +102,25 @@ def _define_compiled() -> tuple[Any, ...]:
         return intrinsic(store)
 
     @intrinsic
+    def load_near(typing_context: Any, x: Any, i: Any, step: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            near, size = pointer_to(context, builder, signature, arguments, 1), signature.args[0].dtype.bitwidth // 8
+            word, byte = ir.IntType(64), ir.IntType(8).as_pointer()
+            # In assembly, as the compiler would add each step to ``i`` and multiply the sum: three instructions for each load, not one.
+            scaled = ir.InlineAsm(ir.FunctionType(word, [ir.IntType(32)]), f"mul.wide.s32 $0, $1, {size};", "=l,r")
+            far = builder.gep(builder.bitcast(near, byte), [builder.call(scaled, [arguments[2]])])
+            return builder.load(builder.bitcast(far, near.type))
+
+        return x.dtype(x, i, types.int32), emit
+
+    @intrinsic
     def is_within(typing_context: Any, i: Any, n: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.icmp_unsigned("<", *arguments)
 
         return types.boolean(types.int32, types.int32), emit
 
-    return loader(1), loader(4), storer(1), storer(4), is_within
+    return loader(1), load_near, loader(4), storer(1), storer(4), is_within
 
 
-load, load4, store, store4, is_within = _define_simulated() if SIMULATED else _define_compiled()
+load, load_near, load4, store, store4, is_within = _define_simulated() if SIMULATED else _define_compiled()
