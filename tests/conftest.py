@@ -18,11 +18,18 @@ BATTERY_ROWS = pytest.StashKey[list[Row]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--battery", action="store_true", help="run all cases of tests/battery, not the first of each kind")
+    parser.addoption(
+        "--ptx", action="store_true", help="run the tests of CUDA kernels on the PTX device of tests/ptx, and no others"
+    )
     parser.addoption("--battery-case", type=int, metavar="N", help="run case N alone; choose the test with -k")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[BATTERY_ROWS] = []
+    if config.getoption("--ptx"):
+        from ptx.session import PtxSession
+
+        config.pluginmanager.register(PtxSession(), "ptx")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
