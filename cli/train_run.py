@@ -66,7 +66,7 @@ def new_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
         origin = replace(origin, raw_pixels=True)
     check_output(folder.path, resume=False)
     loading = load_ahead(origin, options.data_dir, source.graph.input_shape)
-    ops = open_device(options.device, options.threads or crew.threads, options.exact_conv)
+    ops = open_device(options.device, options.threads or crew.threads, options.exact_conv, options.precision)
     new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
         begun_before = None
@@ -123,7 +123,7 @@ def resumed_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
         folder.check_names()
         origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
         stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
-        ops = open_device(options.device, options.threads or crew.threads, origin.exact_conv)
+        ops = open_device(options.device, options.threads or crew.threads, origin.exact_conv, origin.precision)
         with announced_compilations() as compilations:
             state = folder.resume(checkpoint, ops)
             options.check_unchanged(origin, state.settings, folder.path)

@@ -282,7 +282,9 @@ def named(precision):
 
     def rename(function):
         if precision != FLOAT32:
-            function.__name__, function.__qualname__ = (f"{name}_{precision}" for name in (function.__name__, function.__qualname__))
+            function.__name__, function.__qualname__ = (
+                f"{name}_{precision}" for name in (function.__name__, function.__qualname__)
+            )
         return function
 
     return rename
