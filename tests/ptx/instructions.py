@@ -265,8 +265,6 @@ def select(i: Instruction, names: Names) -> str:
 @instruction("cvt")
 def convert(i: Instruction, names: Names) -> str:
     to, origin = i.parts[-2:]
-    if i.opcode == "cvt.rna.tf32.f32":
-        return f"{c_name(i.operands[0])} = to_tf32({bits(i.operands[1], names)});"
     if to not in C_TYPES or origin not in C_TYPES:
         raise Unknown(i.opcode)
     x, rounding = value(i.operands[1], origin, names), next((part for part in i.parts if part in ROUNDINGS), None)
@@ -328,19 +326,6 @@ def multiply(i: Instruction, names: Names) -> str:
     if name == "mad":
         product = f"{product} + {value(i.operands[3], result, names)}"
     return assign(i.operands[0], result, product)
-
-
-@instruction("mma")
-def multiply_matrices(i: Instruction, names: Names) -> str:
-    """Of the whole warp: see ``ptx_mma``."""
-    if i.opcode != "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32":
-        raise Unknown(i.opcode)
-    results, *factors = map(vector, i.operands)
-    if [len(each) for each in (results, *factors)] != [4, 4, 2, 4]:
-        raise Unknown(i.opcode)
-    given = ", ".join(bits(each, names) for part in factors for each in part)
-    taken = "".join(f"{c_name(each)} = q[{k}];" for k, each in enumerate(results) if each != "_")
-    return f"{{ u32 q[10] = {{{given}}}; ptx_mma(t, q, {i.line}); {taken} }}"
 
 
 @instruction("div", "rem")

@@ -127,14 +127,6 @@ void memory_written(Memory *m, u64 offset, u64 bytes) { /* by the host */
 
 /* --- the scheduler ----------------------------------------------------------------------------------------------------------------- */
 void ptx_barrier(Thread *t, u32 line) { t->site = line; ptx_switch(&t->sp, scheduler_sp); }
-void ptx_mma(Thread *t, u32 *q, u32 line) {
-  for (u32 k = 0; k < 6; k++) if (UNLIKELY(q[k] & 0x1FFF && !isnan(F(q[k])))) {
-    report(t, "not rounded", line, "mma: expected factors rounded to TF32, got %.9g", F(q[k]));
-    leave(t);
-  }
-  t->site = line; t->warp = q;
-  ptx_switch(&t->sp, scheduler_sp);
-}
 static void start(void) { running->run(current); current->site = 0; leave(current); }
 
 static Thread *threads; static u8 *stacks; static u32 *order, thread_capacity;
@@ -176,46 +168,6 @@ static int has_met(Block *b, u32 n) {
   return threads[0].site != 0;
 }
 
-/* D = A B + C, where thread 4g + q of a warp holds A[g, q], A[g + 8, q], A[g, q + 4], A[g + 8, q + 4]; B[q, g], B[q + 4, g]; and of C and D
-   [g, 2q], [g, 2q + 1], [g + 8, 2q], [g + 8, 2q + 1] (PTX ISA, "Matrix Fragments for mma.m16n8k8"). The order of a sum is not defined. */
-static void multiply(Thread *warp) {
-  float d[32][4];
-  for (u32 n = 0; n < 32; n++) for (u32 e = 0; e < 4; e++) {
-    u32 row = n / 4 + e / 2 * 8, column = n % 4 * 2 + e % 2;
-    d[n][e] = F(warp[n].warp[6 + e]);
-    for (u32 k = 0; k < 8; k++)
-      d[n][e] = fmaf(F(warp[row % 8 * 4 + k % 4].warp[row / 8 + k / 4 * 2]), F(warp[column * 4 + k % 4].warp[4 + k / 4]), d[n][e]);
-  }
-  for (u32 n = 0; n < 32; n++) for (u32 e = 0; e < 4; e++) warp[n].warp[e] = U(d[n][e]);
-}
-
-/* Let the warps go on whose threads have all come to one mma. Whether there were some. */
-static int met_in_warps(u32 n) {
-  int some = 0;
-  for (u32 first = 0; first < n; first += 32) {
-    Thread *warp = threads + first, *there = 0, *absent = 0;
-    u32 size = n - first < 32 ? n - first : 32;
-    for (u32 k = 0; k < size; k++) if (warp[k].warp) there = &warp[k];
-    if (!there) continue;
-    for (u32 k = 0; k < size; k++) if (!warp[k].warp || warp[k].site != there->site) absent = &warp[k];
-    if (absent || size < 32) {
-      char got[80];
-      if (!absent) snprintf(got, sizeof got, "a warp of %u threads", size);
-      else if (absent->site) snprintf(got, sizeof got, "thread (%u, %u, %u) at PTX line %u", absent->thread[0], absent->thread[1], absent->thread[2], absent->site);
-      else snprintf(got, sizeof got, "thread (%u, %u, %u) at its end", absent->thread[0], absent->thread[1], absent->thread[2]);
-      report(there, "divergent warp", there->site, "expected all 32 threads of the warp at this mma, got %s", got);
-      return 0;
-    }
-    multiply(warp);
-    u32 turn[32];
-    for (u32 k = 0; k < 32; k++) { warp[k].warp = 0; turn[k] = k; }
-    shuffle(turn, 32);
-    for (u32 k = 0; k < 32 && !finding->kind[0]; k++) { current = &warp[turn[k]]; ptx_switch(&scheduler_sp, current->sp); }
-    some = 1;
-  }
-  return some;
-}
-
 static void run_block(Block *b, u32 block, u32 n, const u8 *parameters, u8 *local) {
   b->index[0] = block % b->blocks[0]; b->index[1] = block / b->blocks[0] % b->blocks[1]; b->index[2] = block / b->blocks[0] / b->blocks[1];
   b->step = b->block_step = step++;
@@ -227,7 +179,6 @@ static void run_block(Block *b, u32 block, u32 n, const u8 *parameters, u8 *loca
       current = &threads[order[k]];
       if (!current->done) ptx_switch(&scheduler_sp, current->sp);
     }
-    while (!finding->kind[0] && met_in_warps(n)) {}
     b->step = step++;
   } while (!finding->kind[0] && has_met(b, n));
 }

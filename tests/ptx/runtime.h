@@ -27,8 +27,7 @@ typedef struct {
 } Block;
 
 typedef struct {
-  u64 sp; u32 thread[3], number, id, site, done;              /* site: the line of the barrier, or mma, at which it waits */
-  u32 *warp;                                                  /* what it has brought to the mma; 0 at a barrier */
+  u64 sp; u32 thread[3], number, id, site, done;              /* site: the line of the barrier at which it waits */
   const u8 *parameters; u8 *local, *local_written; u64 local_size; Block *block;
 } Thread;
 
@@ -44,8 +43,6 @@ typedef struct Kernel {
 
 /* --- what the device offers a kernel; none of the faults returns -------------------------------------------------------------------- */
 extern void ptx_barrier(Thread *, u32 line);
-/* D = A B + C for the 32 threads of a warp; q: a thread's 4 values of A, 2 of B and 4 of C, and then its 4 of D. */
-extern void ptx_mma(Thread *, u32 *q, u32 line);
 extern void ptx_trap(Thread *, u32 line);
 extern void ptx_misaligned(Thread *, const char *space, u64 address, u32 bytes, int write, u32 line);
 extern Extent *ptx_extent(Thread *, u64 address, u32 bytes, int write, u32 line);
@@ -120,8 +117,6 @@ static inline u32 U(float f) { u32 x; memcpy(&x, &f, 4); return x; }
 static inline double D(u64 x) { double f; memcpy(&f, &x, 8); return f; }
 static inline u64 UD(double f) { u64 x; memcpy(&x, &f, 8); return x; }
 static inline float flushed(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x; }
-/* To the nearest with 10 bits of fraction, halves away from zero; a NaN is all ones. */
-static inline u32 to_tf32(u32 x) { return isnan(F(x)) ? 0x7FFFFFFFu : isinf(F(x)) ? x : (x + 0x1000u) & ~0x1FFFu; }
 /* With another rounding than to the nearest. The barriers keep the product between the changes of the mode. */
 static inline float fma_rounded(float a, float b, float c, u32 mode) {
   u32 usual = __builtin_ia32_stmxcsr();
