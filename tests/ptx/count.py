@@ -20,6 +20,7 @@ COLUMNS = {
     "launches": "launches",
     "all": "",
     "fma": "fma",
+    "mma": "matrix product",
     "div.32": "division 32",
     "div.64": "division 64",
     "ld.global": "load global",

@@ -273,7 +273,7 @@ static Result launch(const Kernel *k, const u32 *blocks, const u32 *threads, u32
   u64 block_size = (u64)threads[0] * threads[1] * threads[2], grid = (u64)blocks[0] * blocks[1] * blocks[2];
   if (!grid || !block_size || block_size > MOST_THREADS || threads[2] > 64 || blocks[0] > 2147483647u || blocks[1] > 65535 || blocks[2] > 65535 ||
       k->shared_bytes + shared > MOST_SHARED) return INVALID_VALUE;
-  if (grid * block_size >= FOREIGN - 1) return NOT_SUPPORTED; /* threads have ids of 32 bits */
+  if (grid * block_size >= ATOMIC) return NOT_SUPPORTED; /* threads have ids of 31 bits */
   Finding found;
   pthread_mutex_lock(&lock);
   if (machine_steps_are_spent()) {

@@ -9,7 +9,7 @@ THREADS = 64
 """Of a block, which is the length of the arrays too."""
 
 HALF = THREADS // 2
-LOCAL, HALF_LOCAL = 8, 4
+LOCAL, HALF_LOCAL, WARP = 8, 4, 32
 
 
 class FaultyKernel(NamedTuple):
@@ -114,15 +114,50 @@ def faulty_kernels(cuda: Any) -> list[FaultyKernel]:
         local[last] = x[i]
         y[i] = local[int(x[0]) + 6]
 
+    def reversed_in_warps(x: Any, y: Any, waits: int) -> None:
+        i = cuda.threadIdx.x
+        shared = cuda.shared.array(THREADS, np.float32)
+        shared[i] = x[i]
+        if waits:
+            cuda.syncwarp()
+        y[i] = shared[i ^ 31]
+
+    def sum_of_warp(x: Any, y: Any, lanes: int) -> None:
+        i = cuda.threadIdx.x
+        if i % WARP < lanes:
+            y[i] = cuda.shfl_xor_sync(0xFFFFFFFF, x[i], 1)
+
+    def sum_by_the_last_block(x: Any, y: Any, fences: int) -> None:
+        i, parts = cuda.threadIdx.x, cuda.gridDim.x
+        is_last = cuda.shared.array(1, np.int32)
+        if i == 0:
+            y[cuda.blockIdx.x] = x[cuda.blockIdx.x]
+            if fences:
+                cuda.threadfence()
+            is_last[0] = cuda.atomic.add(x, THREADS, 1) == parts  # x is 1 everywhere
+        cuda.syncthreads()
+        if is_last[0] and i < parts:
+            y[THREADS + i] = y[i]
+
+    def count_without_atomics(x: Any, y: Any, is_atomic: int) -> None:
+        if is_atomic:
+            cuda.atomic.add(x, 0, 1)
+        else:
+            x[0] += 1
+
     race = "expected a barrier between it"
     return [
         FaultyKernel("a barrier left out", "race", race, reversed_by_shared_memory, 1, 0),
+        FaultyKernel("lanes of a warp do not wait for each other", "unwritten", "load of shared memory", reversed_in_warps, 1, 0),
+        FaultyKernel("a shuffle for half of the warp", "divergent warp", "every lane of the mask", sum_of_warp, WARP, WARP // 2),
         FaultyKernel("a barrier for half of the block", "divergent barrier", "every thread of the block", barrier_for_some, THREADS, HALF),
         FaultyKernel("a barrier in each branch", "divergent barrier", "every thread of the block", two_barriers, THREADS, HALF),
         FaultyKernel("shared memory read before it is written", "unwritten", "load of shared memory", shared_read, THREADS, HALF),
         FaultyKernel("an index beyond shared memory", "out of bounds", "within 256 bytes, got 256", shared_index, 0, 1),
         FaultyKernel("two threads store to one cell", "race", race, one_cell_for, 1, 2),
         FaultyKernel("a cell of another block read", "race", race, neighbour_block, 0, THREADS, 2),
+        FaultyKernel("parts of other blocks read without a fence", "race", race, sum_by_the_last_block, 1, 0, 2),
+        FaultyKernel("a count that is not atomic", "race", race, count_without_atomics, 1, 0),
         FaultyKernel("a store behind an array", "out of bounds", "within the 256 bytes of an array, got 256", global_index, 0, 1),
         FaultyKernel("a store before an array", "out of bounds", "within the 256 bytes of an array, got -4", global_index, 0, -THREADS - 1),
         FaultyKernel("global memory read before it is written", "unwritten", "load of global memory", unwritten_global, 0, 1),

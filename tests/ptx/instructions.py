@@ -88,7 +88,7 @@ def bits(operand: str, names: Names) -> str:
     if operand in SPECIAL:
         return SPECIAL[operand]
     if operand == "%laneid":
-        return "(t->number % 32)"
+        return "lane_of(t)"
     if operand.startswith("%"):
         if operand not in names.registers:
             raise Unknown(f"the register {operand}")
@@ -192,6 +192,35 @@ def store(i: Instruction, names: Names) -> str:
     return f"{{ u64 a = {address(i.operands[0], names)}; {where} {stores} }}"
 
 
+ATOMICS = {
+    "add": "old + b",
+    "and": "old & b",
+    "or": "old | b",
+    "xor": "old ^ b",
+    "exch": "b",
+    "min": "b < old ? b : old",
+    "max": "b > old ? b : old",
+    "inc": "old >= b ? 0 : old + 1",
+    "dec": "old == 0 || old > b ? b : old - 1",
+    "cas": "old == b ? c : old",
+}
+"""What an atomic instruction stores, from the value that it finds and its operands."""
+
+
+@instruction("atom", "red")
+def atomic(i: Instruction, names: Names) -> str:
+    """``red`` has no result."""
+    name, type_, space = i.parts[-2], i.parts[-1], space_of(i)
+    if name not in ATOMICS or type_ not in C_TYPES or space not in ("global", "shared", "generic"):
+        raise Unknown(i.opcode)
+    target, place, *given = i.operands if i.parts[0] == "atom" else ("_", *i.operands)
+    kind = {"f32": "float", "f64": "double"}.get(type_, C_TYPES[type_])
+    values = "".join(f"{kind} {letter} = {value(each, type_, names)};" for letter, each in zip("bc", given, strict=False))
+    found = f"{kind} *q = ({kind} *)atomic_{space}(t, a, {BITS[type_] // 8}, {i.line}); {kind} old = *q;"
+    kept = "" if target == "_" else assign(target, type_, "old")
+    return f"{{ u64 a = {address(place, names)}; {values} {found} *q = {ATOMICS[name]}; {kept} }}"
+
+
 @instruction("cvta")
 def convert_address(i: Instruction, names: Names) -> str:
     space = next((part for part in i.parts if part in SPACES), "generic")
@@ -217,6 +246,8 @@ def leave(i: Instruction, names: Names) -> str:
 
 @instruction("bar", "barrier")
 def barrier(i: Instruction, names: Names) -> str:
+    if i.opcode == "bar.warp.sync":
+        return f"ptx_warp(t, {bits(i.operands[0], names)}, {i.line});"
     if "sync" not in i.parts or len(i.operands) != 1:
         raise Unknown(f"{i.opcode} of {len(i.operands)} operands")
     if i.operands[0] != "0":
@@ -231,8 +262,46 @@ def trap(i: Instruction, names: Names) -> str:
 
 @instruction("membar", "fence")
 def fence(i: Instruction, names: Names) -> str:
-    """Accesses of fibres are in order anyway; a fence alone orders nothing between threads."""
-    return ";"
+    """Accesses of fibres are in order anyway. Followed by an atomic access, it hands on what the block has written before."""
+    return "t->fenced = 1;"
+
+
+# --- warps -----------------------------------------------------------------------------------------------------------------------------
+
+
+@instruction("shfl")
+def shuffle(i: Instruction, names: Names) -> str:
+    modes = {"up": "u", "down": "d", "bfly": "b", "idx": "i"}
+    if i.parts[1] != "sync" or i.parts[-1] != "b32" or i.parts[2] not in modes:
+        raise Unknown(i.opcode)
+    target, _, predicate = i.operands[0].partition("|")
+    given = ", ".join(bits(each, names) for each in i.operands[1:])
+    kept = f"{c_name(predicate.strip())} = q;" if predicate else ""
+    return f"{{ u8 q; {c_name(target.strip())} = shuffled(t, '{modes[i.parts[2]]}', {given}, &q, {i.line}); {kept} }}"
+
+
+@instruction("vote")
+def vote(i: Instruction, names: Names) -> str:
+    if i.parts[1] != "sync" or i.parts[2] not in ("ballot", "any", "all"):
+        raise Unknown(i.opcode)
+    target, own, mask = i.operands
+    condition = f"!{c_name(own[1:])}" if own[0] == "!" else bits(own, names)
+    votes = f"ballot(t, {condition}, {bits(mask, names)}, {i.line})"
+    compared = {"ballot": "", "any": " != 0", "all": f" == ({bits(mask, names)} & (u32)((1ull << t->lanes) - 1))"}[i.parts[2]]
+    return f"{c_name(target)} = {votes}{compared};"
+
+
+@instruction("mma")
+def multiply_matrices(i: Instruction, names: Names) -> str:
+    if i.opcode != "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32":
+        raise Unknown(i.opcode)
+    d, a, b, c = (vector(operand) for operand in i.operands)
+    given = ", ".join(
+        f"({kind}[]){{{', '.join(value(each, type_, names) for each in parts)}}}"
+        for parts, type_, kind in ((a, "b32", "u32"), (b, "b32", "u32"), (c, "f32", "float"))
+    )
+    results = "".join(f"{c_name(each)} = d[{k}];" for k, each in enumerate(d))
+    return f"{{ u32 d[4]; multiply_m16n8k8(t, d, {given}, {i.line}); {results} }}"
 
 
 # --- moves -----------------------------------------------------------------------------------------------------------------------------
@@ -265,6 +334,8 @@ def select(i: Instruction, names: Names) -> str:
 @instruction("cvt")
 def convert(i: Instruction, names: Names) -> str:
     to, origin = i.parts[-2:]
+    if i.opcode == "cvt.rna.tf32.f32":
+        return f"{c_name(i.operands[0])} = to_tf32({bits(i.operands[1], names)});"
     if to not in C_TYPES or origin not in C_TYPES:
         raise Unknown(i.opcode)
     x, rounding = value(i.operands[1], origin, names), next((part for part in i.parts if part in ROUNDINGS), None)
@@ -465,10 +536,24 @@ def funnel_shift(i: Instruction, names: Names) -> str:
     return f"{c_name(i.operands[0])} = funnel_{i.parts[1]}({given});"
 
 
-@instruction("lop3", "prmt", "bfe", "bfi", "popc", "clz", "brev")
+@instruction("bfe")
+def extract_bits(i: Instruction, names: Names) -> str:
+    type_ = i.parts[-1]
+    a, at, count = value(i.operands[1], type_, names), bits(i.operands[2], names), bits(i.operands[3], names)
+    return assign(i.operands[0], type_, f"extracted_{type_[0]}({a}, {at}, {count})")
+
+
+@instruction("bfi")
+def insert_bits(i: Instruction, names: Names) -> str:
+    type_ = i.parts[-1]
+    a, b = (value(each, type_, names) for each in i.operands[1:3])
+    at, count = (bits(each, names) for each in i.operands[3:])
+    return assign(i.operands[0], type_, f"inserted({a}, {b}, {at}, {count})")
+
+
+@instruction("lop3", "prmt", "popc", "clz", "brev")
 def bit_function(i: Instruction, names: Names) -> str:
-    name, type_ = i.parts[0], i.parts[-1]
-    if BITS.get(type_) != 32 or len(i.parts) != 2 or (name == "bfe" and type_[0] == "b"):
+    name = i.parts[0]
+    if i.parts[1:] != ["b32"]:
         raise Unknown(i.opcode)
-    suffix = f"_{type_}" if name == "bfe" else ""
-    return f"{c_name(i.operands[0])} = {name}{suffix}({', '.join(bits(each, names) for each in i.operands[1:])});"
+    return f"{c_name(i.operands[0])} = {name}({', '.join(bits(each, names) for each in i.operands[1:])});"

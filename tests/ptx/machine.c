@@ -40,7 +40,7 @@ static void report(const Thread *t, const char *kind, u32 line, const char *form
   snprintf(finding->text, sizeof finding->text, "%s: %s: %s (PTX line %u%s; block (%u, %u, %u), thread (%u, %u, %u))", running->name,
            kind, what, line, where, index[0], index[1], index[2], t->thread[0], t->thread[1], t->thread[2]);
 }
-static void leave(Thread *t) { t->done = 1; for (;;) ptx_switch(&t->sp, scheduler_sp); }
+static void leave(Thread *t) { t->state = DONE; for (;;) ptx_switch(&t->sp, scheduler_sp); }
 static const char *verb(int write) { return write ? "store" : "load"; }
 
 void ptx_trap(Thread *t, u32 line) { report(t, "trap", line, "expected the end of the kernel, got a trap"); leave(t); }
@@ -79,16 +79,61 @@ void ptx_unwritten(Thread *t, const char *space, u64 offset, u32 line) {
   leave(t);
 }
 
-void ptx_conflict(Thread *t, Memory *memory, const Cell *c, u64 offset, int write, u32 line) {
+/* Whether the lanes of a warp have waited for each other since an access of one of them. */
+static int is_before_in_warp(const Thread *t, u32 id, u32 when) {
+  u32 first = t->id - t->number % WARP; /* the id of lane 0 */
+  return id >= first && id < first + t->lanes && when < t->warp_step;
+}
+
+/* Whether a thread of another block had ended a fence by an atomic after an access, before this block made an atomic access of its own. */
+static int is_released(const Block *b, u32 id, u32 when) {
+  u32 n = b->threads[0] * b->threads[1] * b->threads[2];
+  if (id >= FOREIGN || !b->acquired || when >= b->block_step) return 0;
+  Release r = b->releases[(id - 1) / n];
+  return when < r.step || (id == r.id && when == r.step);
+}
+
+static int is_between(const Block *b, u32 first, u32 when) { return when >= first && (when >= b->step || when < b->block_step); }
+
+/* The access that another one is in conflict with: 0 if there is none, 1 if it was the last store, 2 if it was a load. */
+static int conflict(const Thread *t, const Memory *memory, const Cell *c, int write, int atomic) {
+  const Block *b = t->block;
+  u32 first = memory->base ? b->launch_step : b->block_step, writer = c->writer & ~ATOMIC;
+  if (writer != t->id && !(atomic && c->writer & ATOMIC) && is_between(b, first, c->written) && !is_before_in_warp(t, writer, c->written) &&
+      !is_released(b, writer, c->written)) return 1;
+  if (write && c->reader != t->id && (is_between(b, first, c->read) || (c->read >= first && c->reader == FOREIGN)) &&
+      !is_before_in_warp(t, c->reader, c->read) && !is_released(b, c->reader, c->read)) return 2;
+  return 0;
+}
+
+static void report_race(Thread *t, const Memory *memory, const Cell *c, u64 offset, int write, int with, u32 line) {
   Block *b = t->block;
-  u32 first = memory->base ? b->launch_step : b->block_step;
-  int by_writer = c->writer != t->id && c->written >= first && (c->written == b->step || c->written < b->block_step);
-  u32 id = by_writer ? c->writer : c->reader, n = b->threads[0] * b->threads[1] * b->threads[2];
+  u32 id = with == 1 ? c->writer & ~ATOMIC : c->reader, n = b->threads[0] * b->threads[1] * b->threads[2];
   char other[80] = "several threads";
   if (id < FOREIGN) snprintf(other, sizeof other, "thread %u of block %u", (id - 1) % n, (id - 1) / n);
   report(t, "race", line, "%s of byte %llu of %s memory: expected a barrier between it and the %s by %s, got none", verb(write),
-         (unsigned long long)offset, memory->base ? "global" : "shared", verb(by_writer), other);
+         (unsigned long long)offset, memory->base ? "global" : "shared", verb(with == 1), other);
   leave(t);
+}
+
+void ptx_conflict(Thread *t, Memory *memory, const Cell *c, u64 offset, int write, u32 line) {
+  int with = conflict(t, memory, c, write, 0);
+  if (with) report_race(t, memory, c, offset, write, with, line);
+}
+
+void ptx_atomic(Thread *t, Memory *memory, u64 offset, u32 bytes, u32 line) {
+  Block *b = t->block;
+  const Page *page = ptx_page(memory, offset, bytes);
+  Cell *c = page->cells + ((offset & ((1 << PAGE_BITS) - 1)) >> page->shift);
+  for (Cell *end = c + (bytes >> page->shift); c < end; c++) {
+    if (c->written < (memory->base ? HOST_STEP : b->block_step)) ptx_unwritten(t, memory->base ? "global" : "shared", offset, line);
+    int with = conflict(t, memory, c, 1, 1);
+    if (with) report_race(t, memory, c, offset, 1, with, line);
+    c->writer = t->id | ATOMIC; c->written = b->now;
+  }
+  if (!memory->base) return;
+  if (t->fenced) b->releases[(t->id - 1 - t->number) / (b->threads[0] * b->threads[1] * b->threads[2])] = (Release){t->id, b->now};
+  b->acquired = 1;
 }
 
 /* --- shadows ----------------------------------------------------------------------------------------------------------------------- */
@@ -126,7 +171,9 @@ void memory_written(Memory *m, u64 offset, u64 bytes) { /* by the host */
 }
 
 /* --- the scheduler ----------------------------------------------------------------------------------------------------------------- */
-void ptx_barrier(Thread *t, u32 line) { t->site = line; ptx_switch(&t->sp, scheduler_sp); }
+static void wait_as(Thread *t, State state, u32 line) { t->state = state; t->site = line; ptx_switch(&t->sp, scheduler_sp); }
+void ptx_barrier(Thread *t, u32 line) { wait_as(t, AT_BARRIER, line); }
+void ptx_warp(Thread *t, u32 mask, u32 line) { t->mask = mask; wait_as(t, AT_WARP, line); }
 static void start(void) { running->run(current); current->site = 0; leave(current); }
 
 static Thread *threads; static u8 *stacks; static u32 *order, thread_capacity;
@@ -148,38 +195,79 @@ static void prepare(Block *b, u32 block, u32 n, const u8 *parameters, u8 *local)
     for (int r = 0; r < 6; r++) *--top = 0;
     threads[k] = (Thread){.sp = (u64)top, .thread = {k % b->threads[0], k / b->threads[0] % b->threads[1], k / b->threads[0] / b->threads[1]},
                           .number = k, .id = block * n + k + 1, .parameters = parameters, .local = mine, .local_written = mine + local_bytes,
-                          .local_size = local_bytes, .block = b};
+                          .local_size = local_bytes, .block = b, .warp = &threads[k / WARP * WARP],
+                          .lanes = n - k / WARP * WARP < WARP ? n - k / WARP * WARP : WARP};
     order[k] = k;
   }
   if (local_bytes) memset(local, 0, 2 * n * local_bytes);
 }
 
+static const char *place(const Thread *t, char *text, size_t size) {
+  if (t->state == DONE) snprintf(text, size, "at its end");
+  else snprintf(text, size, "at the %s of PTX line %u", t->state == AT_WARP ? "warp instruction" : "barrier", t->site);
+  return text;
+}
+
+/* Let the lanes of each warp go on that wait for each other, and for nobody else. Returns how many. */
+static u32 release_warps(Block *b, u32 n) {
+  u32 released = 0;
+  for (u32 k = 0; k < n; k++) {
+    Thread *t = &threads[k];
+    if (t->state != AT_WARP) continue;
+    int met = 1;
+    for (u32 lane = 0; lane < t->lanes; lane++) {
+      const Thread *other = &t->warp[lane];
+      if (t->mask >> lane & 1) met &= other->state == AT_WARP && other->site == t->site && other->mask == t->mask;
+    }
+    if (!met) continue;
+    b->now = step++;
+    for (u32 lane = 0; lane < t->lanes; lane++) if (t->mask >> lane & 1) {
+      t->warp[lane].state = READY; t->warp[lane].warp_step = b->now; released++;
+    }
+  }
+  return released;
+}
+
 /* Whether the block can go on: all of its threads are done, or all wait at one barrier. */
 static int has_met(Block *b, u32 n) {
-  for (u32 k = 1; k < n; k++) if (threads[k].site != threads[0].site) {
-    Thread *late = threads[k].site ? &threads[k] : &threads[0], *other = late == &threads[0] ? &threads[k] : &threads[0];
-    char got[60];
-    if (other->site) snprintf(got, sizeof got, "at the one of PTX line %u", other->site);
-    else snprintf(got, sizeof got, "at its end");
-    report(late, "divergent barrier", late->site, "expected every thread of the block at this barrier, got thread (%u, %u, %u) %s",
-           other->thread[0], other->thread[1], other->thread[2], got);
+  char got[80];
+  for (u32 k = 0; k < n; k++) if (threads[k].state == AT_WARP) {
+    Thread *late = &threads[k], *missing = late;
+    for (u32 lane = 0; lane < late->lanes; lane++) {
+      Thread *other = &late->warp[lane];
+      if (late->mask >> lane & 1 && (other->state != AT_WARP || other->site != late->site || other->mask != late->mask)) missing = other;
+    }
+    report(late, "divergent warp", late->site, "expected every lane of the mask %#x at this instruction, got lane %u %s", late->mask,
+           missing->number % WARP, place(missing, got, sizeof got));
     return 0;
   }
+  for (u32 k = 1; k < n; k++) if (threads[k].site != threads[0].site) {
+    Thread *late = threads[k].site ? &threads[k] : &threads[0], *other = late == &threads[0] ? &threads[k] : &threads[0];
+    report(late, "divergent barrier", late->site, "expected every thread of the block at this barrier, got thread (%u, %u, %u) %s",
+           other->thread[0], other->thread[1], other->thread[2], place(other, got, sizeof got));
+    return 0;
+  }
+  for (u32 k = 0; k < n; k++) if (threads[k].state == AT_BARRIER) threads[k].state = READY;
   return threads[0].site != 0;
+}
+
+static void run_ready(u32 n) {
+  shuffle(order, n);
+  for (u32 k = 0; k < n && !finding->kind[0]; k++) {
+    current = &threads[order[k]];
+    if (current->state == READY) ptx_switch(&scheduler_sp, current->sp);
+  }
 }
 
 static void run_block(Block *b, u32 block, u32 n, const u8 *parameters, u8 *local) {
   b->index[0] = block % b->blocks[0]; b->index[1] = block / b->blocks[0] % b->blocks[1]; b->index[2] = block / b->blocks[0] / b->blocks[1];
-  b->step = b->block_step = step++;
+  b->now = b->step = b->block_step = step++;
+  b->acquired = 0;
   memset(b->shared, 0xFF, b->shared_size);
   prepare(b, block, n, parameters, local);
   do {
-    shuffle(order, n);
-    for (u32 k = 0; k < n && !finding->kind[0]; k++) {
-      current = &threads[order[k]];
-      if (!current->done) ptx_switch(&scheduler_sp, current->sp);
-    }
-    b->step = step++;
+    do run_ready(n); while (!finding->kind[0] && release_warps(b, n));
+    b->now = b->step = step++;
   } while (!finding->kind[0] && has_met(b, n));
 }
 
@@ -195,12 +283,13 @@ void machine_run(const Kernel *kernel, const u8 *parameters, const u32 *blocks, 
   memcpy(b.threads, block_threads, sizeof b.threads); memcpy(b.blocks, blocks, sizeof b.blocks);
   b.shared = aligned_alloc(256, b.shared_size / 256 * 256 + 256);
   memory_open(&b.shadow, 0, b.shared_size);
+  b.releases = calloc(count, sizeof *b.releases);
   u8 *local = malloc(2ull * n * kernel->local_bytes + 1);
   u32 *block_order = malloc(count * sizeof *block_order);
   for (u32 k = 0; k < count; k++) block_order[k] = k;
   shuffle(block_order, count);
   for (u32 k = 0; k < count && !finding->kind[0]; k++) run_block(&b, block_order[k], n, parameters, local);
-  free(block_order); free(local); memory_close(&b.shadow); free(b.shared);
+  free(block_order); free(b.releases); free(local); memory_close(&b.shadow); free(b.shared);
 }
 
 int machine_steps_are_spent(void) { return step > 0xF0000000u; }

@@ -75,11 +75,10 @@ class PtxSession:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """The whole run fails if it has left out a kernel."""
-        is_whole = session.config.args_source == pytest.Config.ArgsSource.TESTPATHS and not session.config.option.keyword
-        if self.device is not None and is_whole and self.not_run() and session.exitstatus == pytest.ExitCode.OK:
+        if self.device is not None and _is_whole(session.config) and self.not_run() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         if self.device is None:
             return
         from numbacnn.backends.cuda._jit import kernels
@@ -90,8 +89,13 @@ class PtxSession:
             f"PTX device: {len(ours & self.device.kernels)} of {len(ours)} kernels, {self.device.launches:,} launches, "
             f"{self.device.checks:,} accesses checked, {planted}{time.perf_counter() - self.begun:.0f} seconds"
         )
-        if left := self.not_run():
+        if _is_whole(config) and (left := self.not_run()):
             terminalreporter.write_line(f"kernels that did not run: {', '.join(left)}")
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Whether no tests are chosen."""
+    return config.args_source == pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
 
 
 def _is_ours(item: pytest.Item) -> bool:

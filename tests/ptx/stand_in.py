@@ -136,7 +136,7 @@ class PtxDevice:
     @property
     def checks(self) -> int:
         """How many accesses have been checked."""
-        kinds = [f"{what} {space}" for what in ("load", "store") for space in ("global", "shared", "local", "generic")]
+        kinds = [f"{what} {space}" for what in ("load", "store", "atomic") for space in ("global", "shared", "local", "generic")]
         return sum(counts[kind] for counts in self.counts().values() for kind in kinds)
 
 

@@ -46,10 +46,10 @@ PLANTED = (
 
 
 def found_by(device: PtxDevice, launch: Callable[[], object]) -> Finding:
-    """The one fault that a launch must be stopped by."""
+    """The fault that a launch must be stopped by; of the first attempt, if the host tries again in another way."""
     with pytest.raises(Exception, match="CUDA_ERROR_"):
         launch()
-    (finding,) = device.findings()
+    finding, *_ = device.findings()
     return finding
 
 
@@ -121,13 +121,13 @@ def test_a_fault_planted_in_a_kernel_of_the_package_is_found(
 
 
 def test_an_instruction_that_the_device_does_not_know_is_named(ptx_device: PtxDevice, numba_cuda: Any) -> None:
-    def counts(x: Any) -> None:
-        numba_cuda.atomic.add(x, 0, 1)
+    def sleeps(x: Any) -> None:
+        numba_cuda.nanosleep(np.uint32(1))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(Exception, match="CUDA_ERROR_INVALID_PTX"):
-            numba_cuda.jit(counts)[1, 32](numba_cuda.to_device(np.zeros(1, np.int32)))
+            numba_cuda.jit(sleeps)[1, 32](numba_cuda.to_device(np.zeros(1, np.int32)))
     (error,) = ptx_device.errors
     ptx_device.errors.clear()
-    assert re.search(r"counts: the PTX device does not know (red|atom)\.\S+ \(line \d+: (red|atom)\.", error), error
+    assert re.search(r"sleeps: the PTX device does not know nanosleep\.u32 \(line \d+: nanosleep\.", error), error

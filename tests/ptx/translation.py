@@ -36,12 +36,14 @@ def kind_of(i: Instruction) -> str:
     name, type_ = i.parts[0], i.parts[-1]
     if name in MEMORY:
         return f"{'store' if name == 'st' else 'load'} {space_of(i)}"
+    if name in ("atom", "red"):
+        return f"atomic {space_of(i)}"
     if type_ in ("f32", "f64") and name in ("fma", "mad"):
         return "fma"
     if name in ("div", "rem") and type_[0] in "us":
         return f"division {BITS[type_]}"
-    if name in ("bar", "barrier"):
-        return "barrier"
+    if name in ("bar", "barrier", "mma"):
+        return {"mma": "matrix product"}.get(name, "barrier")
     return "other"
 
 
