@@ -29,7 +29,7 @@ from numbacnn.training import Settings, new_state, train
 
 MULTIPROCESSORS = {"H100": 132, "H200": 132, "A100": 108, "L4": 58, "T4": 40}
 ARCHITECTURE = "sm_90a"
-LINE = "{:32} {:>16} {:>7} {:>5} {:>6} {:>5} {:>5} {:>6} {:>5} {:>4}"
+LINE = "{:36} {:>16} {:>7} {:>5} {:>6} {:>5} {:>5} {:>6} {:>5} {:>4}"
 
 
 class Count(NamedTuple):

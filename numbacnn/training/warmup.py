@@ -21,7 +21,7 @@ from numbacnn.shapes import cells
 from numbacnn.training.loop import train
 from numbacnn.training.settings import Settings
 from numbacnn.training.state import new_state
-from numbacnn.values import Array, Augmentation, AugmentKey
+from numbacnn.values import Array, Augmentation, AugmentKey, Update
 
 IMAGES = 16
 """A batch that a device computes with the kernels of larger ones, unless its kernels depend on the size."""
@@ -125,6 +125,7 @@ def _warm_up_layer(graph: Graph, planned: PlannedLayer, settings: Settings, ops:
     dy = numbers((count, *graph.shapes[planned.name]))
     gradients = planned.layer.backward(ops, own, result.cache, dy, planned.needs_dx).gradients
     optimizer = OPTIMIZERS[settings.optimizer]
-    for key, gradient in gradients.items():
-        slots = [ops.zeros_like(own[key]) for _ in optimizer.slots]
-        ops.update(own[key], slots, gradient, optimizer.rule(settings.learning_rate, 1))
+    changes = [
+        Update(own[key], [ops.zeros_like(own[key]) for _ in optimizer.slots], gradient) for key, gradient in gradients.items()
+    ]
+    ops.update_all(changes, optimizer.rule(settings.learning_rate, 1))

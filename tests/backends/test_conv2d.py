@@ -303,6 +303,7 @@ POOLS = [
     (Case((2, 3, 5, 2), (1, 1, 2, 5)), 2, 2),  # rows and columns left over
     (Case((1, 4, 6, 1), (3, 2, 1, 9), 1, "same"), (2, 1), (3, 1)),  # a gap between windows
     (Case((1, 2, 9, 1), (1, 3, 1, 1), (1, 2), "same"), (1, 4), 4),
+    (Case((2, 5, 6, 1), (1, 1, 1, 7)), 2, 3),  # gaps along both axes, at the sides of windows whose later row has won
 ]
 
 

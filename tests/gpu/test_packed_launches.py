@@ -280,6 +280,6 @@ def test_the_benchmark_of_the_host_prints_each_op(tmp_path: Path) -> None:
     assert before["launches"] == after["launches"] > 5
     for way in (before, after):
         assert sum(op["launches"] for op in way["ops"].values()) == way["launches"]
-        assert {"gather_images", "dense", "dense_backward", "update", "record_step"} <= way["ops"].keys()
+        assert {"gather_images", "dense", "dense_backward", "update_all", "record_step"} <= way["ops"].keys()
     assert "all the rest" in done.stdout
     assert "packed" in done.stdout

@@ -248,6 +248,26 @@ MUTANTS = (
         "if is_update and not math.isfinite(", "if is_update and math.isnan(",
         "backends/test_updates.py::test_a_fused_update_is_held_back_unless_the_loss_is_finite",
     ),
+    Mutant(
+        "CUDA: parameters updated together by one gradient", f"{CUDA}plain/updates.py",
+        "vs[k], i, gradients[k][i]", "vs[k], i, gradients[0][i]",
+        "backends/test_updates.py::test_parameters_are_updated_together_as_one_after_the_other",
+    ),
+    Mutant(
+        "CUDA: a gradient passes where ReLU gave zero", f"{CUDA}tiled/masked.py",
+        "load(y, i) > zero", "load(y, i) >= zero",
+        "backends/test_dense.py::test_the_gradient_of_a_layer_with_relu_has_the_bits_of_one_after_the_other",
+    ),
+    Mutant(
+        "CUDA: a cell between two windows of a pooling takes the gradient of one", f"{CUDA}tiled/pooling.py",
+        " and u < pool.kh and v < pool.kw", "",
+        "backends/test_conv2d.py::test_fused_pooling_has_the_bits_of_one_after_the_other",
+    ),
+    Mutant(
+        "CUDA: the bias's sums end before the last part", f"{CUDA}tiled/product.py",
+        "run_of(group, more_count)", "run_of(group, more_count - 1)",
+        "backends/test_conv2d.py::test_a_block_of_a_convolution_alone_equals_the_formulas",
+    ),
     # --- shapes and layers ---------------------------------------------------------------------------------------------------------
     Mutant(
         "same padding: the odd cell before", "numbacnn/shapes.py",

@@ -297,7 +297,7 @@ def _driver() -> Driver | None:
         if compiled.debug or compiled.cooperative or compiled.extensions or compiled.launch_config_sensitive:
             return None
         # Not the function of one context: the driver launches a CUkernel in the context of the thread, whatever its device.
-        return driver.CUfunction(int(compiled._codelibrary.get_cufunc().kernel.handle))
+        return driver.CUfunction(int(compiled._codelibrary.get_cufunc().handle))
 
     return Driver(array_class(), typeof, handle_of, driver.cuLaunchKernel)
 
