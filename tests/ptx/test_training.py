@@ -7,7 +7,6 @@ from ptx.stand_in import PtxDevice
 from ptx.steps import steps_of
 
 from numbacnn.backends import get_ops
-from numbacnn.backends.precisions import FLOAT32
 from numbacnn.ops import Ops
 from numbacnn.training import State
 
@@ -26,9 +25,9 @@ def on_host(state: State, ops: Ops) -> Parameters:
     return {name: np.array(ops.to_host(array)) for name, array in state.parameters.items()}
 
 
-def trained(device: str, preset: str, precision: str = FLOAT32) -> tuple[Parameters, Parameters, float]:
+def trained(device: str, preset: str) -> tuple[Parameters, Parameters, float]:
     """The parameters before and after the steps, and the sum of their losses."""
-    ops = get_ops(device, precision=precision)
+    ops = get_ops(device)
     states = steps_of(preset, BATCH_SIZES[preset], STEPS, ops)
     before = on_host(next(states), ops)
     *_, last = states
