@@ -206,7 +206,7 @@ Result cuEventElapsedTime(float *elapsed, void *start, void *end) { *elapsed = *
 /* --- modules, kernels and launches: a library, its one kernel and the function of that are one thing ----------------------------------- */
 Result cuLibraryLoadData(void **library, const void *code, void *options, void *values, unsigned count, void *more, void *their_values,
                          unsigned more_count) {
-  const Kernel *kernel = load_ptx && memcmp(code, "\x7f""ELF", 4) ? load_ptx(code) : 0;
+  const Kernel *kernel = load_ptx ? load_ptx(code) : 0;
   *library = (void *)kernel;
   return kernel ? OK : INVALID_PTX;
 }

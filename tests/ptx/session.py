@@ -99,8 +99,7 @@ def _is_whole(config: pytest.Config) -> bool:
 
 
 def _is_ours(item: pytest.Item) -> bool:
-    """Whether a test runs CUDA kernels that are small enough: an op's on this device, or one of this folder."""
+    """Whether a test is one of this folder, or of an op on a GPU."""
     if HERE in item.path.parents:
         return True
-    for_others = item.get_closest_marker("simulator") or item.get_closest_marker("large")
-    return OPS in item.path.parents and item.get_closest_marker("gpu") is not None and not for_others
+    return OPS in item.path.parents and item.get_closest_marker("gpu") is not None and not item.get_closest_marker("simulator")

@@ -6,12 +6,14 @@ as for a real GPU, but linked to PTX and with the lines of their sources; they a
 
 import ctypes
 import functools
+import hashlib
 import importlib
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import building
@@ -22,7 +24,7 @@ class Finding(NamedTuple):
     """A fault in a launch.
 
     Args:
-        kind: "race", "out of bounds", "misaligned", "unwritten", "divergent barrier" or "trap".
+        kind: "race", "out of bounds", "misaligned", "unwritten", "divergent barrier", "divergent warp" or "trap".
         text: the whole message.
     """
 
@@ -235,8 +237,10 @@ def _keep_apart() -> None:
     from numbacnn.backends.cuda import _jit
     from numbacnn.backends.kernel_cache import CacheFolder, folder_name, make_private
 
+    own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()  # how kernels are linked
+
     def kernels_folder() -> CacheFolder:
-        folder = cache_folder() / "compiled" / folder_name(_jit.SOURCES, _jit.VERSION or "")
+        folder = cache_folder() / "compiled" / folder_name(_jit.SOURCES, _jit.VERSION or "", own)
         folder.mkdir(parents=True, exist_ok=True)
         make_private(folder)
         return CacheFolder(folder)

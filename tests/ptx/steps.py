@@ -19,10 +19,15 @@ def noise(count: int, shape: tuple[int, ...]) -> Dataset:
     return Dataset("noise", images, labels, images[:1], labels[:1], DIGIT_NAMES, "random numbers")
 
 
-def steps_of(preset: str, batch_size: int, count: int, ops: Ops) -> Iterator[State]:
-    """The state of a run by the preset's recipe: before the first step, and after each of ``count``."""
+def steps_of(preset: str, batch_size: int, count: int, ops: Ops, *, augment: bool | None = None) -> Iterator[State]:
+    """The state of a run by the preset's recipe: before the first step, and after each of ``count``.
+
+    Args:
+        augment: whether images are distorted; by default as in the recipe.
+    """
     graph, recipe = PRESETS[preset].graph, PRESETS[preset].recipe
-    settings = Settings(epochs=5, batch_size=batch_size, optimizer=recipe.optimizer, learning_rate=1e-3, augment=recipe.augment)
+    distorts = recipe.augment if augment is None else augment
+    settings = Settings(epochs=5, batch_size=batch_size, optimizer=recipe.optimizer, learning_rate=1e-3, augment=distorts)
     state = new_state(graph, settings, ops)
     yield state
     for event in train(state, noise(batch_size * count, graph.input_shape), ops):
