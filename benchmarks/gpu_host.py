@@ -71,27 +71,37 @@ def measure(model: str, batch_size: int, steps: int, way: str) -> dict[str, Any]
         for _ in range(WARM_STEPS):
             next(events)
         whole = [seconds_of(events) for _ in range(steps)]
+        steps_of: dict[str, list[Calls]] = defaultdict(list)
         calls: dict[str, list[Call]] = defaultdict(list)
+        others: list[float] = []
         with watched(ops, calls):
-            watched_steps = [seconds_of(events) for _ in range(steps)]
+            for _ in range(steps):
+                calls.clear()
+                others.append(seconds_of(events) - sum(seconds for found in calls.values() for seconds, _ in found))
+                for name, found in calls.items():
+                    steps_of[name].append(
+                        (len(found), sum(launches for _, launches in found), sum(seconds for seconds, _ in found))
+                    )
+    # Not what happens now and then, as the host's reading of losses.
+    always = {name: found for name, found in steps_of.items() if len(found) == steps}
+    every = {name: [statistics.median(each) for each in zip(*found, strict=True)] for name, found in always.items()}
     return {
         "milliseconds": 1e3 * statistics.median(whole),
         "best": 1e3 * min(whole),
-        "launches": sum(call[1] for found in calls.values() for call in found) / steps,
+        "launches": sum(launches for _, launches, _ in every.values()),
+        "rest": 1e3 * statistics.median(others),
         "ops": {
-            name: {
-                "calls": len(found) / steps,
-                "launches": sum(launches for _, launches in found) / steps,
-                "milliseconds": 1e3 * sum(seconds for seconds, _ in found) / sum(watched_steps) * statistics.median(whole),
-            }
-            for name, found in sorted(calls.items(), key=lambda item: -sum(seconds for seconds, _ in item[1]))
-            if len(found) >= steps  # not what happens now and then, as the host's reading of losses
+            name: {"calls": count, "launches": launches, "milliseconds": 1e3 * seconds}
+            for name, (count, launches, seconds) in sorted(every.items(), key=lambda item: -item[1][2])
         },
     }
 
 
 Call = tuple[float, int]
 """The seconds and the launches of a call."""
+
+Calls = tuple[int, int, float]
+"""The calls of an op in a step, their launches and seconds."""
 
 
 def seconds_of(events: Iterator[Any]) -> float:
@@ -168,8 +178,7 @@ def show(found: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
     for name, op in before["ops"].items():
         packed = after["ops"][name]["milliseconds"]
         print(f"  {name:24} {op['calls']:5g} {op['launches']:8g} {op['milliseconds']:8.3f} ms {packed:6.3f} ms")
-    rest = [figures["milliseconds"] - sum(op["milliseconds"] for op in figures["ops"].values()) for figures in (before, after)]
-    print(f"  {'all the rest':39} {rest[0]:8.3f} ms {rest[1]:6.3f} ms")
+    print(f"  {'all the rest':39} {before['rest']:8.3f} ms {after['rest']:6.3f} ms")
 
 
 if __name__ == "__main__":

@@ -136,6 +136,7 @@ def run_every_op(ops: Ops) -> None:
         for factored in (False, True):
             ops.dense_backward(zeros(n, k), zeros(k, f), zeros(n, f), factored=factored)
         run_updates(ops, n, k, f)
+    run_updates(ops, 1, 128 * 132, 30)  # as many high tiles as an H100 has multiprocessors
     x = zeros(7, 28, 28, 3)
     ops.split(ops.concatenate([ops.add(x, x), x]), [2, 4])
     for name in ACTIVATIONS:

@@ -17,13 +17,16 @@ import numpy as np
 
 from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import cuda, device_function, kernel
+from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
 from numbacnn.backends.cuda.plain import updates
 from numbacnn.backends.cuda.plain.updates import adam_rule, momentum_rule, sgd_rule
 from numbacnn.backends.cuda.tiled.product import (
+    HALF_ROWS,
     TILES,
     Matrix,
     add_parts,
+    balanced_tile,
     check_offsets,
     grid_of,
     load_term,
@@ -81,6 +84,8 @@ def update(parameter, slots, x, dy, rule, check, precision):
     if grid[2] > 1:
         updates.update_all([Update(parameter, slots, weight_gradient(x, dy, precision))], rule, check)
         return
+    tile = balanced_tile(layout.rows, layout.columns, row_step=layout.a_row)
+    grid = (blocks_of(layout.rows, tile.rows), blocks_of(layout.columns, tile.columns), 1)
     flat, *flat_slots = (array.reshape(-1) for array in (parameter, *slots))
     arguments = (*flat_slots, *updates.numbers_of(rule, parameter.dtype), *updates.loss_of(check))
     args = x.reshape(-1), dy.reshape(-1), layout, terms_per_part, flat, arguments
@@ -239,5 +244,8 @@ def _make_kernel(tile, precision, use):
 
 
 _KERNELS = {
-    (tile, precision, use): _make_kernel(tile, precision, use) for tile in TILES for precision in PRECISIONS for use in _EPILOGUES
+    (tile, precision, use): _make_kernel(tile, precision, use)
+    for precision in PRECISIONS
+    for use in _EPILOGUES
+    for tile in (TILES if use == WRITE else dict.fromkeys(TILES + HALF_ROWS))
 }

@@ -165,15 +165,16 @@ HALF_COST = 1.1
 """The time of two tiles of half the height, relative to that of a high one: each reads the right factor for itself. An estimate."""
 
 
-def balanced_tile(rows: int, columns: int, products: int = 1) -> Tile:
+def balanced_tile(rows: int, columns: int, products: int = 1, row_step: int = 0) -> Tile:
     """``tile_for`` of products whose sums are not cut: of half the height where this keeps the multiprocessors of the GPU busier.
 
     A GPU is done when its busiest multiprocessor is: 154 blocks on 132 multiprocessors take as long as 264. No sum depends on the height.
 
     Args:
         products: of this size, which a launch computes together.
+        row_step: as for ``tile_for``.
     """
-    high = tile_for(rows, columns)
+    high = tile_for(rows, columns, row_step)
     half = next((tile for tile in HALF_ROWS if columns <= tile.columns), HALF_ROWS[-1])
     if high not in MANY_ROWS or half.columns < high.columns:
         return high
