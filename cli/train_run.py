@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numbacnn.backends import processor, threads
+from numbacnn.backends.precisions import TF32
 from numbacnn.datasets import Dataset
 from numbacnn.errors import CheckpointError, ModelError
 from numbacnn.graph import with_initializer
@@ -123,6 +124,11 @@ def resumed_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
         folder.check_names()
         origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
         stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
+        if origin.precision == TF32 and options.device == "cpu":
+            raise CheckpointError(
+                f"{folder.path}: the run was started with --precision {TF32}: expected --device cuda, as only GPUs multiply in TF32, "
+                f"got --device {options.device}. Give --device cuda, or start a new run in another --output"
+            )
         ops = open_device(options.device, options.threads or crew.threads, origin.exact_conv, origin.precision)
         with announced_compilations() as compilations:
             state = folder.resume(checkpoint, ops)

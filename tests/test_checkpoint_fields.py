@@ -155,7 +155,7 @@ WRONG = [
     (setting("about.exact_conv", "no"), "about.exact_conv: expected true or false, got 'no'"),
     (setting("about.precision", "half"), "about.precision: expected one of float32, tf32, got 'half'"),
     (setting("about.precision", ["tf32"]), "about.precision: expected one of float32, tf32, got ['tf32']"),
-    (setting("about.precision", "tf32"), "--precision tf32: expected --device cuda, as only GPUs multiply in TF32, got --device cpu"),
+    (setting("about.precision", "tf32"), "the run was started with --precision tf32: expected --device cuda"),
     (setting("about.raw_pixels", 1), "about.raw_pixels: expected true or false, got 1"),
     (setting("about.keep_epochs", "yes"), "about.keep_epochs: expected true or false, got 'yes'"),
     (setting("about.data_sha256", 5), "about.data_sha256: expected a text, got 5"),
