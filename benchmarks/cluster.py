@@ -20,6 +20,7 @@ import numpy as np
 from numbacnn.ranks import SMALL, Ranks, Share
 
 ASSUMPTIONS = (
+    "a node is one process, which updates all weights; ranks of one host would share the large ones",
     "all nodes compute as fast as this process, whatever the others do",
     "a step's computation is a straight line over the batch, also far beyond the batches that were measured",
     "computation and exchanges do not overlap, as in the program",
@@ -178,9 +179,10 @@ class Pretended(Ranks):
         self.received += (sum(counts) - counts[self.rank]) * values.itemsize
         return np.resize(values, sum(counts))
 
-    def all_to_all(self, parts: Sequence[Any], counts: Sequence[int], most: int) -> list[Any]:
-        self.received += (sum(counts) - counts[self.rank]) * parts[self.rank].itemsize
-        return [np.resize(parts[self.rank], count) for count in counts]
+    def all_to_all(self, parts: Sequence[Sequence[Any]], counts: Sequence[int], most: int) -> list[Any]:
+        own = np.concatenate([array.reshape(-1) for array in parts[self.rank]])
+        self.received += (sum(counts) - counts[self.rank]) * own.itemsize
+        return [np.resize(own, count) for count in counts]
 
 
 def shares(nodes: int, batch: int) -> list[Share] | None:

@@ -72,9 +72,6 @@ class Answering(NamedTuple):
         processes = self._processes(len(pictures))
         pieces = (pictures[first : first + PIECE] for first in range(0, len(pictures), PIECE))
         with ExitStack() as stack:
-            stack.enter_context(announced_compilations())
-            if processes > 1:
-                stack.enter_context(one_thread())
 
             def begin() -> Iterator[list[Picture | Unread]]:
                 try:
@@ -85,7 +82,10 @@ class Answering(NamedTuple):
                     ) from None
 
             is_small = cells(self.reading.shape) <= _SMALL_IMAGE
-            read = begin() if is_small else None  # they have read some before the kernels are there
+            read = begin() if is_small else None  # they have read some before Numba and the kernels are there
+            stack.enter_context(announced_compilations())
+            if processes > 1:
+                stack.enter_context(one_thread())
             ops = open_device(self.device, self.threads, self.exact_conv, self.precision)
             answers = Answers(self.path, self.network, ops, self.reading.form)
             read = read or begin()

@@ -180,7 +180,7 @@ def _train(run: Run, call: TrainOptions, log: EventLog, crew: Crew) -> Outcome:
         remember_run(run.folder.path)
         if received() and is_first_to_say():
             view.say(f"stopped after the last epoch: {run.folder.path} is complete. For its report:")
-            view.say(f"  {resume_command(run.folder.path, run.origin, call)}")
+            view.say(f"  {resume_command(run.folder.path, run.origin, call, run.ranks)}")
         return Outcome(first_step, received())
 
 
@@ -213,7 +213,7 @@ def _save_and_tell(run: Run, call: TrainOptions, state: State, tell: Callable[[s
     _save_checkpoint(run, state)
     if is_first_to_say():
         tell(f"stopped in epoch {state.epoch + 1} after step {state.step}; nothing is lost. Go on with:")
-        tell(f"  {resume_command(run.folder.path, run.origin, call)}")
+        tell(f"  {resume_command(run.folder.path, run.origin, call, run.ranks)}")
 
 
 def _copy(state: State) -> State:

@@ -359,12 +359,13 @@ def unlike(facts: list[Facts]) -> str:
 
 
 def _prepare(ranks: "MpiRanks", state: "State", ops: "Ops") -> None:
-    """Compile the kernels, on the first rank of each host; the others find them in the cache. Then train together."""
+    """Compile the kernels, on the first rank of each host; the others find them in the cache. Share memory, and train together."""
     from numbacnn.training import warm_up
 
     if ranks.local_rank == 0 or kernel_cache_problem():
         warm_up(state.graph, state.settings, ops)
     ranks.meet()
+    state.parameters, state.slots = ranks.share_large(state.parameters), ranks.share_large(state.slots)
     ops.ranks = ranks
 
 

@@ -86,7 +86,7 @@ def new_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
             begun_before = note_begun(folder.path)  # before the run is on the disk, or --resume might miss it
             with held_signals():
                 moved = folder.begin(state, ops, origin.to_dict())
-                stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
+                stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options, crew.size)))
             if moved:
                 notice(
                     f"the run that was stopped in its first epoch is kept in {moved}: --resume --output {moved} goes on with it"
@@ -123,7 +123,7 @@ def resumed_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
         checkpoint = folder.load()
         folder.check_names()
         origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
-        stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options)))
+        stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options, crew.size)))
         if origin.precision == TF32 and options.device == "cpu":
             raise CheckpointError(
                 f"{folder.path}: the run was started with --precision {TF32}: expected --device cuda, as only GPUs multiply in TF32, "
@@ -224,9 +224,10 @@ def _parting_words(folder: RunFolder, command: str) -> Iterator[None]:
             raise
 
 
-def resume_command(folder: Path, origin: Origin, options: TrainOptions) -> str:
-    """The command line that resumes the run of a folder, with the options of this call that a checkpoint does not hold."""
-    command = ["numbacnn", "train", "--resume", "--output", str(folder)]
+def resume_command(folder: Path, origin: Origin, options: TrainOptions, ranks: int = 1) -> str:
+    """The command line that resumes the run of a folder on so many ranks, with the options of this call that a checkpoint does not hold."""
+    command = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
+    command += ["numbacnn", "train", "--resume", "--output", str(folder)]
     if is_own(origin.dataset):
         command += ["--dataset", origin.dataset]
     elif origin.dataset != "digits":

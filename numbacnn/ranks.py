@@ -86,10 +86,13 @@ class Ranks(ABC):
         """One flat array from those of all ranks, in order: ``counts`` values of each, of one dtype."""
 
     @abstractmethod
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
-        """Give every rank its part, a flat array each; take ``counts`` values from each, of the same dtype.
+    def all_to_all(self, parts: Sequence[Sequence[Array]], counts: Sequence[int], most: int) -> list[Array]:
+        """Give every other rank its part; take ``counts`` values from each, a flat array, of the same dtype.
+
+        What comes is valid until the next exchange; in this rank's own place there may be anything.
 
         Args:
+            parts: for each rank arrays of any shape and strides, whose values it is given one after the other.
             most: values of the longest part that any rank gives.
         """
 
@@ -126,6 +129,15 @@ class Ranks(ABC):
             for r in range(self.size)
         ]
 
+    def rows(self, parameter: Array) -> slice:
+        """The rows of a parameter that this rank updates: all, unless ranks share its memory."""
+        return slice(None)
+
+    @contextmanager
+    def updates(self) -> Iterator[None]:
+        """A context in which parameters change; no rank is in it while another still reads them."""
+        yield
+
     # --- exchanges -----------------------------------------------------------------------------------------------------------
 
     def gather(self, rows: Array, counts: Sequence[int]) -> Array:
@@ -155,16 +167,21 @@ class Ranks(ABC):
         return self.all_gather(added, [stop - first for first, stop in pairwise(cuts)]).reshape(shape)
 
     def part_of_total(self, parts: Sequence[Sequence[Array]], batch: int) -> Array:
-        """The sum over a batch of the values that this rank adds, flat.
+        """The sum over a batch of the values that this rank adds.
 
         Args:
-            parts: for each rank the values that it adds, flat, one array for each of this rank's branches.
+            parts: for each rank the values that it adds: an array for each of this rank's branches, all of one shape;
+                they may be slices of C-contiguous arrays, and the sum is C-contiguous.
         """
-        branches, width = [share.branches for share in self.shares(batch)], parts[self.rank][0].size
+        branches, own = [share.branches for share in self.shares(batch)], parts[self.rank]
+        width, shape = own[0].size, own[0].shape
         most = max(map(len, branches)) * max(part[0].size for part in parts)
-        received = self.all_to_all([self.join(part) for part in parts], [len(own) * width for own in branches], most)
+        received = self.all_to_all(parts, [len(each) * width for each in branches], most)
         return _tree(
-            [row for own, part in zip(branches, received, strict=True) for row in part.reshape(len(own), width)], branches
+            chain.from_iterable(
+                own if rank == self.rank else received[rank].reshape(len(each), *shape) for rank, each in enumerate(branches)
+            ),
+            branches,
         )
 
 
@@ -184,8 +201,8 @@ class Alone(Ranks):
     def all_gather(self, values: Array, counts: Sequence[int]) -> Array:
         return values
 
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
-        return list(parts)
+    def all_to_all(self, parts: Sequence[Sequence[Array]], counts: Sequence[int], most: int) -> list[Array]:
+        return [self.join(part) for part in parts]
 
     @staticmethod
     def join(arrays: Sequence[Array]) -> Array:

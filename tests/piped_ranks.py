@@ -22,21 +22,22 @@ class PipedRanks(Ranks):
 
     def all_gather(self, values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
         assert values.size == counts[self.rank]
-        return np.concatenate(self.all_to_all([values] * self.size, counts, max(counts)))
+        return np.concatenate(self.all_to_all([[values]] * self.size, counts, max(counts)))
 
-    def all_to_all(self, parts: Sequence[np.ndarray], counts: Sequence[int], most: int) -> list[np.ndarray]:
-        assert max(*counts, *(part.size for part in parts)) <= most
+    def all_to_all(self, parts: Sequence[Sequence[np.ndarray]], counts: Sequence[int], most: int) -> list[np.ndarray]:
+        joined = [np.concatenate([array.reshape(-1) for array in part]) for part in parts]
+        assert max(*counts, *(part.size for part in joined)) <= most
         received = []
         for other, pipe in enumerate(self._pipes):
             if other == self.rank:
-                received.append(parts[other])
+                received.append(joined[other])
                 continue
             if self.rank < other:
-                pipe.send(parts[other])
+                pipe.send(joined[other])
                 received.append(pipe.recv())
             else:
                 received.append(pipe.recv())
-                pipe.send(parts[other])
+                pipe.send(joined[other])
             assert received[-1].size == counts[other]
         return received
 

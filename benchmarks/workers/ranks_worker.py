@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -48,8 +49,14 @@ class Counted(Ranks):
         return self._ranks.all_gather(values, counts)
 
     def all_to_all(self, parts: Any, counts: Any, most: int) -> Any:
-        self._count(parts[self.rank].itemsize, counts)
+        self._count(parts[self.rank][0].itemsize, counts)
         return self._ranks.all_to_all(parts, counts, most)
+
+    def rows(self, parameter: Any) -> slice:
+        return self._ranks.rows(parameter)
+
+    def updates(self) -> AbstractContextManager[None]:
+        return self._ranks.updates()
 
     def _count(self, item_bytes: int, counts: Any) -> None:
         self.calls += 1
@@ -72,6 +79,8 @@ class Worker:
         counted = Counted(self.ranks) if self.ranks.size > 1 else self.ranks
         ops.ranks = counted
         state = start(request["model"], request["batch"], ops)
+        if self.ranks.size > 1:
+            state.parameters, state.slots = self.ranks.share_large(state.parameters), self.ranks.share_large(state.slots)
         self._steps = steps(state, images_to_learn(STEP_IMAGES), ops)
         list(islice(self._steps, 4))
         before = (counted.bytes, counted.calls) if self.ranks.size > 1 else (0, 0)
@@ -126,7 +135,7 @@ class Worker:
                 self.ranks.all_gather(own, [len(own)] * size)
 
             def exchange(own: Any = part) -> None:
-                self.ranks.all_to_all([own] * size, [len(own)] * size, len(own))
+                self.ranks.all_to_all([[own]] * size, [len(own)] * size, len(own))
 
             for name, call in (("all_gather", gather), ("all_to_all", exchange)):
                 repeats = max(3, min(request["repeats"], 64_000_000 // count))

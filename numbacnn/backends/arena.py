@@ -44,6 +44,11 @@ class Arena(threading.local):
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
         """An uninitialised array."""
         index = self._next
+        if index is not None and index < len(self._arrays):
+            array = self._arrays[index]
+            if array.shape == shape and array.dtype == dtype:  # as in every step but the first
+                self._next = index + 1
+                return array
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if index is None:
             return self._allocate(size).view(dtype).reshape(shape)
@@ -51,9 +56,7 @@ class Arena(threading.local):
         if index == len(self._buffers):
             self._buffers.append(self._allocate(size))
             self._arrays.append(self._buffers[index].view(dtype).reshape(shape))
-        array = self._arrays[index]
-        if array.shape == shape and array.dtype == dtype:
-            return array
+            return self._arrays[index]
         if len(self._buffers[index]) < size:
             self._buffers[index] = self._arrays[index] = self._allocate(0)  # release the memory before asking for more
             self._buffers[index] = self._allocate(size)

@@ -23,11 +23,16 @@ FOLDER = "/dev/shm"
 
 def has_room(ranks: int) -> bool:
     """Whether this host has memory to share among so many ranks."""
+    return free_bytes() > 2 * BYTES and BYTES // (2 * ranks * ranks) >= LEAST
+
+
+def free_bytes() -> int:
+    """Bytes that processes of this host can still share; 0 where that is not known."""
     try:
         found = os.statvfs(FOLDER)
     except (OSError, AttributeError):
-        return False
-    return found.f_bavail * found.f_frsize > 2 * BYTES and BYTES // (2 * ranks * ranks) >= LEAST
+        return 0
+    return found.f_bavail * found.f_frsize
 
 
 class Board:
@@ -63,24 +68,39 @@ class Board:
                     out[begin:stop] = each[: stop - begin]
         return gathered
 
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
-        """See ``Ranks.all_to_all``."""
-        room, longest = self._halves[0].shape[1] // self._size, most * parts[self._rank].itemsize
-        received = [np.empty(count, parts[self._rank].dtype) for count in counts]
-        given, taken = [_bytes(part) for part in parts], [_bytes(each) for each in received]
+    def all_to_all(self, parts: Sequence[Sequence[Array]], counts: Sequence[int], most: int) -> list[Array]:
+        """See ``Ranks.all_to_all``. What comes lies on the board itself, if there is room for it."""
+        dtype = parts[self._rank][0].dtype
+        room, longest = self._halves[0].shape[1] // self._size // 64 * 64, most * dtype.itemsize
+        places = [rank * room for rank in range(self._size)]
+        others = [rank for rank in range(self._size) if rank != self._rank]
+        mine = places[self._rank]
+        if longest <= room:
+            pieces = []
+            for rank in others:
+                place = places[rank]
+                for array in parts[rank]:
+                    pieces.append((array, place))
+                    place += array.nbytes
+            with_others = self._written(pieces)
+            return [
+                each[mine : mine + count * dtype.itemsize].view(dtype) for each, count in zip(with_others, counts, strict=True)
+            ]
+        received = [np.empty(count, dtype) for count in counts]
+        given = {rank: _bytes(np.concatenate([array.reshape(-1) for array in parts[rank]])) for rank in others}
         for first in range(0, longest, room):
-            with_others = self._written([(part[first : first + room], rank * room) for rank, part in enumerate(given)])
-            for out, each in zip(taken, with_others, strict=True):
-                piece = out[first : first + room]
-                piece[:] = each[self._rank * room : self._rank * room + len(piece)]
+            with_others = self._written([(given[rank][first : first + room], places[rank]) for rank in others])
+            for rank in others:
+                piece = _bytes(received[rank])[first : first + room]
+                piece[:] = with_others[rank][mine : mine + len(piece)]
         return received
 
     def _written(self, pieces: Sequence[tuple[Array, int]]) -> list[Array]:
-        """What all ranks have written, after this one has written its pieces at their places."""
+        """What all ranks have written, after this one has written its arrays, C-contiguous, at their places."""
         self._half = 1 - self._half
         own = self._halves[self._rank][self._half]
         for piece, place in pieces:
-            own[place : place + len(piece)] = piece
+            own[place : place + piece.nbytes].view(piece.dtype).reshape(piece.shape)[...] = piece
         self._window.Sync()
         self._meet()
         self._window.Sync()

@@ -13,13 +13,14 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numbacnn.engines.board import LEAST, Board, has_room
 from numbacnn.engines.launch import TO_BE_HEARD, Launch
+from numbacnn.engines.shared import SharedParameters
 from numbacnn.errors import DeviceError
 from numbacnn.ranks import Ranks
 from numbacnn.values import Array
@@ -109,7 +110,7 @@ class MpiRanks(Ranks):
         self.host = socket.gethostname()
         local = world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = local.rank, local.size
-        local.Free()
+        self._shared = SharedParameters(MPI, local, lambda: self._wait([local.Ibarrier()]))
         self._board: Board | None = None
         self.hosts: list[str] = self.gather_objects(self.host)
         if self.local_size == self.size and not self.largest(not has_room(self.size)):
@@ -124,18 +125,18 @@ class MpiRanks(Ranks):
         self._wait([self._world.Iallgatherv(np.ascontiguousarray(values), [gathered, list(counts)])])
         return gathered
 
-    def all_to_all(self, parts: Sequence[Array], counts: Sequence[int], most: int) -> list[Array]:
+    def all_to_all(self, parts: Sequence[Sequence[Array]], counts: Sequence[int], most: int) -> list[Array]:
         if self._board:
             return self._board.all_to_all(parts, counts, most)
-        dtype = parts[self.rank].dtype
-        received = [parts[r] if r == self.rank else np.empty(count, dtype) for r, count in enumerate(counts)]
+        received = [np.empty(count, parts[self.rank][0].dtype) for count in counts]
         requests = []
         for distance in range(1, self.size):  # each begins with its neighbour: all links are busy, none with two
             source, target = (self.rank - distance) % self.size, (self.rank + distance) % self.size
+            part = self.join([array.reshape(-1) for array in parts[target]])
             if counts[source]:
                 requests.append(self._world.Irecv(received[source], source))
-            if parts[target].size:
-                requests.append(self._world.Isend(np.ascontiguousarray(parts[target]), target))
+            if part.size:
+                requests.append(self._world.Isend(part, target))
         self._wait(requests)
         return received
 
@@ -143,7 +144,23 @@ class MpiRanks(Ranks):
     def join(arrays: Sequence[Array]) -> Array:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
+    def rows(self, parameter: Array) -> slice:
+        return self._shared.rows(parameter)
+
+    @contextlib.contextmanager
+    def updates(self) -> Iterator[None]:
+        self._shared.meet()
+        yield
+        self._shared.meet()
+
     # --- of the beginning and the end ---------------------------------------------------------------------------------------------
+
+    def share_large(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Parameters, or arrays of the optimiser, that are equal on all ranks, with large ones in memory that a host's ranks share.
+
+        They are valid until ``finish``.
+        """
+        return {name: self._shared.place(array) for name, array in arrays.items()}
 
     def broadcast(self, value: Any = None) -> Any:
         """A value of the first rank, on all of them; the others may wait for long. Bytes of arrays are not pickled."""
@@ -233,6 +250,7 @@ class MpiRanks(Ranks):
         self.meet()
         if self._board:
             self._board.close()
+        self._shared.close()
         self._mpi.Finalize()
 
     def _wait(self, requests: Sequence[Any], nap: float = NAP, longest: float | None = None, is_failing: bool = False) -> None:

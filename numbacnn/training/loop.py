@@ -209,6 +209,7 @@ def _apply_updates(
         Update(state.parameters[name], [state.slots[f"{name}/{slot}"] for slot in optimizer.slots], gradient)
         for name, gradient in gradients.items()
     ]
-    ops.update_all(changes, rule, check)
-    for name, moving in forward_pass.updates.items():
-        ops.moving_average_update(state.parameters[name], *moving, check)
+    with ops.ranks.updates():
+        ops.update_all(changes, rule, check)
+        for name, moving in forward_pass.updates.items():
+            ops.moving_average_update(state.parameters[name], *moving, check)

@@ -46,6 +46,22 @@ def test_any_number_of_ranks_ends_with_the_bits_of_one_process(ranks: int, alone
     assert (tmp_path / "out" / MODEL).read_bytes() == (alone / MODEL).read_bytes()
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_a_large_kernel_that_ranks_share_is_saved_and_resumed_by_any_number_of_ranks(optimizer: str, tmp_path: Path) -> None:
+    """A dense kernel of 3,136 x 1,024: each rank updates some of its rows, in memory that all ranks of the host see."""
+    large = ("--model", "cnn", "--dataset", "digits", "--train-limit", 40, "--test-limit", 10, "--batch-size", 16,
+             "--optimizer", optimizer, "--output", "out")  # fmt: skip
+    for name, ranks in (("one", 1), ("several", 3)):
+        folder = tmp_path / name
+        folder.mkdir()
+        begun = train_on_ranks(ranks, *large, "--epochs", 1, folder=folder)
+        assert begun.returncode == 0, begun.stderr
+        resumed = train_on_ranks(4 - ranks, "--resume", "--output", "out", "--epochs", 2, folder=folder)
+        assert resumed.returncode == 0, resumed.stderr
+    files = [(tmp_path / name / "out" / MODEL).read_bytes() for name in ("one", "several")]
+    assert files[0] == files[1]
+
+
 def test_a_rank_that_is_killed_ends_all_and_another_number_of_ranks_goes_on(alone: Path, tmp_path: Path) -> None:
     found = train_on_ranks(3, *TINY, "--output", "out", folder=tmp_path, fault="kill")
     assert found.returncode != 0
@@ -60,6 +76,7 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step_and_one_process_goes
     found = train_on_ranks(3, *TINY, "--output", "out", folder=tmp_path, fault="terminate")
     assert found.returncode == 128 + signal.SIGTERM
     assert found.stderr.count("stopped in epoch 2 after step") == 1
+    assert "  mpiexec -n 3 numbacnn train --resume --output out" in found.stderr
     assert "Stopped" not in found.stderr
     assert_nobody_left(tmp_path)
     assert run_here("train", "--resume", "--output", tmp_path / "out", "--threads", 1).code == 0

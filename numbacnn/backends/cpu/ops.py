@@ -126,7 +126,9 @@ class CpuOps(PlainOps):
         rule: Rule,
         check: FiniteLossCheck | None = None,
     ) -> None:
+        rows = self.ranks.rows(parameter)
+        parameter, slots = parameter[rows], [slot[rows] for slot in slots]
         if not isinstance(gradient, FactoredGradient):
-            super().update(parameter, slots, gradient, rule, check)
+            super().update(parameter, slots, gradient[rows], rule, check)
         elif is_finite(check):
-            dense.update(parameter, slots, *gradient, rule)
+            dense.update(parameter, slots, *gradient, rule, rows.start or 0)

@@ -18,12 +18,11 @@ def gradient_of_filters(share, sums, shape, to_cells):
     """
     kh, kw, channels, maps = shape
     ranks, cuts = share.ranks, share.ranks.cuts(channels)
-    parts = [[np.ascontiguousarray(each[..., first:stop, :]).reshape(-1) for each in sums] for first, stop in pairwise(cuts)]
-    total = ranks.part_of_total(parts, share.batch)
+    total = ranks.part_of_total([[each[..., first:stop, :] for each in sums] for first, stop in pairwise(cuts)], share.batch)
     own = cuts[ranks.rank + 1] - cuts[ranks.rank]
     cells = np.empty((kh, kw, own, maps), np.float32)
     if own:
-        to_cells(total.reshape(*sums[0].shape[:-2], own, sums[0].shape[-1]), cells)
+        to_cells(total, cells)
     rows = np.ascontiguousarray(np.moveaxis(cells, 2, 0))
     gathered = ranks.gather(rows, [stop - first for first, stop in pairwise(cuts)])
     return np.ascontiguousarray(np.moveaxis(gathered, 0, 2))

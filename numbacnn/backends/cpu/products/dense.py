@@ -181,30 +181,32 @@ def _add_terms(a, row_offsets, rows, k, count, b, columns, bias, relu, out, widt
 def weight_gradient(x, dy):
     """dW = x.T @ dy"""
     dweights = arena.empty((x.shape[1], dy.shape[1]))
-    _weight_gradient_rows(x, packed_panels(dy), GRADIENT, dweights, dweights, dweights, 0.0, 0.0, 0.0, 0.0)
+    _weight_gradient_rows(x, packed_panels(dy), 0, GRADIENT, dweights, dweights, dweights, 0.0, 0.0, 0.0, 0.0)
     return dweights
 
 
-def update(weights, slots, x, dy, rule):
-    """``updates.update`` with the gradient x.T @ dy, which is never stored."""
+def update(weights, slots, x, dy, rule, first_row=0):
+    """``updates.update`` with the gradient x.T @ dy, which is never stored.
+
+    ``weights`` and ``slots`` may be some rows of a layer's, from ``first_row`` on.
+    """
     slot1, slot2 = (*slots, weights, weights)[:2]
     numbers = (*rule.numbers, 0.0, 0.0, 0.0)[:4]
-    _weight_gradient_rows(x, packed_panels(dy), RULES[rule.kind], weights, slot1, slot2, *numbers)
+    _weight_gradient_rows(x, packed_panels(dy), first_row, RULES[rule.kind], weights, slot1, slot2, *numbers)
 
 
 @kernel(parallel=True)
-def _weight_gradient_rows(x, dy_panels, rule, weights, slot1, slot2, rate, number1, number2, number3):
-    """dW[k, f] = sum_n x[n, k] * dy[n, f], written to ``weights`` or used to update them, as ``rule`` says.
+def _weight_gradient_rows(x, dy_panels, first_row, rule, weights, slot1, slot2, rate, number1, number2, number3):
+    """dW[k, f] = sum_n x[n, first_row + k] * dy[n, f], written to ``weights`` or used to update them, as ``rule`` says.
 
     A task owns whole rows of W, which lie one after the other in memory: weights and slots stream through the cache once.
     """
-    terms, units = weights.shape
+    (terms, units), (count, columns) = weights.shape, x.shape
     rows_per_task = max(min(GRADIENT_VALUES // max(units, 1), MOST_ROWS) // TILE_ROWS, 1) * TILE_ROWS
-    count = x.shape[0]
     row_offsets = np.empty(terms, np.int64)
     for k in range(terms):
-        row_offsets[k] = k
-    x_flat = x.reshape(count * terms)
+        row_offsets[k] = first_row + k
+    x_flat = x.reshape(count * columns)
     w_flat, flat1, flat2 = weights.reshape(terms * units), slot1.reshape(terms * units), slot2.reshape(terms * units)
     zeros = np.zeros(TILE_COLUMNS, np.float32)
     depth = max(_depth(count), 1)
@@ -220,7 +222,7 @@ def _weight_gradient_rows(x, dy_panels, rule, weights, slot1, slot2, rate, numbe
                 for k in range(top, bottom, TILE_ROWS):
                     target = (k - top) * units + f
                     multiply_tile(
-                        (x_flat, row_offsets, k, n * terms, 0, terms),
+                        (x_flat, row_offsets, k, n * columns, 0, columns),
                         (dy_panels, f * count + n * TILE_COLUMNS, 0, TILE_COLUMNS),
                         (1, min(depth, count - n)),
                         (zeros, 0, 0) if n == 0 else (gradient, target, units),
