@@ -4,7 +4,8 @@
 
 The workers are those of ``peers.py``. Every ratio is taken within a round. numbacnn's time includes the conversion of uint8 images, while
 PyTorch gets float32 images on the GPU. PyTorch runs eagerly (both layouts, with its default TF32 and without) and compiled with CUDA
-graphs.
+graphs. ``--precision tf32``
+measures numbacnn in TF32.
 
 A kernel's time is the GPU's alone: the GPU sleeps while the host queues a step, and a step that the host did not queue in time is measured
 again. Shares are relative to this GPU's measured peaks: a copy of a large array, and a large product by numbacnn's own kernel.
@@ -53,21 +54,13 @@ OPS = (*WATCHED, "dense_relu_backward")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     options = parse(arguments)
-    ops, console = (
-        get_ops("cuda", precision=options.precision),
-        Console(soft_wrap=True, width=200 if not sys.stdout.isatty() else None),
-    )
-    console.print(
-        f"{gpu().name}, {options.precision}, compute capability {gpu().compute_capability}, driver {gpu().driver}",
-        highlight=False,
-    )
+    ops = get_ops("cuda", precision=options.precision)
+    device, console = gpu(), Console(soft_wrap=True, width=200 if not sys.stdout.isatty() else None)
+    about = f"compute capability {device.compute_capability}, driver {device.driver}, {options.precision}"
+    console.print(f"{device.name}, {about}", highlight=False)
     report: dict[str, Any] = {
-        "gpu": gpu()._asdict(),
-        "precision": options.precision,
-        "machine": describe_machine(),
-        "works": [],
-        "steps": [],
-    }
+        "gpu": device._asdict(), "precision": options.precision, "machine": describe_machine(), "works": [], "steps": [],
+    }  # fmt: skip
     pythons = {OURS: sys.executable}
     if installed(torch := located(options.torch_python), ("torch", "numpy")):
         pythons["torch"] = torch
