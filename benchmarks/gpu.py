@@ -4,8 +4,7 @@
 
 The workers are those of ``peers.py``. Every ratio is taken within a round. numbacnn's time includes the conversion of uint8 images, while
 PyTorch gets float32 images on the GPU. PyTorch runs eagerly (both layouts, with its default TF32 and without) and compiled with CUDA
-graphs. ``--precision tf32``
-measures numbacnn in TF32.
+graphs. numbacnn multiplies in float32, or as ``--precision`` says.
 
 A kernel's time is the GPU's alone: the GPU sleeps while the host queues a step, and a step that the host did not queue in time is measured
 again. Shares are relative to this GPU's measured peaks: a copy of a large array, and a large product by numbacnn's own kernel.
