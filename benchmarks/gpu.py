@@ -4,7 +4,7 @@
 
 The workers are those of ``peers.py``. Every ratio is taken within a round. numbacnn's time includes the conversion of uint8 images, while
 PyTorch gets float32 images on the GPU. PyTorch runs eagerly (both layouts, with its default TF32 and without) and compiled with CUDA
-graphs.
+graphs. numbacnn multiplies in float32, or as ``--precision`` says.
 
 A kernel's time is the GPU's alone: the GPU sleeps while the host queues a step, and a step that the host did not queue in time is measured
 again. Shares are relative to this GPU's measured peaks: a copy of a large array, and a large product by numbacnn's own kernel.
@@ -35,6 +35,7 @@ from works import OURS, Work
 from numbacnn.backends import get_ops, gpu
 from numbacnn.backends.cuda import memory as device_memory
 from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda
+from numbacnn.backends.precisions import FLOAT32, PRECISIONS
 from numbacnn.datasets import Dataset
 from numbacnn.models import PRESETS
 from numbacnn.ops import Ops
@@ -52,9 +53,13 @@ OPS = (*WATCHED, "dense_relu_backward")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     options = parse(arguments)
-    ops, console = get_ops("cuda"), Console(soft_wrap=True, width=200 if not sys.stdout.isatty() else None)
-    console.print(f"{gpu().name}, compute capability {gpu().compute_capability}, driver {gpu().driver}", highlight=False)
-    report: dict[str, Any] = {"gpu": gpu()._asdict(), "machine": describe_machine(), "works": [], "steps": []}
+    ops = get_ops("cuda", precision=options.precision)
+    device, console = gpu(), Console(soft_wrap=True, width=200 if not sys.stdout.isatty() else None)
+    about = f"compute capability {device.compute_capability}, driver {device.driver}, {options.precision}"
+    console.print(f"{device.name}, {about}", highlight=False)
+    report: dict[str, Any] = {
+        "gpu": device._asdict(), "precision": options.precision, "machine": describe_machine(), "works": [], "steps": [],
+    }  # fmt: skip
     pythons = {OURS: sys.executable}
     if installed(torch := located(options.torch_python), ("torch", "numpy")):
         pythons["torch"] = torch
@@ -83,6 +88,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="cnn", choices=list(PRESETS))
     parser.add_argument("--rounds", type=positive, default=7)
+    parser.add_argument("--precision", choices=PRECISIONS, default=FLOAT32, help="of numbacnn's products; default float32")
     parser.add_argument(
         "--steps", type=positive, default=100, help="steps of a turn at batch 100, a fifth at larger ones; default 100"
     )
@@ -123,7 +129,7 @@ class GpuBench(Bench):
         return [Entry(OURS, "", 1), *(Entry("torch", way, 1) for way in ways)]
 
     def request(self, work: Work, entry: Entry, count: int) -> dict[str, Any]:
-        return super().request(work, entry, count) | {"device": "cuda"}
+        return super().request(work, entry, count) | {"device": "cuda", "precision": self.options.precision}
 
 
 # --- the time of a step ------------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Answering(NamedTuple):
     Args:
         path: of the network.
         reading: how they are read.
-        device, threads, exact_conv: to compute on, as ``device.open_device`` takes them.
+        device, threads, exact_conv, precision: to compute on, as ``device.open_device`` takes them.
         workers: processes that read; None leaves it to the number of pictures.
     """
 
@@ -58,6 +58,7 @@ class Answering(NamedTuple):
     device: str
     threads: int | None
     exact_conv: bool
+    precision: str
     workers: int | None
 
     def __call__(self, pictures: Sequence[Source]) -> Generator[Answered, None, None]:
@@ -85,7 +86,8 @@ class Answering(NamedTuple):
             stack.enter_context(announced_compilations())
             if processes > 1:
                 stack.enter_context(one_thread())
-            answers = Answers(self.path, self.network, open_device(self.device, self.threads, self.exact_conv), self.reading.form)
+            ops = open_device(self.device, self.threads, self.exact_conv, self.precision)
+            answers = Answers(self.path, self.network, ops, self.reading.form)
             read = read or begin()
             threshold = None if answers.likeness is None else answers.likeness.threshold
             try:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from numbacnn.backends.precisions import FLOAT32
 from numbacnn.datasets import Dataset, load_dataset
 from numbacnn.errors import DataError, ModelError
 from numbacnn.lecture.contenders import Contender, Training, Watch, check_contest, contender
@@ -89,6 +90,7 @@ def open_contest(
     device: str,
     threads: int | None,
     exact_conv: bool,
+    precision: str,
     raw_pixels: bool = False,
 ) -> Contest:
     """Load the data, and check that every network matches them, before the first training. All but the names are options of ``sharing``.
@@ -97,7 +99,7 @@ def open_contest(
         DataError, ModelError, ShapeError, DeviceError: they cannot be had, or do not match.
     """
     contenders = [contender(name) for name in names]
-    ops = open_device(device, threads, exact_conv)
+    ops = open_device(device, threads, exact_conv, precision)
     data = load_dataset(
         dataset, data_dir, train_limit=train_limit, test_limit=test_limit, input_shape=contenders[0].graph.input_shape,
         progress=DownloadView(), notice=notice,
@@ -115,6 +117,7 @@ def open_contest(
         "test-limit": test_limit,
         "raw-pixels": raw_pixels,
         "exact-conv": exact_conv,
+        "precision": None if precision == FLOAT32 else precision,
         "device": None if device == "cpu" else device,
     }
     return Contest(contenders, data, ops, given)

@@ -50,6 +50,7 @@ def evaluate(
     device: str,
     threads: int | None,
     exact_conv: bool,
+    precision: str,
     output_format: str,
 ) -> None:
     """Measure a trained network on the test images: accuracy, each class, and the confusion matrix.
@@ -60,7 +61,8 @@ def evaluate(
              numbacnn evaluate --sheet mistakes.png
     """
     check_new(sheet, force, "--sheet")
-    path, dataset, data, result, prediction = measured(model, dataset, data_dir, test_limit, device, threads, exact_conv)
+    computing = device, threads, exact_conv, precision
+    path, dataset, data, result, prediction = measured(model, dataset, data_dir, test_limit, *computing)
     worst = None if sheet is None else worst_mistakes(prediction, data.test_labels, MOST_MISTAKES)
     if sheet is not None and worst is not None:
         has_numbers = dataset in DATASETS or test_limit is None  # of own data, a limit takes others than the first
@@ -125,6 +127,7 @@ def measured(
     device: str,
     threads: int | None,
     exact_conv: bool,
+    precision: str,
 ) -> Measured:
     """Let a network read the test images of a data set; the arguments are the options of ``evaluate``.
 
@@ -133,7 +136,7 @@ def measured(
     """
     path = trained_model(model)
     network = load_network(path)
-    ops = open_device(device, threads, exact_conv)
+    ops = open_device(device, threads, exact_conv, precision)
     with announced_compilations():
         dataset, data = data_for(network, path, dataset, data_dir, train_limit=0, test_limit=test_limit)
         if test_limit is None:

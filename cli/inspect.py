@@ -109,6 +109,7 @@ def inspect(
     device: str,
     threads: int | None,
     exact_conv: bool,
+    precision: str,
     output_format: str,
 ) -> None:
     """Look into a trained network: what it makes of one image, layer by layer, and why.
@@ -150,7 +151,7 @@ def inspect(
         with usage_of("--layer") if layer is not None else nullcontext():
             found.filters = _filters(network, layer)
     if image is not None:
-        ops = open_device(device, threads, exact_conv)
+        ops = open_device(device, threads, exact_conv, precision)
         with announced_compilations():
             predictor = network.predictor(ops)
             subject = read_subject(

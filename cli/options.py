@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from numbacnn.backends import DEVICES
+from numbacnn.backends.precisions import FLOAT32, PRECISIONS
 from numbacnn.backends.processor import PROCESSORS, pin
 from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.dataset_names import DATASETS
@@ -181,6 +182,11 @@ exact_conv = click.option(
     help="Sum convolutions directly, without transforms: slower, with the same results to about seven digits.",
 )  # fmt: skip
 
+precision = click.option(
+    "--precision", type=click.Choice(list(PRECISIONS)), default=FLOAT32, show_default=True,
+    help="How exactly a GPU multiplies in layers: tf32 rounds factors to 10 bits of fraction, about three digits. Never chosen for you.",
+)  # fmt: skip
+
 trained_model = click.option(
     "--model",
     type=UserPath(),
@@ -210,7 +216,7 @@ def combine(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-computing = combine(device, threads, processor, exact_conv)
+computing = combine(device, threads, processor, exact_conv, precision)
 reporting = combine(output_format, debug)
 labelled_images = combine(dataset, data_dir)
 picture_forms = combine(invert, pictures_as)

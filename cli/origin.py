@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from numbacnn.backends.precisions import FLOAT32, PRECISIONS
 from numbacnn.dataset_names import DATASETS
 from numbacnn.training.fields import Fields
 
@@ -30,6 +31,7 @@ class Origin:
         dataset: a name in ``DATASETS``, or the absolute path of one's own data.
         train_limit, test_limit: images of each part; None for all.
         exact_conv: whether convolutions are summed directly.
+        precision: of a GPU's products.
         raw_pixels: whether the network reads pixels as numbers 0...255.
         keep_epochs: whether the network of each epoch is kept.
         data_sha256: of the images and labels; None for a run stopped before it had loaded them.
@@ -43,6 +45,7 @@ class Origin:
     raw_pixels: bool = False
     data_sha256: str | None = None
     keep_epochs: bool = False
+    precision: str = FLOAT32
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
@@ -71,6 +74,7 @@ class Origin:
             train_limit=fields.whole_or_none("train_limit", 1),
             test_limit=fields.whole_or_none("test_limit", 1),
             exact_conv=fields.take("exact_conv", "true or false", lambda value: isinstance(value, bool), False),
+            precision=fields.take("precision", f"one of {', '.join(PRECISIONS)}", lambda value: value in PRECISIONS, FLOAT32),
             raw_pixels=fields.take("raw_pixels", "true or false", lambda value: isinstance(value, bool), False),
             keep_epochs=fields.take("keep_epochs", "true or false", lambda value: isinstance(value, bool), False),
             data_sha256=fields.take("data_sha256", "a text", lambda value: value is None or isinstance(value, str), None),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from numbacnn.backends.precisions import FLOAT32
 from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.checkpoint import TrainedNetwork, load_network
 from numbacnn.dataset_names import DATASETS
@@ -48,6 +49,7 @@ DRAWN_BY_NUMBACNN = "digits"
     "result.",
 )  # fmt: skip
 @options.exact_conv
+@options.precision
 @options.reporting
 def play(
     model: Path | None,
@@ -58,6 +60,7 @@ def play(
     device: str,
     threads: int,
     exact_conv: bool,
+    precision: str,
     output_format: str,
 ) -> None:
     """Draw digits in the browser, and watch networks read them, layer by layer.
@@ -77,7 +80,9 @@ def play(
             # The number of threads is that of the thread that asks for the device, so the one that computes does it all.
             with announced_compilations():
                 server.player = compute.submit(
-                    lambda: _player(paths, networks, model is None and versus is None, data_dir, (device, threads, exact_conv))
+                    lambda: _player(
+                        paths, networks, model is None and versus is None, data_dir, (device, threads, exact_conv, precision)
+                    )
                 ).result()
             _announce(server, networks, output_format)
             if not no_browser:
@@ -90,13 +95,17 @@ def play(
 
 
 def _player(
-    paths: list[Path], networks: list[TrainedNetwork], is_default: bool, data_dir: Path | None, computing: tuple[str, int, bool]
+    paths: list[Path],
+    networks: list[TrainedNetwork],
+    is_default: bool,
+    data_dir: Path | None,
+    computing: tuple[str, int, bool, str],
 ) -> Player:
-    device, threads, exact_conv = computing
-    ops = open_device(device, threads, exact_conv)
+    device, threads, exact_conv, precision = computing
+    ops = open_device(device, threads, exact_conv, precision)
     neighbours, about = _neighbours(paths[0], networks[0], ops, data_dir)
     command = "numbacnn predict digit.png" + ("" if is_default else f" --model {shlex.quote(str(paths[0]))}")
-    exact_ops = ops if exact_conv else open_device(ops.name, threads, exact_conv=True)
+    exact_ops = ops if exact_conv and precision == FLOAT32 else open_device(ops.name, threads, exact_conv=True)
     player = Player(_contestants(paths, networks), ops, exact_ops, neighbours, about, command)
     player.warm_up()
     return player

@@ -41,6 +41,7 @@ def plot(
     device: str,
     threads: int | None,
     exact_conv: bool,
+    precision: str,
     confusion: bool,
     output: Path | None,
     force: bool,
@@ -56,7 +57,15 @@ def plot(
     """
     if not confusion:
         check_heeded(
-            ctx, "--no-confusion needs no images", "dataset", "data_dir", "test_limit", "device", "threads", "exact_conv"
+            ctx,
+            "--no-confusion needs no images",
+            "dataset",
+            "data_dir",
+            "test_limit",
+            "device",
+            "threads",
+            "exact_conv",
+            "precision",
         )
     check_plotting()
     folder = _run_folder(run)
@@ -72,7 +81,8 @@ def plot(
     if confusion:
         if output_format == "text":
             console.print_wrapped(f"wrote {files[0]}")  # it stays if the data set cannot be had
-        _, name, data, result, _ = measured(folder / MODEL_FILE, dataset, data_dir, test_limit, device, threads, exact_conv)
+        computing = device, threads, exact_conv, precision
+        _, name, data, result, _ = measured(folder / MODEL_FILE, dataset, data_dir, test_limit, *computing)
         files.append(target / PICTURES[1])
         title = f"{folder.name}: {result.accuracy:.2%} of {len(data.test_images):,} test images of {name}"
         save_confusion(result.confusion, data.class_names, files[1], title)

@@ -57,6 +57,7 @@ def predict(
     device: str,
     threads: int | None,
     exact_conv: bool,
+    precision: str,
     output_format: str,
 ) -> int:
     """Tell what is in pictures: files, folders, or - for stdin.
@@ -86,7 +87,7 @@ def predict(
     network = load_network(path)
     form = picture_form(network, path, pictures_as)
     reading = Reading(form, invert, network.graph.input_shape)
-    answering = Answering(path, network, reading, device, threads, exact_conv, workers)
+    answering = Answering(path, network, reading, device, threads, exact_conv, precision, workers)
     about = {"weights_sha256": weights_sha256(network.graph, network.parameters), "pictures": form, "invert": invert}
     pictures = sources(files)
     if output is not None:

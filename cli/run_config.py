@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from numbacnn.backends import DEVICES
+from numbacnn.backends.precisions import PRECISIONS
 from numbacnn.backends.threads import MOST_THREADS
 from numbacnn.config import read_toml
 from numbacnn.errors import ModelError, TrainingError
@@ -36,6 +37,7 @@ OPTIONS: dict[str, Expected] = {
     "test_limit": _COUNT,
     "raw_pixels": _FLAG,
     "exact_conv": _FLAG,
+    "precision": (f"one of {', '.join(PRECISIONS)}", lambda value: isinstance(value, str) and value in PRECISIONS),
     "keep_epochs": _FLAG,
     "device": (f"one of {', '.join(DEVICES)}", lambda value: isinstance(value, str) and value in DEVICES),
     "threads": (f"a whole number from 1 to {MOST_THREADS}", lambda value: is_whole(value, 1) and value <= MOST_THREADS),

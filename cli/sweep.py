@@ -37,6 +37,7 @@ DEFAULT_WORKERS = 8
               "Changes no result.")  # fmt: skip
 @options.processor
 @options.exact_conv
+@options.precision
 @train_choices.limits
 @train_choices.checkpoint_every
 @train_choices.keep_epochs

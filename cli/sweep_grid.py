@@ -20,7 +20,7 @@ MOST_RUNS = 10_000
 
 VARIED = (
     "model", "initializer", "dataset", "epochs", "batch-size", "optimizer", "learning-rate", "lr-decay", "schedule", "validation",
-    "early-stop", "augment", "exact-conv", "raw-pixels", "train-limit", "test-limit",
+    "early-stop", "augment", "exact-conv", "precision", "raw-pixels", "train-limit", "test-limit",
 )  # fmt: skip
 """The options of ``train`` that may have several values: those that decide a run's result."""
 

@@ -48,6 +48,7 @@ class TrainOptions:
     device: str
     threads: int | None
     exact_conv: bool
+    precision: str
     raw_pixels: bool
     train_limit: int | None
     test_limit: int | None
@@ -86,6 +87,7 @@ class TrainOptions:
             self.exact_conv,
             self.raw_pixels,
             keep_epochs=self.keep_epochs,
+            precision=self.precision,
         )
 
     def settings(self, recipe: Recipe) -> Settings:

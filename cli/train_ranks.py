@@ -56,6 +56,7 @@ class _SetUp(NamedTuple):
     """What there is to train."""
 
     exact_conv: bool
+    precision: str
     dataset: "Dataset"
     checkpoint: "Checkpoint"
 
@@ -200,7 +201,9 @@ class _Led(Crew):
     def begin(self, run: "Run") -> None:
         from numbacnn.training import to_checkpoint
 
-        self._ranks.broadcast(_SetUp(run.origin.exact_conv, run.dataset, to_checkpoint(run.state, run.ops, {})))
+        self._ranks.broadcast(
+            _SetUp(run.origin.exact_conv, run.origin.precision, run.dataset, to_checkpoint(run.state, run.ops, {}))
+        )
         self._is_training, self._ops = True, run.ops
         _prepare(self._ranks, run.state, run.ops)
 
@@ -290,7 +293,7 @@ def _train_along(ranks: "MpiRanks", set_up: _SetUp, device: str, number_of_threa
     """Train in step with the first rank."""
     from numbacnn.training import EpochDone, StepDone, from_checkpoint, train
 
-    ops = get_ops(device, number_of_threads, exact_conv=set_up.exact_conv)
+    ops = get_ops(device, number_of_threads, exact_conv=set_up.exact_conv, precision=set_up.precision)
     state, _ = from_checkpoint(set_up.checkpoint, ops, "the first rank's state")
     _prepare(ranks, state, ops)
     for event in train(state, set_up.dataset, ops):

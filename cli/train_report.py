@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from numbacnn.backends.precisions import FLOAT32
 from numbacnn.checkpoint import Arrays, TrainedNetwork, weights_sha256
 from numbacnn.config import write_toml
 from numbacnn.graph import graph_to_dict
@@ -58,6 +59,7 @@ def _figures(run: Run, seconds: float, epoch: int, parameters: Arrays) -> dict[s
         "model": state.graph.name,
         "dataset": run.dataset.name,
         "device": run.ops.name,
+        **({"precision": run.origin.precision} if run.origin.precision != FLOAT32 else {}),
         "ranks": run.ranks,
         "threads": run.threads,
         "thread_shares": {str(threads): round(share, 3) for threads, share in run.ops.thread_shares().items()},
@@ -166,6 +168,7 @@ def config(run: Run) -> str:
         "test_limit": run.origin.test_limit,
         "raw_pixels": run.origin.raw_pixels or None,
         "exact_conv": run.origin.exact_conv or None,
+        "precision": run.origin.precision if run.origin.precision != FLOAT32 else None,
         "keep_epochs": run.origin.keep_epochs or None,
         "device": run.ops.name,
         "threads": run.threads,

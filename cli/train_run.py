@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numbacnn.backends import processor, threads
+from numbacnn.backends.precisions import TF32
 from numbacnn.datasets import Dataset
 from numbacnn.errors import CheckpointError, ModelError
 from numbacnn.graph import with_initializer
@@ -66,7 +67,7 @@ def new_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
         origin = replace(origin, raw_pixels=True)
     check_output(folder.path, resume=False)
     loading = load_ahead(origin, options.data_dir, source.graph.input_shape)
-    ops = open_device(options.device, options.threads or crew.threads, options.exact_conv)
+    ops = open_device(options.device, options.threads or crew.threads, options.exact_conv, options.precision)
     new_folders = _missing_folders(folder.path)
     with folder.writing(), announced_compilations() as compilations, ExitStack() as stack:
         begun_before = None
@@ -123,7 +124,12 @@ def resumed_run(options: TrainOptions, crew: Crew) -> Iterator[Run]:
         folder.check_names()
         origin = Origin.from_dict(checkpoint.state.get("about"), str(folder.resumable()))
         stack.enter_context(_parting_words(folder, resume_command(folder.path, origin, options, crew.size)))
-        ops = open_device(options.device, options.threads or crew.threads, origin.exact_conv)
+        if origin.precision == TF32 and options.device == "cpu":
+            raise CheckpointError(
+                f"{folder.path}: the run was started with --precision {TF32}: expected --device cuda, as only GPUs multiply in TF32, "
+                f"got --device {options.device}. Give --device cuda, or start a new run in another --output"
+            )
+        ops = open_device(options.device, options.threads or crew.threads, origin.exact_conv, origin.precision)
         with announced_compilations() as compilations:
             state = folder.resume(checkpoint, ops)
             options.check_unchanged(origin, state.settings, folder.path)

@@ -40,6 +40,7 @@ def warmup(
     device: str,
     threads: int | None,
     exact_conv: bool,
+    precision: str,
     output_format: str,
 ) -> None:
     """Compile the kernels that networks need, so that the first run finds them in the cache.
@@ -67,7 +68,7 @@ def warmup(
         _take(given, output_format)
         return
     sources = [read_model(model) for model in (PRESETS if all_presets else models or ("cnn",))]
-    ops = open_device(device, threads, exact_conv)
+    ops = open_device(device, threads, exact_conv, precision)
     if pack:
         from numbacnn.backends.kernel_packs import cache_to_pack, make_pack  # late: it needs Numba, and --help does not
 

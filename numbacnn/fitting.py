@@ -46,6 +46,7 @@ def fit(
     device: str = "cpu",
     threads: int | None = None,
     exact_conv: bool = False,
+    precision: str = "float32",
     progress: bool = True,
     pictures: str = PHOTOGRAPHS,
 ) -> Net:
@@ -70,6 +71,7 @@ def fit(
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         threads: CPU threads; None for all. Changes no result.
         exact_conv: sum convolutions directly, without transforms.
+        precision: of a GPU's products: ``"float32"``, or ``"tf32"``, whose factors have 10 bits of fraction.
         progress: whether to show progress on stderr.
         pictures: how ``numbacnn predict`` is to bring picture files into the form of ``X``: ``"photographs"`` are only scaled,
             ``"digits"`` are centred by their ink, as in MNIST.
@@ -107,7 +109,7 @@ def fit(
         count = len(dataset.validation_images)
         settings = replace(settings, validation=count / (count + len(dataset.train_images)), early_stop=early_stop)
     check_matches(graph, dataset)
-    ops = get_ops(device, threads, exact_conv=exact_conv)
+    ops = get_ops(device, threads, exact_conv=exact_conv, precision=precision)
     state = new_state(graph, settings, ops)
     run(state, dataset, ops, "auto" if progress else "none")
     return trained(state, dataset, ops, pictures)

@@ -11,6 +11,8 @@ from numbacnn.backends.cuda._jit import SIMULATED, Kernel, cuda, kernels, missin
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90a", "sm_100a")
 """Turing, Ampere, Hopper, Blackwell. From Hopper on, Numba compiles for the exact architecture of the GPU, marked by an "a"."""
 
+WITH_TF32 = ARCHITECTURES[1:]
+
 OLDEST = (7, 5)
 """The architecture of the LTO-IR. LTO-IR for each architecture gives the same machine code."""
 
@@ -57,14 +59,16 @@ def cache_keys() -> list[str]:
     return [f"{kernel.name} {kernel._compiled._cache._index_key((), compiler)}" for kernel in kernels]
 
 
-def compile_kernel(kernel: Kernel, types: tuple[Any, ...]) -> dict[str, MachineCode]:
-    """Compile a kernel for the types of its arguments and for every architecture, with the settings that ``Kernel`` gives it."""
+def compile_kernel(
+    kernel: Kernel, types: tuple[Any, ...], architectures: tuple[str, ...] = ARCHITECTURES
+) -> dict[str, MachineCode]:
+    """Compile a kernel for the types of its arguments and for some architectures, with the settings that ``Kernel`` gives it."""
     device = SimpleNamespace(compute_capability=OLDEST)
     with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device):  # for device functions
         code, _ = cuda.compile(kernel.function, types, cc=OLDEST, output="ltoir", device=False, abi="numba")
     with ThreadPoolExecutor() as pool:
-        ptx = pool.submit(_link, code, ARCHITECTURES[0], "-ptx")
-        linked = {name: pool.submit(_link, code, name) for name in ARCHITECTURES}
+        ptx = pool.submit(_link, code, architectures[0], "-ptx")
+        linked = {name: pool.submit(_link, code, name) for name in architectures}
     double = re.findall(r"^.*\.f64.*$", ptx.result()[0].decode(), re.MULTILINE)
     return {name: _machine_code(future.result()[1], double) for name, future in linked.items()}
 

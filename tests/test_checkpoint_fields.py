@@ -153,6 +153,9 @@ WRONG = [
     (setting("about.train_limit", 0), "about.train_limit: expected a whole number of at least 1 or null, got 0"),
     (setting("about.test_limit", 1.5), "about.test_limit: expected a whole number of at least 1 or null, got 1.5"),
     (setting("about.exact_conv", "no"), "about.exact_conv: expected true or false, got 'no'"),
+    (setting("about.precision", "half"), "about.precision: expected one of float32, tf32, got 'half'"),
+    (setting("about.precision", ["tf32"]), "about.precision: expected one of float32, tf32, got ['tf32']"),
+    (setting("about.precision", "tf32"), "the run was started with --precision tf32: expected --device cuda"),
     (setting("about.raw_pixels", 1), "about.raw_pixels: expected true or false, got 1"),
     (setting("about.keep_epochs", "yes"), "about.keep_epochs: expected true or false, got 'yes'"),
     (setting("about.data_sha256", 5), "about.data_sha256: expected a text, got 5"),
@@ -227,7 +230,8 @@ def test_a_resumed_run_opens_its_device_once(
 ) -> None:
     opened = []
 
-    def open_device(device: str, threads: int | None, exact_conv: bool) -> Any:
+    def open_device(device: str, threads: int | None, exact_conv: bool, precision: str) -> Any:
+        assert precision == "float32"
         opened.append(exact_conv)
         return get_ops(device, threads, exact_conv=exact_conv)
 

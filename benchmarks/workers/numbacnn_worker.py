@@ -17,6 +17,7 @@ from protocol import CHECKED_IMAGES, WARM_CALLS, Check, Network, Session, main, 
 
 import numbacnn
 from numbacnn.backends import get_ops
+from numbacnn.backends.precisions import FLOAT32
 from numbacnn.datasets import DIGIT_NAMES, Dataset
 from numbacnn.graph import Graph, without_softmax
 from numbacnn.models import preset
@@ -31,7 +32,8 @@ STEP_IMAGES = 60_000
 def open_work(request: dict[str, Any]) -> Session:
     """Get ready for a piece of work."""
     work = request["work"]
-    ops = get_ops(request.get("device", "cpu"), None if request.get("adapts") else request["threads"])
+    threads, precision = None if request.get("adapts") else request["threads"], request.get("precision", FLOAT32)
+    ops = get_ops(request.get("device", "cpu"), threads, precision=precision)
     state = start(work["model"], work["batch"], ops)
     check = read_check(request["folder"], work["model"])
     logits = predict(without_softmax(state.graph), ops, state.parameters, check.images).logits

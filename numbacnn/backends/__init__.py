@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from numbacnn.backends import threads as _threads
+from numbacnn.backends.precisions import FLOAT32, PRECISIONS, TF32
 from numbacnn.errors import DeviceError
 from numbacnn.ops import Ops
 
@@ -21,6 +22,7 @@ def get_ops(
     threads: int | None = None,
     *,
     exact_conv: bool = False,
+    precision: str = FLOAT32,
     plain: bool = False,
     on_check: Callable[[], None] = lambda: None,
 ) -> Ops:
@@ -30,6 +32,8 @@ def get_ops(
         device: ``"cpu"``, ``"cuda"`` or ``"auto"`` (the fastest one that works).
         threads: CPU threads; None to keep the number of this process, at first all that the machine grants. Changes no result.
         exact_conv: sum every convolution directly, even where a transform is faster. Results agree to about seven digits.
+        precision: of a GPU's products: ``"float32"`` or ``"tf32"``, whose factors have 10 bits of fraction; sums are float32. See
+            ``cuda/tiled/tf32.py``.
         plain: compute by the CPU's readable kernels alone, as ``functional`` does. A GPU has one set of kernels, and ignores it.
         on_check: called before a GPU is checked at its first use, which takes seconds.
 
@@ -39,6 +43,8 @@ def get_ops(
     """
     if device not in DEVICES:
         raise DeviceError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
+    if precision not in PRECISIONS:
+        raise DeviceError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     _start_threads(threads)
     from numbacnn.backends import environment  # late, as the options of commands need this module's names alone
 
@@ -54,9 +60,15 @@ def get_ops(
         from numbacnn.backends.cuda import self_check
         from numbacnn.backends.cuda.ops import CudaOps
 
-        ops = CudaOps()
+        ops = CudaOps(precision)
         self_check.check_once(ops, on_check)
         return ops
+    if precision == TF32:
+        no_gpu = f", which is the CPU, as {reason.what}" if reason else ""
+        raise DeviceError(
+            f"--precision tf32: expected --device cuda, as only GPUs multiply in TF32, got --device {device}{no_gpu}. "
+            "Use --device cuda, or --precision float32"
+        )
     # Imported after the number of threads is settled: Numba reads it once, when imported.
     if plain:
         from numbacnn.backends.cpu.plain.ops import PlainOps

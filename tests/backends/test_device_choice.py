@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 from repository import ROOT
 
-from numbacnn.backends import diagnostics, why_not_cuda
+from numbacnn.backends import diagnostics, get_ops, why_not_cuda
 from numbacnn.backends.cuda import _jit
+from numbacnn.errors import DeviceError
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -233,6 +234,65 @@ def test_doctor_says_simulator_where_that_is_what_runs(numbacnn: Run) -> None:
     facts = json.loads(numbacnn("doctor", "--format", "json", env=SIMULATOR).stdout)["cuda"]
     assert (facts["usable"], facts["simulator"], facts["why_not"]) == (True, True, None)
     assert "Numba's simulator" in numbacnn("doctor", env=SIMULATOR).stdout
+
+
+# --- TF32 ----------------------------------------------------------------------------------------------------------------------------
+
+
+@needs_no_gpu
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "warmup"])
+def test_tf32_on_the_cpu_is_an_error_and_writes_nothing(numbacnn: Run, net: Path, tmp_path: Path, command: str) -> None:
+    if command in ("evaluate", "predict"):
+        assert numbacnn("train", "--model", net, *FEW, "--output", tmp_path / "run").returncode == 0
+    trained = ("--model", tmp_path / "run" / "model.safetensors")
+    given = {
+        "train": ("--model", net, *FEW, "--output", tmp_path / "out"),
+        "evaluate": (*trained, "--dataset", "digits", "--test-limit", 4),
+        "predict": (*trained, "digits:0"),
+        "warmup": (net,),
+    }[command]
+    before = sorted(tmp_path.rglob("*"))
+    for device in ("cpu", "auto"):
+        done = numbacnn(command, *given, "--precision", "tf32", "--device", device)
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert f"--precision tf32: expected --device cuda, as only GPUs multiply in TF32, got --device {device}" in done.stderr
+        assert "Use --device cuda, or --precision float32" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@needs_simulator
+def test_a_run_in_tf32_says_so_and_is_resumed_in_it_alone(numbacnn: Run, net: Path, tmp_path: Path) -> None:
+    net.write_text(
+        NET.replace('"Flatten"', '"MaxPool2D"\npool_size = 9\n\n[[layers]]\ntype = "Flatten"')
+    )  # 3 x 3: the simulator is slow
+
+    def train(*given: object) -> subprocess.CompletedProcess[str]:
+        return numbacnn("train", *given, "--device", "cuda", "--output", "run", "--format", "json", env=SIMULATOR)
+
+    begun = train("--model", net, *FEW, "--precision", "tf32")
+    assert begun.returncode == 0, begun.stderr
+    assert "cuda (Numba's simulator, TF32), seed 0" in begun.stderr
+    assert json.loads(begun.stdout)["precision"] == "tf32"
+    assert tomllib.loads((tmp_path / "run" / "config.toml").read_text("utf-8"))["precision"] == "tf32"
+    refused = train("--resume", "--epochs", 2, "--precision", "float32")
+    assert refused.returncode == 1
+    assert "the run was started with --precision tf32, got float32. Leave --precision out" in refused.stderr
+    resumed = train("--resume", "--epochs", 2)
+    assert json.loads(resumed.stdout)["precision"] == "tf32", resumed.stderr
+    assert "TF32" in resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"),
+    [
+        ("half", "precision: expected one of float32, tf32, got 'half'"),
+        ("tf32", "--precision tf32: expected --device cuda, as only GPUs multiply in TF32, got --device cpu"),
+    ],
+)
+def test_a_precision_that_the_cpu_has_not_is_refused(precision: str, message: str) -> None:
+    with pytest.raises(DeviceError, match=message):
+        get_ops("cpu", precision=precision)
 
 
 # --- doctor -----------------------------------------------------------------------------------------------------------------------

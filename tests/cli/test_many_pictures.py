@@ -245,7 +245,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_few_pictures_are_read_by_this_process_and_many_by_one_a_thread() -> None:
     def processes(pictures: int, **choices: Any) -> int:
-        given = {"path": None, "network": None, "reading": None, "device": "cpu", "exact_conv": False}
+        given = {"path": None, "network": None, "reading": None, "device": "cpu", "exact_conv": False, "precision": "float32"}
         return Answering(**given | {"threads": None, "workers": None} | choices)._processes(pictures)  # type: ignore[arg-type]
 
     assert processes(MANY - 1, threads=4) == 1

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_compiler import ARCHITECTURES, MachineCode, cache_keys, compile_kernel, why_not
+from cuda_compiler import ARCHITECTURES, WITH_TF32, MachineCode, cache_keys, compile_kernel, why_not
 from repository import TESTS
 
 from numbacnn.backends import compilations, kernel_cache
 from numbacnn.backends.cuda import _jit, self_check
 from numbacnn.backends.kernel_files import KernelFiles
+from numbacnn.backends.precisions import PRECISIONS, TF32
 from numbacnn.datasets import Dataset
 from numbacnn.graph import without_softmax
 from numbacnn.layers.activation import ACTIVATIONS
@@ -63,12 +64,14 @@ BATCH_SIZES = (1, 2, 100, 8000)
 def launches() -> set[Launch]:
     """The launches of all presets and all ops."""
     with recording() as (ops, found):
-        for batch_size in BATCH_SIZES:
-            for name in PRESETS:
-                run_preset(ops, name, batch_size)
-        for optimizer in OPTIMIZERS:
-            run_preset(ops, "cnn", 2, optimizer=optimizer)
-        run_every_op(ops)
+        for precision in PRECISIONS:
+            ops.precision = precision
+            for batch_size in BATCH_SIZES:
+                for name in PRESETS:
+                    run_preset(ops, name, batch_size)
+            for optimizer in OPTIMIZERS:
+                run_preset(ops, "cnn", 2, optimizer=optimizer)
+            run_every_op(ops)
         return set(found)
 
 
@@ -289,12 +292,21 @@ def test_grids_and_blocks_are_of_a_size_that_every_gpu_takes(launches: set[Launc
 
 @pytest.fixture(scope="module")
 def machine_code(launches: set[Launch]) -> dict[Key, MachineCode]:
-    """The machine code of every kernel, for the types of each launch and every architecture."""
+    """The machine code of kernels, for the types of each launch and every architecture: of all in float32, and in TF32 of those that
+    ``cnn`` launches, for architectures that know it."""
+    with recording() as (ops, found):
+        ops.precision = TF32
+        run_preset(ops, "cnn", Settings().batch_size)
     return {
         (kernel, types, architecture): code
-        for kernel, types in {(launch.kernel, launch.types) for launch in launches}
-        for architecture, code in compile_kernel(kernel, types).items()
+        for kernel, types in {(launch.kernel, launch.types) for launch in launches if not is_tf32(launch.kernel)}
+        | {(launch.kernel, launch.types) for launch in found}
+        for architecture, code in compile_kernel(kernel, types, WITH_TF32 if is_tf32(kernel) else ARCHITECTURES).items()
     }
+
+
+def is_tf32(kernel: _jit.Kernel) -> bool:
+    return kernel.name.endswith("_tf32")
 
 
 def title(key: Key) -> str:
@@ -316,8 +328,11 @@ def test_a_block_fits_into_registers_and_shared_memory(
 ) -> None:
     assert not {title(key): code.shared for key, code in machine_code.items() if code.shared > MOST_SHARED}
     for launch in launches:
-        for architecture in ARCHITECTURES:
-            code = machine_code[launch.kernel, launch.types, architecture]
+        codes = (machine_code.get((launch.kernel, launch.types, architecture)) for architecture in ARCHITECTURES)
+        for architecture, code in zip(ARCHITECTURES, codes, strict=True):
+            if code is None:
+                assert is_tf32(launch.kernel), launch
+                continue
             in_use = (
                 math.ceil(code.registers / 8) * 8 * math.ceil(launch.block_size / 32) * 32
             )  # allotted in eights, to whole warps
@@ -326,6 +341,7 @@ def test_a_block_fits_into_registers_and_shared_memory(
     hungriest, largest = (max(machine_code.items(), key=lambda item: getattr(item[1], what)) for what in ("registers", "shared"))
     with capsys.disabled():
         print(
-            f"\n{len(_jit.kernels)} kernels, {len(signatures)} signatures, {len(launches)} launches; {', '.join(ARCHITECTURES)}: at "
-            f"most {hungriest[1].registers} registers ({hungriest[0][0].name}), {largest[1].shared:,} bytes shared ({largest[0][0].name})"
+            f"\n{len(_jit.kernels)} kernels, {sum(map(is_tf32, _jit.kernels))} of them in TF32, {len(signatures)} signatures, "
+            f"{len(launches)} launches; {', '.join(ARCHITECTURES)}: at most {hungriest[1].registers} registers "
+            f"({hungriest[0][0].name}), {largest[1].shared:,} bytes shared ({largest[0][0].name})"
         )

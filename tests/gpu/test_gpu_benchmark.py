@@ -22,7 +22,7 @@ DRIVER = ROOT / "benchmarks" / "gpu.py"
 def test_a_step_is_taken_apart_into_its_kernels(tmp_path: Path) -> None:
     file = tmp_path / "gpu.json"
     done = subprocess.run(
-        [sys.executable, str(DRIVER), "--dry", "--json", str(file)],
+        [sys.executable, str(DRIVER), "--dry", "--precision", "tf32", "--json", str(file)],
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -31,6 +31,8 @@ def test_a_step_is_taken_apart_into_its_kernels(tmp_path: Path) -> None:
     (step,) = report["steps"]
     names = [kernel["kernel"] for kernel in step["kernels"]]
     assert {"plain.elementwise._gather_rows", "plain.loss._record_step", "plain.updates._adam"} <= set(names)
+    assert report["precision"] == "tf32"
+    assert {"tiled.dense._product_tf32", "tiled.conv2d._conv2d_pixels_tf32"} <= set(names)
     assert all(kernel["launches"] >= 1 and kernel["bytes"] > 0 and kernel["seconds"] > 0 for kernel in step["kernels"])
     assert {"dense", "conv2d_block", "conv2d_block_backward", "update"} <= {product["op"] for product in step["products"]}
     assert step["seconds"] > 0

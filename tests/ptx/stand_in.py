@@ -124,6 +124,14 @@ class PtxDevice:
         """The names of the kernels that have run."""
         return {each.built.name for each in self._loaded.values() if each.kernel.launches}
 
+    def texts(self) -> dict[str, list[str]]:
+        """The PTX of the kernels that have run, by their names."""
+        found: dict[str, list[str]] = {}
+        for each in self._loaded.values():
+            if each.kernel.launches:
+                found.setdefault(each.built.name, []).append(each.ptx)
+        return found
+
     def counts(self) -> dict[str, Counter[str]]:
         """The instructions of all threads so far, by kernel and kind, see ``translation.kind_of``; and the "launches"."""
         found: dict[str, Counter[str]] = {}

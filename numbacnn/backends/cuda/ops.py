@@ -26,6 +26,8 @@ from numbacnn.backends.cuda.tiled import conv2d as tiled_conv2d
 from numbacnn.backends.cuda.tiled import dense
 from numbacnn.backends.cuda.tiled import pooling as fused_pooling
 from numbacnn.backends.cuda.tiled.masked import relu_backward_and_sums
+from numbacnn.backends.cuda.tiled.tf32 import check_capability
+from numbacnn.backends.precisions import FLOAT32, TF32
 from numbacnn.ops import NEGATIVE_SLOPE, Ops
 from numbacnn.shapes import Window2D, is_standard
 from numbacnn.values import (
@@ -50,6 +52,12 @@ class CudaOps(Ops):
     kernels_depend_on_batch = True
     inference_batch = 10 if SIMULATED else 1000
 
+    def __init__(self, precision: str = FLOAT32):
+        """``precision``: of the products that tiles compute, see ``PRECISIONS``."""
+        if precision == TF32:
+            check_capability()
+        self.precision = precision
+
     def _share(self, x: Array) -> GpuShare:
         return GpuShare(self.ranks.share(len(x)))
 
@@ -60,13 +68,13 @@ class CudaOps(Ops):
         arena.forget()
 
     def describe(self) -> str:
-        return f"cuda ({gpu().name})"
+        return f"cuda ({gpu().name}{', TF32' if self.precision == TF32 else ''})"
 
     def asarray(self, host: Any) -> Array:
         return memory.to_device(host)
 
     def to_host(self, x: Array | FactoredGradient) -> Any:
-        return memory.to_host(dense.weight_gradient(*x) if isinstance(x, FactoredGradient) else x)
+        return memory.to_host(dense.weight_gradient(*x, self.precision) if isinstance(x, FactoredGradient) else x)
 
     def zeros_like(self, x: Array) -> Array:
         return memory.to_device(np.zeros(tuple(x.shape), x.dtype))
@@ -104,7 +112,7 @@ class CudaOps(Ops):
     def conv2d_block(self, x: Array, kernel: Array, bias: Array | None, block: ConvBlock) -> tuple[Array, Any]:
         if not is_standard(block.window, x.shape[3], kernel.shape):
             return super().conv2d_block(x, kernel, bias, block)
-        y, winners = tiled_conv2d.conv2d(x, kernel, bias, block.window, block.relu, block.pool)
+        y, winners = tiled_conv2d.conv2d(x, kernel, bias, block.window, block.relu, block.pool, self.precision)
         return y, (x, y, winners)
 
     def conv2d_block_backward(
@@ -117,10 +125,10 @@ class CudaOps(Ops):
             dz, sums = fused_pooling.max_pool_relu_backward(y, dy, winners, block.window, block.pool, block.relu)
         else:
             dz, sums = relu_backward_and_sums(y, dy) if block.relu else (dy, None)
-        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx, self._share(x), sums)
+        return tiled_conv2d.conv2d_backward(x, kernel, dz, block.window, needs_dx, self._share(x), self.precision, sums)
 
     def dense(self, x: Array, kernel: Array, bias: Array | None, *, relu: bool = False) -> Array:
-        return dense.dense(x, kernel, bias, relu)
+        return dense.dense(x, kernel, bias, relu, self.precision)
 
     def dense_backward(
         self, x: Array, kernel: Array, dy: Array, *, needs_dx: bool = True, factored: bool = False
@@ -138,13 +146,13 @@ class CudaOps(Ops):
     ) -> tuple[Array | None, Array | FactoredGradient, Array]:
         """With the partial sums of dy over the batch, if they are known."""
         share = self._share(x)
-        dx = dense.input_gradient(dy, kernel) if needs_dx else None
+        dx = dense.input_gradient(dy, kernel, self.precision) if needs_dx else None
         if sums is not None and share.is_whole:
             dbias = total_of(sums)
         else:
             dbias = share.total(lambda branch: sum_pixels(part_of(dy, branch)))
         x, dy = share.gather(x), share.gather(dy)
-        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy), dbias
+        return dx, FactoredGradient(x, dy) if factored else dense.weight_gradient(x, dy, self.precision), dbias
 
     def add(self, a: Array, b: Array) -> Array:
         return elementwise.add(a, b)
@@ -249,7 +257,7 @@ class CudaOps(Ops):
         check: FiniteLossCheck | None = None,
     ) -> None:
         if isinstance(gradient, FactoredGradient):
-            dense.update(parameter, slots, *gradient, rule, check)
+            dense.update(parameter, slots, *gradient, rule, check, self.precision)
         else:
             updates.update_all([Update(parameter, slots, gradient)], rule, check)
 

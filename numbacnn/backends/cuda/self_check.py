@@ -2,7 +2,7 @@
 
 A driver, a compiler or a device that computes wrong numbers trains a network that is merely bad. So each new combination of GPU, driver,
 compilers and kernels computes every kind of op once. The data are small whole numbers: their sums and products are exact in float32, in
-any order, and must be those of the CPU to the bit; where a root or an exponential is taken, they must be close.
+any order, and in TF32 as well, and must be those of the CPU to the bit; where a root or an exponential is taken, they must be close.
 
 A stamp in the folder of the compiled kernels, whose name changes with kernels and compilers, says that it has passed.
 """
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numbacnn.backends.cuda._jit import SIMULATED, gpu, gpu_uuid, kernels_folder
+from numbacnn.backends.precisions import FLOAT32
 from numbacnn.errors import DeviceError, DeviceMemoryError
 from numbacnn.files import write_whole
 from numbacnn.ops import Ops
@@ -80,8 +81,9 @@ def check_once(ops: Ops, on_check: Callable[[], None] = lambda: None) -> None:
     Raises:
         DeviceError: it computes other numbers; the message names the op. DeviceMemoryError: it has no room for a few megabytes.
     """
-    identity = "" if SIMULATED else _identity()
-    if SIMULATED or identity in _passed or has_passed():
+    precision = getattr(ops, "precision", FLOAT32)
+    identity = "" if SIMULATED else _identity(precision)
+    if SIMULATED or identity in _passed or has_passed(precision):
         return
     on_check()
     check(ops)
@@ -91,9 +93,9 @@ def check_once(ops: Ops, on_check: Callable[[], None] = lambda: None) -> None:
             write_whole(folder / _stamp(identity), identity.encode(), mode=0o600)
 
 
-def has_passed() -> bool:
+def has_passed(precision: str = FLOAT32) -> bool:
     """Whether there is a stamp for this GPU with its driver and the kernels as they are."""
-    folder, identity = kernels_folder().path, _identity()
+    folder, identity = kernels_folder().path, _identity(precision)
     if folder is None:
         return False
     try:
@@ -102,9 +104,9 @@ def has_passed() -> bool:
         return False
 
 
-def _identity() -> str:
-    device = gpu()
-    return "\n".join([device.name, gpu_uuid(), device.compute_capability, device.driver])
+def _identity(precision: str) -> str:
+    device, other = gpu(), [precision] if precision != FLOAT32 else []  # whose kernels are others
+    return "\n".join([device.name, gpu_uuid(), device.compute_capability, device.driver, *other])
 
 
 def _stamp(identity: str) -> str:

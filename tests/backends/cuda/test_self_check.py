@@ -151,6 +151,14 @@ def test_a_gpu_is_checked_once_and_again_with_another_driver(gpu: tuple[Any, lis
     assert checked == ["580.1", "590.2", "590.2"]
 
 
+def test_kernels_for_tf32_are_checked_for_themselves(gpu: tuple[Any, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    self_check, checked = gpu
+    for count, precision in ((1, "float32"), (2, "tf32"), (2, "tf32"), (2, "float32")):
+        get_ops("cuda", precision=precision)
+        another_process(monkeypatch, self_check)
+        assert len(checked) == count, precision
+
+
 def gpu_of(driver: str) -> Callable[..., Any]:
     from numbacnn.backends.cuda._jit import Gpu
 

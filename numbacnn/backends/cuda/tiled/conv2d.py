@@ -36,7 +36,6 @@ from numbacnn.backends.cuda.plain.reduction import pixel_sums, total_of
 from numbacnn.backends.cuda.tiled.product import (
     HALF_ROWS,
     TILES,
-    WIDTH,
     Matrix,
     add_parts,
     balanced_tile,
@@ -45,6 +44,7 @@ from numbacnn.backends.cuda.tiled.product import (
     load_term,
     make_product,
     my_slice,
+    named,
     read_four,
     rectified,
     row_offsets,
@@ -52,8 +52,9 @@ from numbacnn.backends.cuda.tiled.product import (
     write_four,
     write_sums,
 )
-from numbacnn.backends.cuda.tiled.vectors import is_within, load_near, store
+from numbacnn.backends.cuda.tiled.vectors import WIDTH, is_within, load_near, store
 from numbacnn.backends.fused_pool import pool_geometry
+from numbacnn.backends.precisions import PRECISIONS
 
 
 class Images(NamedTuple):
@@ -70,7 +71,7 @@ def farthest_in(images, tile_rows, pixels):
     return touched * images.height * images.line
 
 
-def conv2d(x, filters, bias, window, relu, pool):
+def conv2d(x, filters, bias, window, relu, pool, precision):
     """y = relu(pool(conv2d(x))), and the winners of the pooling, uint8, or None. See ``Ops.conv2d_block``."""
     rows, columns = window
     channels, maps = filters.shape[2:]
@@ -84,24 +85,26 @@ def conv2d(x, filters, bias, window, relu, pool):
     grid = (blocks_of(pixels, tile.rows), blocks_of(maps, tile.columns))
     out = y.reshape(-1), zeros(1, np.uint8) if winners is None else winners.reshape(-1)
     args = x.reshape(-1), filters.reshape(-1), bias, images, rows, columns, cells, channels, relu, *out
-    launch.blocks(_FORWARD[tile], grid, tile.threads, *args)
+    launch.blocks(_FORWARD[tile, precision], grid, tile.threads, *args)
     return y, winners
 
 
-def conv2d_backward(x, filters, dz, window, needs_dx, share, sums=None):
+def conv2d_backward(x, filters, dz, window, needs_dx, share, precision, sums=None):
     """dx (or None), dfilters, dbias, where ``dz`` is the gradient before ReLU and pooling. See ``Ops.conv2d_backward``.
 
     Args:
         sums: partial sums of dz over all pixels, if they are known.
     """
-    dx = _input_gradient(x, filters, dz, window) if needs_dx else None
+    dx = _input_gradient(x, filters, dz, window, precision) if needs_dx else None
     if share.is_whole:
-        return dx, *_filter_gradient(x, filters, dz, window, pixel_sums(dz) if sums is None else sums)
-    dfilters = share.total(lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window)[0])
+        return dx, *_filter_gradient(x, filters, dz, window, precision, pixel_sums(dz) if sums is None else sums)
+    dfilters = share.total(
+        lambda branch: _filter_gradient(part_of(x, branch), filters, part_of(dz, branch), window, precision)[0]
+    )
     return dx, dfilters, share.total(lambda branch: total_of(pixel_sums(part_of(dz, branch))))
 
 
-def _filter_gradient(x, filters, dz, window, sums=None):
+def _filter_gradient(x, filters, dz, window, precision, sums=None):
     """dfilters, and the total of ``sums``, if there are some: a second launch adds up the parts of both."""
     rows, columns = window
     kh, kw, channels, maps = filters.shape
@@ -112,7 +115,7 @@ def _filter_gradient(x, filters, dz, window, sums=None):
     dfilters = arena.like(filters)
     parts = dfilters if grid[2] == 1 else arena.empty((grid[2], taps, maps), x.dtype)
     args = x.reshape(-1), dz.reshape(-1), images, rows, columns, channels, terms_per_part, maps, parts.reshape(-1)
-    launch.blocks(_FILTER_GRADIENT[tile], grid, tile.threads, *args)
+    launch.blocks(_FILTER_GRADIENT[tile, precision], grid, tile.threads, *args)
     if grid[2] == 1:
         return dfilters, None if sums is None else total_of(sums)
     if sums is None:
@@ -120,7 +123,7 @@ def _filter_gradient(x, filters, dz, window, sums=None):
     return add_parts(parts, zeros(maps, x.dtype), False, dfilters, sums)
 
 
-def _input_gradient(x, filters, dz, window):
+def _input_gradient(x, filters, dz, window, precision):
     rows, columns = window
     channels, maps = filters.shape[2:]
     count = x.shape[0]
@@ -133,7 +136,7 @@ def _input_gradient(x, filters, dz, window):
     check_offsets("conv2d", farthest_in(images, tile.rows, fewest))
     grid = (blocks_of(pixels, tile.rows), blocks_of(channels, tile.columns), classes)
     args = dz.reshape(-1), filters.reshape(-1), images, rows, columns, channels, maps, dx.reshape(-1)
-    launch.blocks(_INPUT_GRADIENT[tile], grid, tile.threads, *args)
+    launch.blocks(_INPUT_GRADIENT[tile, precision], grid, tile.threads, *args)
     return dx
 
 
@@ -250,12 +253,13 @@ def _pixel(m, cells):
     return n, (line - n * cells.rows) * cells.sh + u, (window - line * cells.columns) * cells.sw + cell - u * cells.kw
 
 
-def _make_forward(tile):
+def _make_forward(tile, precision):
     tile_rows, tile_columns, depth, _, thread_columns = tile
     lanes, threads, a_count, b_count = tile.lanes, tile.threads, tile.loads(tile_rows), tile.loads(tile_columns)
-    product = make_product(tile, _load_pixels, load_right, _advance_cell, _pool)
+    product = make_product(tile, precision, _load_pixels, load_right, _advance_cell, _pool)
 
     @kernel
+    @named(precision)
     def _conv2d_pixels(x, filters, bias, images, rows, columns, cells, channels, relu, y, winners):
         """A block owns a tile of pixels (x) by filters (y)."""
         t = cuda.threadIdx.x
@@ -323,12 +327,13 @@ def _write_taps(sums, s, r, m, n, out):
         write_sums(sums, s, (cuda.blockIdx.z * taps + m) * maps + n, maps - n, maps, array)
 
 
-def _make_filter_gradient(tile):
+def _make_filter_gradient(tile, precision):
     tile_rows, tile_columns, depth = tile[:3]
     lanes, a_count, b_count = tile.lanes, tile.loads(tile_rows), tile.loads(tile_columns)
-    product = make_product(tile, _load_cells, load_right, _advance_pixel, _write_taps)
+    product = make_product(tile, precision, _load_cells, load_right, _advance_pixel, _write_taps)
 
     @kernel
+    @named(precision)
     def _conv2d_taps(x, dz, images, rows, columns, channels, terms_per_part, maps, out):
         """A block owns a tile of filter cells (x) by filters (y), and ``terms_per_part`` of the pixels (z)."""
         a_tops = cuda.local.array(a_count, np.int32)
@@ -436,12 +441,13 @@ def _class_of(remainder, axis):
     return first, cells, position // axis.stride, pixels
 
 
-def _make_input_gradient(tile):
+def _make_input_gradient(tile, precision):
     tile_rows, tile_columns, depth = tile[:3]
     lanes, threads, a_count, b_count = tile.lanes, tile.threads, tile.loads(tile_rows), tile.loads(tile_columns)
-    product = make_product(tile, _load_turned_pixels, _load_turned_filters, _advance_turned, _write_pixels)
+    product = make_product(tile, precision, _load_turned_pixels, _load_turned_filters, _advance_turned, _write_pixels)
 
     @kernel
+    @named(precision)
     def _conv2d_turned(dz, filters, images, rows, columns, channels, maps, dx):
         """A block owns a tile of pixels (x) by channels (y), all of one class (z). ``images`` are those of dz."""
         t = cuda.threadIdx.x
@@ -496,6 +502,11 @@ def _make_input_gradient(tile):
     return _conv2d_turned
 
 
-_FORWARD = {tile: _make_forward(tile) for tile in dict.fromkeys(TILES + HALF_ROWS)}
-_FILTER_GRADIENT = {tile: _make_filter_gradient(tile) for tile in TILES}
-_INPUT_GRADIENT = {tile: _make_input_gradient(tile) for tile in dict.fromkeys(TILES + HALF_ROWS)}
+def _all_of(make, tiles):
+    """The kernels of a product, by tile and precision."""
+    return {(tile, precision): make(tile, precision) for tile in dict.fromkeys(tiles) for precision in PRECISIONS}
+
+
+_FORWARD = _all_of(_make_forward, TILES + HALF_ROWS)
+_FILTER_GRADIENT = _all_of(_make_filter_gradient, TILES)
+_INPUT_GRADIENT = _all_of(_make_input_gradient, TILES + HALF_ROWS)

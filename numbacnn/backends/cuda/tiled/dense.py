@@ -24,7 +24,6 @@ from numbacnn.backends.cuda.plain.updates import adam_rule, momentum_rule, sgd_r
 from numbacnn.backends.cuda.tiled.product import (
     HALF_ROWS,
     TILES,
-    WIDTH,
     Matrix,
     add_parts,
     balanced_tile,
@@ -33,12 +32,15 @@ from numbacnn.backends.cuda.tiled.product import (
     load_term,
     make_product,
     my_slice,
+    named,
     read_four,
     rectified,
     row_offsets,
     tile_for,
     write_four,
 )
+from numbacnn.backends.cuda.tiled.vectors import WIDTH
+from numbacnn.backends.precisions import PRECISIONS
 from numbacnn.values import Update
 
 WRITE = "write"
@@ -57,37 +59,37 @@ class Layout(NamedTuple):
     b_term: int
 
 
-def dense(x, weights, bias, relu):
+def dense(x, weights, bias, relu, precision):
     """See ``Ops.dense``."""
     (count, terms), units = x.shape, weights.shape[1]
-    return _multiply(x, weights, Layout(count, units, terms, terms, 1, 1, units), bias, relu)
+    return _multiply(x, weights, Layout(count, units, terms, terms, 1, 1, units), bias, relu, precision)
 
 
-def input_gradient(dy, weights):
+def input_gradient(dy, weights, precision):
     """dx = dy @ weights.T"""
     terms, units = weights.shape
-    return _multiply(dy, weights, Layout(dy.shape[0], terms, units, units, 1, units, 1), None, False)
+    return _multiply(dy, weights, Layout(dy.shape[0], terms, units, units, 1, units, 1), None, False, precision)
 
 
-def weight_gradient(x, dy):
+def weight_gradient(x, dy, precision):
     """dW = x.T @ dy"""
-    return _multiply(x, dy, _gradient_of(x, dy), None, False)
+    return _multiply(x, dy, _gradient_of(x, dy), None, False, precision)
 
 
-def update(parameter, slots, x, dy, rule, check):
+def update(parameter, slots, x, dy, rule, check, precision):
     """``Ops.update`` with the gradient x.T @ dy, which is not written to memory unless its sums are cut into parts."""
     layout = _gradient_of(x, dy)
     tile = tile_of(layout)
     grid, terms_per_part = grid_of(tile, *layout[:3])
     if grid[2] > 1:
-        updates.update_all([Update(parameter, slots, weight_gradient(x, dy))], rule, check)
+        updates.update_all([Update(parameter, slots, weight_gradient(x, dy, precision))], rule, check)
         return
     tile = balanced_tile(layout.rows, layout.columns, row_step=layout.a_row)
     grid = (blocks_of(layout.rows, tile.rows), blocks_of(layout.columns, tile.columns), 1)
     flat, *flat_slots = (array.reshape(-1) for array in (parameter, *slots))
     arguments = (*flat_slots, *updates.numbers_of(rule, parameter.dtype), *updates.loss_of(check))
     args = x.reshape(-1), dy.reshape(-1), layout, terms_per_part, flat, arguments
-    launch.blocks(_KERNELS[tile, rule.kind], grid, tile.threads, *args)
+    launch.blocks(_KERNELS[tile, precision, rule.kind], grid, tile.threads, *args)
 
 
 def _gradient_of(x, dy):
@@ -103,7 +105,7 @@ def tile_of(layout):
     return tile
 
 
-def _multiply(a, b, layout, bias, relu):
+def _multiply(a, b, layout, bias, relu, precision):
     """The product plus ``bias``, then ReLU; long sums in parts."""
     rows, columns, terms = layout[:3]
     bias = zeros(columns, a.dtype) if bias is None else bias
@@ -112,10 +114,10 @@ def _multiply(a, b, layout, bias, relu):
     grid, terms_per_part = grid_of(tile, rows, columns, terms)
     args = grid, tile.threads, a.reshape(-1), b.reshape(-1), layout, terms_per_part
     if grid[2] == 1:
-        launch.blocks(_KERNELS[tile, WRITE], *args, out.reshape(-1), (bias, relu))
+        launch.blocks(_KERNELS[tile, precision, WRITE], *args, out.reshape(-1), (bias, relu))
         return out
     parts = arena.empty((grid[2], rows, columns), a.dtype)
-    launch.blocks(_KERNELS[tile, WRITE], *args, parts.reshape(-1), (zeros(columns, a.dtype), False))
+    launch.blocks(_KERNELS[tile, precision, WRITE], *args, parts.reshape(-1), (zeros(columns, a.dtype), False))
     return add_parts(parts, bias, relu, out)
 
 
@@ -202,13 +204,14 @@ _EPILOGUES = {WRITE: _write, "sgd": _apply_sgd, "momentum": _apply_momentum, "ad
 """Uses of a product's sums, by ``WRITE`` or ``Rule.kind``."""
 
 
-def _make_kernel(tile, use):
+def _make_kernel(tile, precision, use):
     rows, columns, depth = tile[:3]
     lanes, a_count, b_count = tile.lanes, tile.loads(rows), tile.loads(columns)
     is_update = use != WRITE
-    product = make_product(tile, _load_a, _load_b, _advance, _make_epilogue(_EPILOGUES[use]))
+    product = make_product(tile, precision, _load_a, _load_b, _advance, _make_epilogue(_EPILOGUES[use]))
 
     @kernel
+    @named(precision)
     def _product(a, b, layout, terms_per_part, out, arguments):
         """A block owns a tile of ``out`` (x, y) and one part of the sum (z).
 
@@ -241,7 +244,8 @@ def _make_kernel(tile, use):
 
 
 _KERNELS = {
-    (tile, use): _make_kernel(tile, use)
+    (tile, precision, use): _make_kernel(tile, precision, use)
+    for precision in PRECISIONS
     for use in _EPILOGUES
     for tile in (TILES if use == WRITE else dict.fromkeys(TILES + HALF_ROWS))
 }

@@ -61,14 +61,13 @@ from numbacnn.backends.cuda import launch
 from numbacnn.backends.cuda._jit import SIMULATED, cuda, device_function, kernel, multiprocessors
 from numbacnn.backends.cuda.launch import blocks_of
 from numbacnn.backends.cuda.memory import arena, zeros
-from numbacnn.backends.cuda.tiled.vectors import ALIGNED, load, load4, load_near, store, store4
+from numbacnn.backends.cuda.tiled.tf32 import make_warps, store_rounded
+from numbacnn.backends.cuda.tiled.vectors import ALIGNED, WIDTH, load, load4, load_near, store, store4
+from numbacnn.backends.precisions import FLOAT32
 from numbacnn.errors import DeviceError
 
 PAD = 4
 """Values between the terms of a slice. A multiple of four, so that vectors stay aligned."""
-
-WIDTH = 4
-"""Values of a vector."""
 
 
 class Tile(NamedTuple):
@@ -209,7 +208,7 @@ class Matrix(NamedTuple):
     step: int
 
 
-def make_product(tile, load_a, load_b, advance, epilogue):
+def make_product(tile, precision, load_a, load_b, advance, epilogue):
     """The main loop of every product: a device function that sums the tile of ``out`` which its block owns.
 
     A product differs from another one in four device functions. ``a``, ``b`` and ``out`` are tuples that only these read, except for
@@ -217,6 +216,7 @@ def make_product(tile, load_a, load_b, advance, epilogue):
 
     Args:
         tile: sizes, constants to the compiler.
+        precision: of ``PRECISIONS``; TF32 is multiplied as ``tf32.py`` has it.
         load_a: load_a(values, a, position, is_present) reads this thread's values of one term; zeros unless ``is_present``.
         load_b: the same for b.
         advance: advance(position, a, b, steps) is the position ``steps`` terms further.
@@ -234,6 +234,10 @@ def make_product(tile, load_a, load_b, advance, epilogue):
     a_size, b_size, a_count, b_count = tile.buffers(rows), tile.buffers(columns), tile.loads(rows), tile.loads(columns)
     a_step, b_step = rows + PAD, columns + PAD
     sums_shape = thread_rows, thread_columns
+    put_slice = store_slice if precision == FLOAT32 else store_rounded
+    by_warps = precision != FLOAT32 and not SIMULATED
+    place, row_of, multiply_slices = make_warps(tile, a_step, b_step) if by_warps else _by_threads(tile)
+    left_size = 2 * thread_rows if by_warps else thread_rows
 
     @device_function
     def product(a, b, a_slice, b_slice, position, first, stop, out):
@@ -241,12 +245,12 @@ def make_product(tile, load_a, load_b, advance, epilogue):
         b_slices = cuda.shared.array(b_size, a.matrix.dtype, ALIGNED)
         a_values = cuda.local.array(a_count, a.matrix.dtype)
         b_values = cuda.local.array(b_count, a.matrix.dtype)
-        left_terms = cuda.local.array(thread_rows, a.matrix.dtype)
+        left_terms = cuda.local.array(left_size, a.matrix.dtype)
         right_terms = cuda.local.array(thread_columns, a.matrix.dtype)
         sums = cuda.local.array(sums_shape, a.matrix.dtype)
         a_term, a_row = a_slice
         b_term, b_row = b_slice
-        row, column = cuda.threadIdx.x // across * thread_rows, cuda.threadIdx.x % across * WIDTH
+        row, column = place(cuda.threadIdx.x)
 
         clear(sums)
         load_a(a_values, a, position, first + a_term < stop)
@@ -254,23 +258,52 @@ def make_product(tile, load_a, load_b, advance, epilogue):
         buffer = 0
         k = first
         while k < stop:
-            store_slice(a_values, a_slices, (buffer + a_term) * a_step + a_row, lanes)
-            store_slice(b_values, b_slices, (buffer + b_term) * b_step + b_row, lanes)
+            put_slice(a_values, a_slices, (buffer + a_term) * a_step + a_row, lanes)
+            put_slice(b_values, b_slices, (buffer + b_term) * b_step + b_row, lanes)
             cuda.syncthreads()
             k += depth
             position = advance(position, a, b, depth)
             load_a(a_values, a, position, k + a_term < stop)
             load_b(b_values, b, position, k + b_term < stop)
-            multiply(a_slices, buffer * a_step + row, b_slices, buffer * b_step + column, tile, left_terms, right_terms, sums)
+            a_offset, b_offset = buffer * a_step + row, buffer * b_step + column
+            multiply_slices(a_slices, a_offset, b_slices, b_offset, tile, left_terms, right_terms, sums)
             buffer = depth - buffer
 
         top, left = cuda.blockIdx.x * rows, cuda.blockIdx.y * columns
         for r in range(thread_rows):
             for s in range(0, thread_columns, WIDTH):
-                epilogue(sums, s, r, top + row + r, left + column + s * across, out)
+                epilogue(sums, s, r, row_of(top + row, r), left + column + s * across, out)
             next_row(sums)
 
     return product
+
+
+def named(precision):
+    """Decorate the function of a kernel, so that its name says how it multiplies, in a profile say: ``_product_tf32``."""
+
+    def rename(function):
+        if precision != FLOAT32:
+            function.__name__, function.__qualname__ = (
+                f"{name}_{precision}" for name in (function.__name__, function.__qualname__)
+            )
+        return function
+
+    return rename
+
+
+def _by_threads(tile):
+    """The place of a thread in its tile, the row of one of its sums, and how it multiplies, as ``make_warps`` has them."""
+    across, thread_rows = tile.across, tile.thread_rows
+
+    @device_function
+    def place(t):
+        return t // across * thread_rows, t % across * WIDTH
+
+    @device_function
+    def row_of(row, r):
+        return row + r
+
+    return place, row_of, multiply
 
 
 @device_function

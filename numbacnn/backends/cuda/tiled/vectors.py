@@ -6,6 +6,7 @@ negative, and check nothing.
 
     load(x, i)              x[i]
     load_near(x, i, step)   x[i + step], where step is int32: the address of x[i] is computed once for several steps
+    load2(x, i)             (x[i], x[i+1]); i is a multiple of 2, and x begins at a multiple of 8 bytes
     load4(x, i)             (x[i], ..., x[i+3]); i is a multiple of 4, and x begins at a multiple of 16 bytes
     store(x, i, value)      x[i] = value
     store4(x, i, values)    x[i], ..., x[i+3] = values, where the same holds
@@ -20,6 +21,9 @@ from numbacnn.backends.cuda._jit import SIMULATED, emitting
 
 VECTOR = 16
 """Bytes of the longest access. Memory from the driver and from the arena begins at a multiple of it."""
+
+WIDTH = 4
+"""Values of the longest vector."""
 
 if SIMULATED:
     ALIGNED = None
@@ -40,6 +44,10 @@ def _define_simulated() -> tuple[Any, ...]:
     def load_near(x: Any, i: Any, step: Any) -> Any:
         return x[checked(x, int(i) + int(step), 1)]
 
+    def load2(x: Any, i: Any) -> Any:
+        i = checked(x, i, 2)
+        return x[i], x[i + 1]
+
     def load4(x: Any, i: Any) -> Any:
         i = checked(x, i, 4)
         return x[i], x[i + 1], x[i + 2], x[i + 3]
@@ -55,7 +63,7 @@ def _define_simulated() -> tuple[Any, ...]:
     def is_within(i: Any, n: Any) -> bool:
         return bool(0 <= i < n)
 
-    return load, load_near, load4, store, store4, is_within
+    return load, load_near, load2, load4, store, store4, is_within
 
 
 def _define_compiled() -> tuple[Any, ...]:
@@ -120,7 +128,7 @@ def _define_compiled() -> tuple[Any, ...]:
 
         return types.boolean(types.int32, types.int32), emit
 
-    return loader(1), load_near, loader(4), storer(1), storer(4), is_within
+    return loader(1), load_near, loader(2), loader(4), storer(1), storer(4), is_within
 
 
-load, load_near, load4, store, store4, is_within = _define_simulated() if SIMULATED else _define_compiled()
+load, load_near, load2, load4, store, store4, is_within = _define_simulated() if SIMULATED else _define_compiled()
