@@ -83,4 +83,5 @@ def test_training_steps_are_close_to_those_in_float32_and_only_they_use_tensor_c
             assert "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32" in text, name
             assert "cvt.rna.tf32.f32" in text, name
     for name, each in texts.items():
-        assert name.endswith("_tf32") or not any("mma.sync" in text or ".tf32" in text for text in each), name
+        if name.startswith(("plain.", "tiled.")) and not name.endswith("_tf32"):  # the others are kernels of tests
+            assert not any("mma.sync" in text or ".tf32" in text for text in each), name
