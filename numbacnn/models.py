@@ -199,11 +199,15 @@ def _fast() -> Graph:
 
 
 def _accurate() -> Graph:
-    """Filters of 5 x 5: in the frequency domain they cost little more than 3 x 3, and have a larger receptive field."""
+    """Filters of 5 x 5: in the frequency domain they cost little more than 3 x 3, and have a larger receptive field.
+
+    The last ones of 3 x 3, and their pooling, leave 1,152 features to the dense layer; without them there are 6,272.
+    """
     return sequential(
         *_normalised(32, 5, pool=True),
         *_normalised(64, 5, pool=True),
         *_normalised(128, 5),
+        *_normalised(128, 3, pool=True),
         Dropout(0.3),
         Flatten(),
         Dense(10, activation="softmax"),
