@@ -24,6 +24,11 @@ SMALL = 4096
 """A sum of at most so many values is exchanged as a whole. Of a larger one, each rank adds a part."""
 
 
+def divided(count: int, parts: int) -> list[int]:
+    """Where each of some parts of so many items begins; at the end the count."""
+    return [part * count // parts for part in range(parts + 1)]
+
+
 class Share(NamedTuple):
     """The images of one batch that a rank computes, and how to come from its sums to those of the batch.
 
@@ -152,7 +157,7 @@ class Ranks(ABC):
 
     def cuts(self, count: int) -> list[int]:
         """Where the items of each rank begin, if so many are divided among them; at the end the count."""
-        return [rank * count // self.size for rank in range(self.size + 1)]
+        return divided(count, self.size)
 
     def total(self, sums: Sequence[Array], batch: int) -> Array:
         """The sum over a batch, from this rank's sums over its branches."""

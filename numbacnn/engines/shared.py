@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from numbacnn.engines.board import free_bytes
+from numbacnn.ranks import divided
 from numbacnn.values import Array
 
 LEAST = 2**22
@@ -41,8 +42,8 @@ class SharedParameters:
         if self._host.rank == 0:
             shared[:] = array
         self.meet()
-        first, stop = (rank * len(shared) // self._host.size for rank in (self._host.rank, self._host.rank + 1))
-        self._rows[address(shared)] = slice(first, stop)
+        cuts = divided(len(shared), self._host.size)
+        self._rows[address(shared)] = slice(cuts[self._host.rank], cuts[self._host.rank + 1])
         return shared
 
     def rows(self, array: Array) -> slice:
