@@ -401,23 +401,10 @@ def _load_turned_filters(values, b, position, is_present):
 
 
 @device_function
-def next_turned(u, v, f, steps, maps, width):
-    """``steps`` terms further: maps fastest, then ``width`` columns."""
-    f += steps
-    while f >= maps:
-        f -= maps
-        v += 1
-        if v == width:
-            v = 0
-            u += 1
-    return u, v, f
-
-
-@device_function
 def _advance_turned(position, a, b, steps):
     u, v, f = position
     _, maps, width = a.steps
-    return next_turned(u, v, f, steps, maps, width)
+    return next_pixel(u, v, f, steps, width, maps)  # maps fastest, then columns of the filters
 
 
 @device_function
@@ -495,7 +482,7 @@ def _make_input_gradient(tile, precision):
         product(
             Patches(dz, a_tops, a_lefts, a_offsets, images, (image, maps, kw)),
             TurnedFilters(filters, b_offsets, last, rows.stride * columns.kernel * channels * maps, across),
-            (term, row), (term, row), next_turned(0, 0, term, 0, maps, kw), 0, terms,
+            (term, row), (term, row), next_pixel(0, 0, term, 0, kw, maps), 0, terms,
             (dx, targets, first_image, rows, columns, pixels, channels),
         )  # fmt: skip
 
